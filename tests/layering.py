@@ -1,0 +1,90 @@
+#!/usr/bin/env python3
+"""Checks every #include against the layering table of the design: left may include right, never back.
+
+Two tables: which of our folders a folder may include, and which folders may see a third-party header at all.
+"""
+import pathlib
+import re
+import sys
+
+# folder (longest prefix wins) -> folders it may include besides itself
+CORE = ["core/base", "core/formats", "core/arch", "core/kernel", "core/diagnose"]
+ALLOWED = {
+    "core/base": [],
+    "core/formats": ["core/base"],
+    "core/arch": ["core/base", "core/formats"],
+    "core/kernel": ["core/base", "core/formats", "core/arch"],
+    "core/diagnose": CORE[:4],
+    # The loader pays for nothing it does not use: no codecs, no dump readers beyond the ELF container and VMCOREINFO.
+    "loader": CORE,
+    "capture": CORE,
+    "analyze/symbols": CORE,
+    "analyze/unwind": CORE + ["analyze/symbols"],
+    "analyze/inspect": CORE + ["analyze/symbols"],
+    "analyze/triage": CORE + ["analyze/symbols", "analyze/unwind", "analyze/inspect"],
+    "analyze": CORE + ["analyze/symbols", "analyze/unwind", "analyze/inspect", "analyze/triage", "analyze/render"],
+}
+# render sees only the report model, by file
+RENDER_FILES = {"analyze/triage/report.h"}
+
+# third-party header pattern -> folders (or files) that may include it
+THIRD_PARTY = [
+    (r"^(libelf|gelf)\.h$", ["core/formats", "analyze/symbols"]),
+    (r"^(dwarf\.h|elfutils/)", ["analyze/symbols"]),
+    (r"^libfdt", ["loader"]),
+    (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
+    (r"^nlohmann/", [".cc"]),
+    (r"^CLI/", ["main.cc"]),
+    (r"^openssl/", ["loader"]),
+]
+PROGRAMS = ("core", "loader", "capture", "analyze")
+
+
+def folder_of(path, known):
+    best = ""
+    for folder in known:
+        if (path == folder or path.startswith(folder + "/")) and len(folder) > len(best):
+            best = folder
+    return best
+
+
+def main():
+    root = pathlib.Path(sys.argv[1])
+    known = list(ALLOWED) + ["analyze/render"]
+    errors = []
+    checked = 0
+    for program in PROGRAMS:
+        for file in sorted(root.glob(f"{program}/**/*")):
+            if file.suffix not in (".cc", ".h"):
+                continue
+            name = file.relative_to(root).as_posix()
+            own = folder_of(name, known)
+            for number, line in enumerate(file.read_text().splitlines(), 1):
+                match = re.match(r'\s*#\s*include\s*([<"])([^>"]+)[>"]', line)
+                if not match:
+                    continue
+                checked += 1
+                target = match.group(2)
+                if target.split("/")[0] in PROGRAMS:
+                    other = folder_of(target, known)
+                    allowed = other == own or other in ALLOWED.get(own, [])
+                    if own == "analyze/render":
+                        allowed = other in (own, "core/base") or target in RENDER_FILES
+                    if not allowed:
+                        errors.append(f"{name}:{number}: {own} may not include {target}")
+                    continue
+                for pattern, places in THIRD_PARTY:
+                    if re.search(pattern, target):
+                        if not any(name.startswith(p + "/") or name.endswith(p) for p in places):
+                            errors.append(f"{name}:{number}: <{target}> belongs to {', '.join(places)}")
+    for error in errors:
+        print(error)
+    if checked == 0:
+        print("no include was found: wrong folder?")
+        return 1
+    print(f"{checked} includes checked, {len(errors)} against the layering")
+    return 1 if errors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
