@@ -33,7 +33,7 @@ THIRD_PARTY = [
     (r"^(dwarf\.h|elfutils/)", ["analyze/symbols"]),
     (r"^libfdt", ["loader"]),
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
-    (r"^nlohmann/", [".cc"]),
+    (r"^nlohmann/(?!json_fwd)", [".cc"]),
     (r"^CLI/", ["main.cc"]),
     (r"^openssl/", ["loader"]),
 ]

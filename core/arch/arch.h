@@ -1,0 +1,129 @@
+// What an architecture is to the rest of kdumpkit: one Arch object in one file (arch/arm64.cc, later arch/x86_64.cc).
+// Everything else treats architecture, page size and address width as data read from the dump, never as #ifdef, so any
+// dump opens on any host.
+//
+// To add an architecture:
+//   1. arch/<name>.cc: subclass Arch; registers and their roles, prstatus decoding, a Translator for its page tables.
+//   2. list it in all_archs() in arch/arch.cc.
+//   3. its unwinder facts: pt_regs recognition and stack rules (core/diagnose/unwind.h says what is asked).
+//   4. tests/unit/arch/<name>_test.cc over tests/support/dump_builder for every page size and VA layout it has.
+#pragma once
+
+#include <array>
+#include <bitset>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "core/base/bytes.h"
+#include "core/base/types.h"
+#include "core/formats/vmcoreinfo.h"
+
+namespace kdk {
+
+class Arch;
+
+// Register values of one context. Index = the architecture's own numbering (Arch::register_names()).
+struct Registers {
+  static constexpr size_t max_count = 40;
+  std::array<uint64_t, max_count> value{};
+  std::bitset<max_count> known;
+
+  void set(size_t index, uint64_t v) {
+    value[index] = v;
+    known.set(index);
+  }
+  std::optional<uint64_t> get(size_t index) const {
+    if (index >= max_count || !known.test(index)) return std::nullopt;
+    return value[index];
+  }
+};
+
+// Which register plays which part.
+struct RegisterRoles {
+  size_t pc = 0;
+  size_t sp = 0;
+  size_t frame_pointer = 0;
+  std::optional<size_t> link;   // return address register (arm64 x30)
+  size_t status = 0;            // pstate, rflags
+};
+
+// Physical memory of the dumped machine.
+class PhysReader {
+ public:
+  virtual ~PhysReader() = default;
+  // Reads all of `out` or returns false (excluded, missing or unreadable page). May cross pages. Never throws.
+  virtual bool read_phys(PhysAddr address, MutableBytes out) noexcept = 0;
+};
+
+struct Translation {
+  enum class Status : uint8_t {
+    mapped,
+    unmapped,          // a valid table says so
+    table_unavailable, // a page table page is excluded, missing or unreadable: cannot know
+    not_kernel,        // not an address this translator covers (user half, non-canonical)
+  };
+  Status status = Status::unmapped;
+  PhysAddr pa;
+  // Bytes from the address to the end of its block or page: one lookup serves all of them.
+  uint64_t contiguous = 0;
+  explicit operator bool() const { return status == Status::mapped; }
+};
+std::string_view to_string(Translation::Status status);
+
+// Facts about the virtual address space that callers may show or reason with.
+struct VaLayout {
+  unsigned va_bits = 0;        // actual, in use at the crash
+  unsigned pa_bits = 0;        // output address size of the tables
+  unsigned page_shift = 0;
+  uint64_t kernel_start = 0;   // lowest kernel virtual address
+  uint64_t page_offset = 0;    // first linear-map address; 0 when unknown
+  uint64_t phys_offset = 0;    // physical address of page_offset, modulo 2^64
+  uint64_t image_offset = 0;   // image VA - PA (kimage_voffset; x86: __START_KERNEL_map - phys_base), modulo 2^64
+  uint64_t pac_mask = 0;       // bits to force to 1 in a signed kernel address; 0 without pointer authentication
+};
+
+// Kernel virtual -> physical through the image offset, the linear map and the page tables found from VMCOREINFO.
+class Translator {
+ public:
+  virtual ~Translator() = default;
+  virtual const VaLayout& layout() const = 0;
+  // `va` may carry a tag or PAC; they are stripped first. Never throws. Not thread-safe (walk cache).
+  virtual Translation translate(VirtAddr va) noexcept = 0;
+};
+
+class Arch {
+ public:
+  virtual ~Arch() = default;
+  virtual std::string_view name() const = 0;         // "arm64"
+  virtual uint16_t elf_machine() const = 0;          // EM_AARCH64
+  virtual std::string_view uts_machine() const = 0;  // "aarch64"
+
+  virtual std::span<const std::string_view> register_names() const = 0;
+  virtual const RegisterRoles& roles() const = 0;
+  // Registers out of an NT_PRSTATUS descriptor; nullopt when it is too short. `pid` gets pr_pid when given.
+  virtual std::optional<Registers> registers_from_prstatus(Bytes desc, int32_t* pid = nullptr) const = 0;
+  // Registers out of a struct pt_regs in memory (at least pt_regs_size() bytes).
+  virtual size_t pt_regs_size() const = 0;
+  virtual std::optional<Registers> registers_from_pt_regs(Bytes pt_regs) const = 0;
+  // True when `regs` were in user mode.
+  virtual bool user_mode(const Registers& regs) const = 0;
+  // A code or stack address with tag and authentication bits removed.
+  virtual VirtAddr strip(uint64_t address, const VaLayout& layout) const = 0;
+
+  // Builds the translator from VMCOREINFO. `page_size` in bytes. Throws Error{missing} naming the key that is absent
+  // and Error{unsupported,format} for a geometry that cannot be. `memory` must outlive the translator.
+  virtual std::unique_ptr<Translator> make_translator(const Vmcoreinfo& info, uint32_t page_size,
+                                                      PhysReader& memory) const = 0;
+};
+
+std::span<const Arch* const> all_archs();
+// By ELF machine number or utsname machine ("aarch64"); nullptr when unknown.
+const Arch* find_arch(uint16_t elf_machine);
+const Arch* find_arch(std::string_view uts_machine);
+const Arch& arm64();
+
+}  // namespace kdk

@@ -1,0 +1,95 @@
+// Writer of kdump-compressed version 6 files, the format every reader of the field opens.
+//
+// The format lets page data lie anywhere: only the 24-byte descriptors are in PFN order. So the writer reserves the
+// descriptor table for every page that will be written (known from `dumped` before the first byte), and data is
+// appended by any thread at offsets claimed atomically. Descriptors are published only after their data; the header
+// says INCOMPLETE until finish().
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/bytes.h"
+#include "core/base/file.h"
+#include "core/base/types.h"
+#include "core/formats/codec.h"
+#include "core/formats/dump.h"
+
+namespace kdk {
+
+// A bit per page frame, LSB first in each byte, as in the file.
+class PfnBitmap {
+ public:
+  explicit PfnBitmap(uint64_t pfns = 0) : bits_(pfns), words_((pfns + 63) / 64) {}
+  uint64_t size() const { return bits_; }
+  bool test(Pfn p) const { return p.value < bits_ && ((words_[p.value / 64] >> (p.value % 64)) & 1) != 0; }
+  void set(Pfn p) { words_[p.value / 64] |= uint64_t{1} << (p.value % 64); }
+  void clear(Pfn p) { words_[p.value / 64] &= ~(uint64_t{1} << (p.value % 64)); }
+  // Half-open; clipped to size().
+  void set_range(PfnRange range);
+  void clear_range(PfnRange range);
+  uint64_t count() const;
+  uint64_t count_below(Pfn p) const;
+  const std::vector<uint64_t>& words() const { return words_; }
+
+ private:
+  uint64_t bits_;
+  std::vector<uint64_t> words_;
+};
+
+struct KdumpHeader {
+  uint32_t page_size = 4096;
+  // struct new_utsname strings (each cut to 64 bytes)
+  std::string sysname = "Linux", nodename, release, version, machine, domainname;
+  uint64_t crash_time = 0;  // seconds since the epoch (CRASHTIME)
+  uint64_t phys_base = 0;
+  int dump_level = 0;
+  uint32_t codec_hint = 0;  // codec_flag() of the codec that will be used
+  Bytes notes;              // raw PT_NOTE bytes; VMCOREINFO is found inside
+  uint64_t end_pfn = 0;     // max_mapnr
+};
+
+// Where one page's bytes are in the file.
+struct PageLocation {
+  uint64_t offset = 0;
+  uint32_t size = 0;
+  uint32_t flags = 0;
+};
+
+class KdumpWriter {
+ public:
+  // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `fd` (an empty regular file or block device at
+  // offset 0). `ram`: pages that exist; `dumped`: subset whose descriptors are reserved. Throws Error{io}.
+  KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram, const PfnBitmap& dumped);
+
+  uint64_t descriptors() const { return descriptor_count_; }
+  uint64_t descriptor_offset() const { return descriptor_offset_; }  // file offset of the descriptor table
+
+  // Claims `size` bytes of the data area for the caller, who then writes them with write_at(). Thread-safe.
+  uint64_t claim(uint64_t size);
+  // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages dumped below that PFN).
+  // Call after the data they point to is written. Thread-safe for disjoint ranges. Throws Error{io}.
+  void publish(uint64_t first, std::span<const PageLocation> locations);
+  // A shared raw page of zeros in the data area, written at construction: what zero pages point to.
+  PageLocation zero_page() const { return zero_page_; }
+  // Bytes of the file so far (headers, table, claimed data).
+  uint64_t size() const;
+
+  // Clears INCOMPLETE (only when `complete`), sets the final status flags and syncs. Throws Error{io}.
+  void finish(bool complete);
+
+ private:
+  const Fd& fd_;
+  std::string name_;
+  uint64_t descriptor_count_ = 0;
+  uint64_t descriptor_offset_ = 0;
+  std::atomic<uint64_t> data_end_ = 0;
+  PageLocation zero_page_;
+  uint32_t status_ = 0;
+};
+
+}  // namespace kdk

@@ -1,0 +1,57 @@
+// BTF: the kernel's compact type information, carried in the dump (CONFIG_DEBUG_INFO_BTF) and in vmlinux.
+// Source: Documentation/bpf/btf.rst, include/uapi/linux/btf.h.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "core/base/bytes.h"
+
+namespace kdk {
+
+class Btf {
+ public:
+  struct Member {
+    uint64_t bit_offset = 0;  // from the start of the outermost struct asked for
+    uint32_t type_id = 0;
+    uint32_t bitfield_size = 0;  // bits; 0 = not a bit field
+    uint64_t size = 0;           // bytes of the member's type, 0 when unknown
+    uint64_t offset() const { return bit_offset / 8; }
+  };
+
+  // Takes ownership of a copy of the raw BTF. Throws Error{format} naming the offset. `base`: the vmlinux BTF that a
+  // module's split BTF continues; must outlive this.
+  static std::unique_ptr<Btf> parse(std::vector<uint8_t> data, const Btf* base = nullptr);
+
+  size_t type_count() const;
+  // Size in bytes of a struct, union, enum or base type by name; typedefs are followed.
+  std::optional<uint64_t> size_of(std::string_view type) const;
+  // Member of a named struct or union. `path` may be dotted ("thread.cpu_context"), and members of anonymous structs
+  // and unions are found as C finds them.
+  std::optional<Member> member(std::string_view type, std::string_view path) const;
+  // Value of an enumerator in any enum.
+  std::optional<int64_t> enumerator(std::string_view name) const;
+  // Element count of a member that is an array.
+  std::optional<uint64_t> array_length(std::string_view type, std::string_view path) const;
+  bool has_struct(std::string_view type) const;
+
+ private:
+  Btf() = default;
+  struct Impl;
+  struct ImplDeleter { void operator()(Impl*) const; };
+  std::unique_ptr<Impl, ImplDeleter> impl_;
+};
+
+class KernelMemory;
+class SymbolTable;
+
+// Finds vmlinux's BTF in the dump: by __start_BTF/__stop_BTF when kallsyms has data symbols, else by searching the
+// image's read-only data after the text for the BTF header (magic 0xEB9F) and checking it. nullptr when there is none;
+// `why_not`, if given, then gets a sentence.
+std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolTable& symbols, std::string* why_not = nullptr);
+
+}  // namespace kdk
