@@ -12,6 +12,7 @@
 #include <array>
 #include <bitset>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -93,6 +94,22 @@ class Translator {
   virtual const VaLayout& layout() const = 0;
   // `va` may carry a tag or PAC; they are stripped first. Never throws. Not thread-safe (walk cache).
   virtual Translation translate(VirtAddr va) noexcept = 0;
+
+  // One valid entry of the page tables that map kernel space.
+  struct TableEntry {
+    VirtAddr va;         // first address it covers
+    uint64_t size = 0;   // bytes of address space it covers
+    PhysAddr pa;         // of the next table when `table`, else of the memory it maps
+    bool table = false;
+  };
+  // Visits the root table (an entry with `table` set), then every valid entry in address order; `visit` answers
+  // whether to descend into a table. No arithmetic short cuts: what is visited is what the tables say. Returns false
+  // when a table could not be read (its entries are skipped) or when the architecture has no such walk yet. Bounded
+  // by the levels; throws only what `visit` throws.
+  virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) {
+    (void)visit;
+    return false;
+  }
 };
 
 class Arch {
