@@ -129,14 +129,16 @@ AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::write(Bytes data) { write_all(fd_, data, temporary_path_.string()); }
 
-void AtomicFile::commit() {
+void AtomicFile::commit() { commit_as(final_path_); }
+
+void AtomicFile::commit_as(const std::filesystem::path& path) {
   if (::fsync(fd_.get()) != 0) throw error_from_errno(errno, fmt::format("{}: fsync", temporary_path_.string()));
-  if (::rename(temporary_path_.c_str(), final_path_.c_str()) != 0) {
-    throw error_from_errno(errno, fmt::format("renaming to {}", final_path_.string()));
+  if (::rename(temporary_path_.c_str(), path.c_str()) != 0) {
+    throw error_from_errno(errno, fmt::format("renaming to {}", path.string()));
   }
   fd_.reset();
   // The rename is only durable once the directory is; a directory that cannot be synced (some file systems) still has it.
-  std::filesystem::path directory = final_path_.parent_path();
+  std::filesystem::path directory = path.parent_path();
   int dir = ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (dir >= 0) {
     ::fsync(dir);

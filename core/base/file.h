@@ -107,6 +107,8 @@ class AtomicFile {
   void write(Bytes data);
   // fsync, rename over the final path, fsync the directory. Throws Error{io}; then the final path is untouched.
   void commit();
+  // The same under another name: how an incomplete file is kept without ever looking whole.
+  void commit_as(const std::filesystem::path& path);
   // Removes the temporary file now. Safe to call from a signal-driven shutdown path (not from the handler itself).
   void discard() noexcept;
 

@@ -40,6 +40,8 @@ class KernelMemory : public PhysReader {
   const Vmcoreinfo& vmcoreinfo() const { return dump_.vmcoreinfo(); }
 
   Translation translate(VirtAddr va) noexcept;
+  // For what translate() cannot answer: enumerating the tables.
+  Translator& translator() { return *translator_; }
 
   // Reads all of `out`; stops at the first byte that cannot be read and says why. Never throws.
   ReadResult read(VirtAddr va, MutableBytes out) noexcept;
