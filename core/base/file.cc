@@ -129,10 +129,17 @@ AtomicFile::~AtomicFile() { discard(); }
 
 void AtomicFile::write(Bytes data) { write_all(fd_, data, temporary_path_.string()); }
 
-void AtomicFile::commit() { commit_as(final_path_); }
-
-void AtomicFile::commit_as(const std::filesystem::path& path) {
+void AtomicFile::commit() {
   if (::fsync(fd_.get()) != 0) throw error_from_errno(errno, fmt::format("{}: fsync", temporary_path_.string()));
+  rename_to(final_path_);
+}
+
+void AtomicFile::keep_as(const std::filesystem::path& path) {
+  ::fsync(fd_.get());
+  rename_to(path);
+}
+
+void AtomicFile::rename_to(const std::filesystem::path& path) {
   if (::rename(temporary_path_.c_str(), path.c_str()) != 0) {
     throw error_from_errno(errno, fmt::format("renaming to {}", path.string()));
   }

@@ -107,12 +107,15 @@ class AtomicFile {
   void write(Bytes data);
   // fsync, rename over the final path, fsync the directory. Throws Error{io}; then the final path is untouched.
   void commit();
-  // The same under another name: how an incomplete file is kept without ever looking whole.
-  void commit_as(const std::filesystem::path& path);
+  // Keeps what was written under another name, as far as the disk took it (a failed sync is no reason to lose the
+  // rest): how an incomplete file survives without ever looking whole. Throws Error{io} when it cannot be renamed.
+  void keep_as(const std::filesystem::path& path);
   // Removes the temporary file now. Safe to call from a signal-driven shutdown path (not from the handler itself).
   void discard() noexcept;
 
  private:
+  void rename_to(const std::filesystem::path& path);
+
   std::filesystem::path final_path_;
   std::filesystem::path temporary_path_;
   Fd fd_;
