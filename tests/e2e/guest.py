@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+"""Crashes a stock Debian arm64 kernel in QEMU, loaded by our kdump-load and saved by our kdump-capture.
+
+One run is two boots of one virtual machine: production.sh arms the crash kernel and crashes, crash.sh saves the dump.
+Everything the guest leaves in /out on its disk is in the run's directory afterwards, next to console.log.
+Runs of the named CONFIGS are cached by everything that went into them, so that all tests share one crash.
+
+  guest.py get CONFIG           run it, or find it in the cache; prints the run's directory
+  guest.py run CONFIG --out D   run it now with other programs, memory, kernel; see README.md
+  guest.py download             fetch every kernel the CONFIGS need
+"""
+import argparse
+import dataclasses
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import initramfs
+import packages
+from packages import Skip
+
+HERE = Path(__file__).resolve().parent
+ROOT = HERE.parent.parent
+RUNS = packages.CACHE / "runs"
+KEEP_RUNS = 10  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """One machine to crash. cpu is QEMU's -cpu; memory in MiB; stage scripts are files of guest/."""
+    kernel: str
+    cpu: str
+    memory: int = 1024
+    crashkernel: str = "256M"
+    crash_cpu: int = 0
+    save_args: str = "-d 31 --compress zstd"
+    keep_full: bool = False
+    crash_append: str = "nr_cpus=1"
+    production: str = "production.sh"
+    crash: str = "crash.sh"
+    disk_mib: int = 3072
+
+
+# pauth-impdef: QEMU's own pointer-authentication function instead of the architected one, which TCG computes very
+# slowly. The kernel cannot tell them apart.
+MAX = "max,pauth-impdef=on"
+CONFIGS = {
+    "6.1-a57": Config("6.1-cloud", "cortex-a57"),
+    "6.12-a57": Config("6.12-cloud", "cortex-a57", keep_full=True),
+    "6.12-max": Config("6.12-cloud", MAX, crash_cpu=1),
+    "6.12-16k-max": Config("6.12-16k", MAX, memory=1536, crash_cpu=1),
+}
+
+
+class Run:
+    """The directory a run left behind."""
+
+    def __init__(self, directory: Path):
+        self.directory = directory
+
+    def path(self, name: str) -> Path:
+        return self.directory / name
+
+    def text(self, name: str) -> str:
+        return self.path(name).read_text(errors="replace")
+
+    def exit_code(self, step: str) -> int | None:
+        """What a step of the guest's scripts returned; None when it was never reached."""
+        file = self.path(step + ".rc")
+        return int(file.read_text()) if file.exists() else None
+
+
+class Programs:
+    """The arm64 programs to put into the guest."""
+
+    def __init__(self, load: Path, capture: Path, overlay: Path | None = None):
+        self.load, self.capture, self.overlay = load, capture, overlay
+        for program in [load, capture]:
+            if not program.exists():
+                raise Skip(f"{program} is not built: cmake --preset arm64 && cmake --build --preset arm64")
+
+    @staticmethod
+    def built() -> "Programs":
+        binaries = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
+        return Programs(binaries / "kdump-load", binaries / "kdump-capture")
+
+
+def check_tools() -> None:
+    for tool in ["qemu-system-aarch64", "aarch64-linux-gnu-g++", "mkfs.ext4", "debugfs"]:
+        if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
+            raise Skip(f"{tool} is not installed: run scripts/deps")
+
+
+def content(program: Path) -> bytes:
+    """An ELF program stripped; a script as it is."""
+    raw = program.read_bytes()
+    return initramfs.stripped(program) if raw.startswith(b"\x7fELF") else raw
+
+
+def workload() -> bytes:
+    with tempfile.TemporaryDirectory() as temp:
+        program = Path(temp, "workload")
+        subprocess.run(["aarch64-linux-gnu-g++", "-std=c++20", "-O2", "-static", "-s", "-Wl,--build-id=none",
+                        "-o", program, HERE / "workload.cc"], check=True)
+        return program.read_bytes()
+
+
+def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs) -> tuple[bytes, bytes]:
+    """(production, crash): each only with what its stage needs."""
+    conf = "".join(f"{name}='{value}'\n" for name, value in [
+        ("CRASH_CPU", config.crash_cpu), ("CRASH_APPEND", config.crash_append), ("SAVE_ARGS", config.save_args),
+        ("KEEP_FULL", "yes" if config.keep_full else "")])
+    images = []
+    for stage, files in [
+        (config.production, {"kdump-load": content(programs.load), "workload": workload()}),
+        (config.crash, {"kdump-capture": content(programs.capture)}),
+    ]:
+        image = initramfs.Initramfs()
+        image.add("bin/busybox", packages.busybox().read_bytes())
+        image.add("init", (HERE / "guest" / "init.sh").read_bytes())
+        image.add("stage.sh", (HERE / "guest" / stage).read_bytes())
+        image.add("guest.conf", conf.encode())
+        for name, program in files.items():
+            image.add("bin/" + name, program)
+        for module in kernel.modules:
+            image.add("modules/" + module.name, module.read_bytes())
+        if programs.overlay:
+            image.add_tree(programs.overlay)
+        images.append(image.pack())
+    return images[0], images[1]
+
+
+def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo: bool = False) -> Run:
+    """Boots the guest, waits until both kernels are done and fills `out` (which must be new or empty)."""
+    check_tools()
+    kernel = packages.kernel(config.kernel)
+    return _run(config, kernel, *build_initramfs(config, kernel, programs), out, timeout, echo)
+
+
+def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: bytes, out: Path, timeout: int,
+         echo: bool) -> Run:
+    out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out) as temp:
+        files, disk, initrd = Path(temp, "files"), Path(temp, "disk"), Path(temp, "production.initrd")
+        files.mkdir()
+        initrd.write_bytes(production)
+        (files / "crash.initrd").write_bytes(crash)
+        shutil.copyfile(kernel.image, files / "Image")
+        with disk.open("wb") as image:
+            image.truncate(config.disk_mib << 20)
+        subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)
+        shutil.rmtree(files)
+        _boot(config, kernel, disk, initrd, out / "console.log", timeout, echo)
+        # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
+        subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
+        subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)
+        for file in Path(temp, "out").iterdir():
+            file.rename(out / file.name)
+    description = dataclasses.asdict(config) | {"release": kernel.release, "image": str(kernel.image),
+                                                "vmlinux": str(kernel.vmlinux)}
+    (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
+    return Run(out)
+
+
+def _boot(config: Config, kernel: packages.Kernel, disk: Path, initrd: Path, console: Path, timeout: int,
+          echo: bool) -> None:
+    command = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "tcg,thread=multi", "-cpu", config.cpu,
+               "-smp", "2", "-m", str(config.memory), "-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio",
+               "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
+               "-kernel", kernel.image, "-initrd", initrd,
+               "-append", f"console=ttyAMA0 panic=5 crashkernel={config.crashkernel}"]
+    with console.open("wb") as log:
+        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
+        follower = subprocess.Popen(["tail", "-n", "+1", "-f", console], stdout=sys.stderr) if echo else None
+        try:
+            qemu.wait(timeout)
+        except subprocess.TimeoutExpired:
+            tail = console.read_text(errors="replace").splitlines()[-15:]
+            raise RuntimeError(f"the guest was not done after {timeout} s; it last said:\n" + "\n".join(tail)) from None
+        finally:
+            qemu.kill()
+            qemu.wait()
+            if follower:
+                follower.kill()
+                follower.wait()
+    if qemu.returncode not in (0, -9):
+        raise RuntimeError(f"qemu: exit code {qemu.returncode}: {console.read_text(errors='replace')[-500:]}")
+
+
+def get(config: Config, programs: Programs | None = None) -> Run:
+    """A run of this configuration: from the cache when nothing it depends on has changed."""
+    check_tools()
+    kernel = packages.kernel(config.kernel)
+    production, crash = build_initramfs(config, kernel, programs or Programs.built())
+    key = hashlib.sha256()
+    for part in [repr(config).encode(), kernel.release.encode(), production, crash, Path(__file__).read_bytes()]:
+        key.update(hashlib.sha256(part).digest())
+    final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
+    if not final.exists():
+        RUNS.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
+            _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
+            Path(temp, "run").rename(final)
+        _prune(RUNS, KEEP_RUNS)
+    os.utime(final)
+    return Run(final)
+
+
+def _prune(directory: Path, keep: int) -> None:
+    runs = [path for path in directory.iterdir() if not path.name.startswith(".")]
+    for old in sorted(runs, key=lambda path: path.stat().st_mtime, reverse=True)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("download", help="fetch every kernel the configurations need")
+    for name in ["get", "run"]:
+        command = commands.add_parser(name)
+        command.add_argument("config", choices=CONFIGS)
+        command.add_argument("--load", type=Path, help="another kdump-load (arm64)")
+        command.add_argument("--capture", type=Path, help="another kdump-capture (arm64)")
+        command.add_argument("--overlay", type=Path, help="a tree of further files for both initramfs images")
+    command.add_argument("--out", type=Path, required=True, help="directory for what the guest leaves")
+    command.add_argument("--timeout", type=int, default=900, help="seconds")
+    for field in dataclasses.fields(Config):
+        if field.type is bool:
+            command.add_argument("--" + field.name.replace("_", "-"), action="store_true", default=None)
+        else:
+            command.add_argument("--" + field.name.replace("_", "-"), type=field.type)
+    options = parser.parse_args()
+
+    if options.command == "download":
+        for name in packages.KERNELS:
+            packages.kernel(name, download=True)
+        packages.busybox(download=True)
+        return 0
+    config = CONFIGS[options.config]
+    built = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
+    programs = Programs(options.load or built / "kdump-load", options.capture or built / "kdump-capture", options.overlay)
+    if options.command == "get":
+        print(get(config, programs).directory)
+        return 0
+    changed = {field.name: getattr(options, field.name) for field in dataclasses.fields(Config)
+               if getattr(options, field.name) is not None}
+    start = time.monotonic()
+    result = run(dataclasses.replace(config, **changed), programs, options.out, options.timeout, echo=True)
+    for file in sorted(result.directory.glob("*.rc")):
+        print(f"{file.stem}: exit {file.read_text().strip()}")
+    print(f"{result.directory}: {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Skip as skip:
+        sys.exit(f"guest.py: {skip}")

@@ -1,0 +1,40 @@
+#!/bin/busybox sh
+# PID 1 of both guest kernels: brings up the disk, then runs /stage.sh (production.sh before the crash, crash.sh after).
+# Whatever a step prints and returns goes to /mnt/out, which the host reads back: NAME.stdout, NAME.stderr, NAME.rc.
+/bin/busybox --install -s /bin
+export PATH=/bin:/sbin
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+exec </dev/console >/dev/console 2>&1
+
+finish() {
+  sync
+  umount /mnt
+  poweroff -f
+  sleep 60
+}
+
+step() {
+  name=$1
+  shift
+  echo "guest: $name: $*"
+  "$@" >/mnt/out/$name.stdout 2>/mnt/out/$name.stderr
+  rc=$?
+  echo $rc >/mnt/out/$name.rc
+  cat /mnt/out/$name.stderr
+  echo "guest: $name: exit $rc after $(cut -d' ' -f1 /proc/uptime) s of uptime"
+  return $rc
+}
+
+for module in /modules/*.ko; do insmod $module || echo "guest: cannot load $module"; done
+tries=0
+until [ -b /dev/vda ] || [ $tries = 50 ]; do
+  sleep 0.1
+  tries=$((tries + 1))
+done
+mount -t ext4 /dev/vda /mnt || { echo "guest: no disk"; poweroff -f; }
+mkdir -p /mnt/out
+. /guest.conf
+. /stage.sh
+finish

@@ -1,0 +1,13 @@
+# Before the crash: use memory in every way the dump filter knows, arm the crash kernel, write the facts down, crash.
+cat /mnt/Image /mnt/Image >/mnt/filler
+cat /mnt/filler >/dev/null
+step fill workload fill /mnt/out/facts.fill /mnt/marker.file || finish
+set -- --kernel /mnt/Image --initrd /mnt/crash.initrd --reuse-command-line --append "$CRASH_APPEND"
+step plan kdump-load plan --json "$@"
+step load kdump-load load "$@" || finish
+step status kdump-load status --json
+cat /proc/iomem >/mnt/out/iomem
+sync
+echo "guest: crashing on CPU $CRASH_CPU"
+workload crash /mnt/out/facts.crash $CRASH_CPU
+echo "guest: still alive after sysrq-c"

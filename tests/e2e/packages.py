@@ -1,0 +1,143 @@
+"""Stock Debian arm64 kernels (and busybox) for the guests: downloaded by package name, kept in the cache.
+
+Nothing is pinned: the newest matching package in the package index is taken, so a point release moves the tests on.
+What is kept of a package is only what a guest needs: the Image, the modules that reach the disk (decompressed, in
+load order) and, from the -dbg package, vmlinux. A directory in the cache is complete once it has its final name.
+"""
+import lzma
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+CACHE = Path(os.environ.get("KDUMPKIT_CACHE", Path.home() / ".cache" / "kdumpkit"))
+STORE = CACHE / "packages"
+
+# name -> package pattern. The flavours differ in page size; -cloud kernels have the least modules.
+KERNELS = {
+    "6.1-cloud": r"linux-image-6\.1\.0-\d+-cloud-arm64",
+    "6.12-cloud": r"linux-image-6\.12\.\d+\+deb12-cloud-arm64",
+    "6.12-16k": r"linux-image-6\.12\.\d+\+deb12-arm64-16k",
+}
+# The way to an ext4 disk on QEMU's virt machine. What a kernel has built in is simply not among its modules.
+# (ext4 asks the crypto layer for crc32c by name, which its .modinfo does not say.)
+DISK_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
+
+
+class Skip(Exception):
+    """Something the machine lacks, so the test cannot run here."""
+
+
+class Kernel:
+    """One unpacked kernel. `modules` are files in load order; `vmlinux` has DWARF."""
+
+    def __init__(self, package: str):
+        self.package = package
+        self.release = package.removeprefix("linux-image-")
+        self.image = STORE / package / "Image"
+        self.vmlinux = STORE / (package + "-dbg") / ("vmlinux-" + self.release)
+
+    @property
+    def modules(self) -> list[Path]:
+        return sorted((self.image.parent / "modules").glob("*.ko"))
+
+
+def newest_package(name: str) -> str:
+    """The newest package of the index for a KERNELS name. Without an index entry, the newest one in the cache."""
+    pattern = re.compile(KERNELS[name])
+    index = subprocess.run(["apt-cache", "pkgnames", "linux-image-6."], capture_output=True, text=True, check=False)
+    cached = [directory.name for directory in STORE.glob("*")]
+    found = [p for p in index.stdout.split() if pattern.fullmatch(p)] or [p for p in cached if pattern.fullmatch(p)]
+    if not found:
+        raise Skip(f"no package matches {KERNELS[name]}: run scripts/deps")
+    return max(found, key=lambda package: [int(n) for n in re.findall(r"\d+", package)])
+
+
+def kernel(name: str, download: bool = False) -> Kernel:
+    """The kernel of a KERNELS name. Skip when the cache lacks it and it must not or cannot be downloaded."""
+    result = Kernel(newest_package(name))
+    _provide(result.image, result.package, _unpack_image, download)
+    _provide(result.vmlinux, result.package + "-dbg", _unpack_vmlinux, download)
+    return result
+
+
+def busybox(download: bool = False) -> Path:
+    """A static arm64 busybox: the guest's shell and tools. (It cannot be installed beside the host's own.)"""
+    program = STORE / "busybox-static" / "bin" / "busybox"
+    _provide(program, "busybox-static", lambda deb, tree: _extract(deb, tree, "./bin/busybox"), download)
+    return program
+
+
+def _provide(file: Path, package: str, unpack, download: bool) -> None:
+    if file.exists():
+        return
+    if not download:
+        raise Skip(f"{package}:arm64 is not in {CACHE}: run scripts/deps")
+    _fetch(package, unpack)
+
+
+def _fetch(package: str, unpack) -> None:
+    """Downloads and unpacks one package into the cache; the rename at the end is what makes it count."""
+    STORE.mkdir(parents=True, exist_ok=True)
+    print(f"downloading {package}:arm64", flush=True)
+    with tempfile.TemporaryDirectory(dir=STORE, prefix=".partial-") as temp:
+        download, tree = Path(temp, "deb"), Path(temp, "tree")
+        download.mkdir()
+        tree.mkdir()
+        for attempt in range(3):
+            got = subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package + ":arm64"],
+                                 cwd=download, capture_output=True, text=True, check=False)
+            if got.returncode == 0:
+                break
+            time.sleep(5 * attempt)
+        else:
+            raise Skip(f"cannot download {package}:arm64: {got.stderr.strip()}")
+        unpack(next(download.glob("*.deb")), tree)
+        final = STORE / package
+        shutil.rmtree(final, ignore_errors=True)
+        tree.rename(final)
+
+
+def _extract(deb: Path, tree: Path, *patterns: str) -> None:
+    data = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
+    subprocess.run(["tar", "-x", "-C", tree, "--wildcards", *patterns], stdin=data.stdout, check=True)
+    # tar stops at the archive's end marker; the padding behind it must be read or dpkg-deb dies of SIGPIPE.
+    data.stdout.read()
+    if data.wait() != 0:
+        raise RuntimeError(f"dpkg-deb cannot unpack {deb}")
+
+
+def _unpack_vmlinux(deb: Path, tree: Path) -> None:
+    _extract(deb, tree, "./usr/lib/debug/boot/vmlinux-*")
+    vmlinux = next(tree.glob("usr/lib/debug/boot/vmlinux-*"))
+    vmlinux.rename(tree / vmlinux.name)
+    shutil.rmtree(tree / "usr")
+
+
+def _unpack_image(deb: Path, tree: Path) -> None:
+    _extract(deb, tree, "./boot/vmlinuz-*", "./lib/modules/*")
+    next(tree.glob("boot/vmlinuz-*")).rename(tree / "Image")
+    available = {path.name.split(".ko")[0]: path for path in tree.glob("lib/modules/*/kernel/**/*.ko*")}
+    order: dict[str, bytes] = {}
+    for name in DISK_MODULES:
+        _add_module(name, available, order)
+    (tree / "modules").mkdir()
+    for number, (name, content) in enumerate(order.items()):
+        (tree / "modules" / f"{number:02}-{name}.ko").write_bytes(content)
+    shutil.rmtree(tree / "lib")
+    shutil.rmtree(tree / "boot")
+
+
+def _add_module(name: str, available: dict[str, Path], order: dict[str, bytes]) -> None:
+    """Appends a module after the modules it depends on (its .modinfo says which)."""
+    path = available.get(name)
+    if path is None or name in order:
+        return
+    content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
+    depends = re.search(rb"(?<=\0)depends=([^\0]*)\0", content)
+    for needed in depends.group(1).decode().split(",") if depends else []:
+        _add_module(needed, available, order)
+    order[name] = content
