@@ -104,8 +104,9 @@ class Translator {
   };
   // Visits the root table (an entry with `table` set), then every valid entry in address order; `visit` answers
   // whether to descend into a table. No arithmetic short cuts: what is visited is what the tables say. Returns false
-  // when a table could not be read (its entries are skipped) or when the architecture has no such walk yet. Bounded
-  // by the levels; throws only what `visit` throws.
+  // when a table could not be read (its entries are skipped) or when the architecture has no such walk yet. A table
+  // reached a second time at the same level is visited but not descended into again (shared or circular tables), which
+  // bounds the work; throws only what `visit` throws.
   virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) {
     (void)visit;
     return false;

@@ -1,0 +1,254 @@
+// KernelMemory: a page cache and a translation cache in front of the dump and the architecture's page walk.
+//
+// Both caches are direct-mapped: one compare per look-up, no lists to keep. Pages are copied out of the dump
+// once, under the bus-error guard, so nobody above has to fear a mapping whose file shrinks.
+#include "core/kernel/memory.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <unordered_set>
+#include <vector>
+
+#include "core/base/bus_error.h"
+
+namespace kdk {
+namespace {
+
+ReadStatus to_read_status(Translation::Status status) {
+  switch (status) {
+    case Translation::Status::mapped:
+      return ReadStatus::ok;
+    case Translation::Status::unmapped:
+      return ReadStatus::unmapped;
+    case Translation::Status::table_unavailable:
+      return ReadStatus::table_unavailable;
+    case Translation::Status::not_kernel:
+      return ReadStatus::not_kernel;
+  }
+  return ReadStatus::unmapped;
+}
+
+ReadStatus to_read_status(PageState state) {
+  switch (state) {
+    case PageState::present:
+      return ReadStatus::ok;
+    case PageState::excluded:
+      return ReadStatus::excluded;
+    case PageState::missing:
+      return ReadStatus::missing;
+    case PageState::unreadable:
+      return ReadStatus::unreadable;
+  }
+  return ReadStatus::unreadable;
+}
+
+const Arch& arch_of(const Dump& dump) {
+  const DumpInfo& info = dump.info();
+  if (const Arch* arch = find_arch(info.elf_machine)) return *arch;
+  if (const Arch* arch = find_arch(std::string_view(info.uts_machine))) return *arch;
+  std::string seen =
+      info.uts_machine.empty() ? fmt::format("ELF machine {}", info.elf_machine) : info.uts_machine;
+  throw Error(Errc::unsupported, fmt::format("no address translation for this architecture ({})", seen));
+}
+
+}  // namespace
+
+std::string_view to_string(ReadStatus status) {
+  switch (status) {
+    case ReadStatus::ok:
+      return "ok";
+    case ReadStatus::unmapped:
+      return "address not mapped";
+    case ReadStatus::table_unavailable:
+      return "page table not in the dump";
+    case ReadStatus::not_kernel:
+      return "not a kernel address";
+    case ReadStatus::excluded:
+      return "page excluded from the dump";
+    case ReadStatus::missing:
+      return "not memory of the dumped machine";
+    case ReadStatus::unreadable:
+      return "page unreadable in the dump";
+  }
+  return "unknown";
+}
+
+struct KernelMemory::Cache {
+  static constexpr size_t cache_bytes = size_t{4} << 20;
+  static constexpr size_t translations = 256;
+
+  struct Slot {
+    uint64_t pfn = ~uint64_t{0};
+    PageState state = PageState::missing;
+    std::unique_ptr<uint8_t[]> bytes;  // one page, allocated when the slot is first filled
+  };
+  struct Mapping {
+    uint64_t page = ~uint64_t{0};  // va >> page_shift
+    PhysAddr pa;                   // of the page's first byte
+    uint64_t contiguous = 0;       // from there
+  };
+
+  Cache(const Dump& dump)  // NOLINT(google-explicit-constructor): private
+      : reader(dump.reader()),
+        page_size(dump.info().page_size),
+        page_shift(static_cast<unsigned>(std::countr_zero(page_size))),
+        slots(std::bit_floor(std::clamp<size_t>(cache_bytes / page_size, 64, 1024))) {}
+
+  // The cached page, filled on a miss.
+  const Slot& page(uint64_t pfn) noexcept {
+    Slot& slot = slots[pfn % slots.size()];
+    if (slot.pfn == pfn) return slot;
+    PageView view = reader->page({pfn});
+    slot.pfn = pfn;
+    slot.state = view.state;
+    if (view.state != PageState::present) return slot;
+    if (!slot.bytes) slot.bytes.reset(new uint8_t[page_size]);
+    if (!touch_guarded([&] { std::memcpy(slot.bytes.get(), view.bytes.data(), page_size); })) {
+      slot.state = PageState::unreadable;
+    }
+    return slot;
+  }
+
+  std::unique_ptr<PageReader> reader;
+  uint32_t page_size;
+  unsigned page_shift;
+  std::vector<Slot> slots;
+  std::array<Mapping, translations> mappings;
+};
+
+KernelMemory::KernelMemory(const Dump& dump) : dump_(dump), arch_(&arch_of(dump)) {
+  install_bus_error_handler();
+  if (dump.vmcoreinfo().empty()) {
+    throw Error(Errc::missing, "the dump has no VMCOREINFO, which address translation needs");
+  }
+  if (!is_power_of_two(dump.info().page_size)) {
+    throw Error(Errc::format, fmt::format("page size {} is not a power of two", dump.info().page_size));
+  }
+  cache_ = std::make_unique<Cache>(dump);
+  translator_ = arch_->make_translator(dump.vmcoreinfo(), dump.info().page_size, *this);
+}
+
+KernelMemory::~KernelMemory() = default;
+
+const VaLayout& KernelMemory::layout() const {
+  return translator_->layout();
+}
+
+Translation KernelMemory::translate(VirtAddr va) noexcept {
+  const uint64_t page = va.value >> cache_->page_shift;
+  const uint64_t within = va.value & (cache_->page_size - 1);
+  Cache::Mapping& mapping = cache_->mappings[page % Cache::translations];
+  if (mapping.page != page) {
+    Translation found = translator_->translate({page << cache_->page_shift});
+    if (!found) return found;
+    mapping = {page, found.pa, found.contiguous};
+  }
+  return {Translation::Status::mapped, mapping.pa + within, mapping.contiguous - within};
+}
+
+ReadResult KernelMemory::read(PhysAddr pa, MutableBytes out) noexcept {
+  size_t done = 0;
+  while (done < out.size()) {
+    const uint64_t at = pa.value + done;
+    const Cache::Slot& slot = cache_->page(at >> cache_->page_shift);
+    if (slot.state != PageState::present) return {to_read_status(slot.state), done, at};
+    const uint64_t within = at & (cache_->page_size - 1);
+    const size_t n = std::min<size_t>(out.size() - done, cache_->page_size - within);
+    std::memcpy(out.data() + done, slot.bytes.get() + within, n);
+    done += n;
+  }
+  return {ReadStatus::ok, done, 0};
+}
+
+ReadResult KernelMemory::read(VirtAddr va, MutableBytes out) noexcept {
+  size_t done = 0;
+  while (done < out.size()) {
+    const VirtAddr at = va + done;
+    const Translation t = translate(at);
+    if (!t) return {to_read_status(t.status), done, at.value};
+    const size_t n = std::min<size_t>(out.size() - done, t.contiguous);
+    const ReadResult part = read(t.pa, out.subspan(done, n));
+    done += part.bytes;
+    if (!part) return {part.status, done, va.value + done};
+  }
+  return {ReadStatus::ok, done, 0};
+}
+
+std::optional<uint8_t> KernelMemory::u8(VirtAddr va) noexcept {
+  return load<uint8_t>(va);
+}
+std::optional<uint16_t> KernelMemory::u16(VirtAddr va) noexcept {
+  return load<ul16>(va);
+}
+std::optional<uint32_t> KernelMemory::u32(VirtAddr va) noexcept {
+  return load<ul32>(va);
+}
+std::optional<uint64_t> KernelMemory::u64(VirtAddr va) noexcept {
+  return load<ul64>(va);
+}
+std::optional<VirtAddr> KernelMemory::pointer(VirtAddr va) noexcept {
+  std::optional<ul64> value = load<ul64>(va);
+  if (!value) return std::nullopt;
+  return VirtAddr{*value};
+}
+
+std::optional<std::string> KernelMemory::string(VirtAddr va, size_t limit) noexcept {
+  std::string text;
+  // To the end of each page at a time: what follows the terminator need not be readable.
+  for (bool first = true; text.size() < limit; first = false) {
+    const VirtAddr at = va + text.size();
+    const size_t to_page_end = cache_->page_size - (at.value & (cache_->page_size - 1));
+    std::array<uint8_t, 256> chunk;
+    const size_t n = std::min({limit - text.size(), to_page_end, chunk.size()});
+    if (!read(at, {chunk.data(), n})) return first ? std::nullopt : std::optional(std::move(text));
+    const std::string_view part = as_text({chunk.data(), n});
+    const size_t nul = part.find('\0');
+    text.append(part.substr(0, nul));
+    if (nul != std::string_view::npos) break;
+  }
+  return text;
+}
+
+void KernelMemory::require(VirtAddr va, MutableBytes out, std::string_view what) {
+  const ReadResult result = read(va, out);
+  if (result) return;
+  throw Error(Errc::fault,
+              fmt::format("{}: address {:#018x}: {}", what, result.address, to_string(result.status)),
+              result.address);
+}
+
+std::string_view to_string(WalkEnd end) {
+  switch (end) {
+    case WalkEnd::complete:
+      return "complete";
+    case WalkEnd::stopped:
+      return "stopped";
+    case WalkEnd::limit:
+      return "too long";
+    case WalkEnd::cycle:
+      return "circular";
+    case WalkEnd::unreadable:
+      return "unreadable";
+  }
+  return "unknown";
+}
+
+WalkEnd walk_list(KernelMemory& memory, VirtAddr head, size_t limit,
+                  const std::function<bool(VirtAddr)>& visit) {
+  std::unordered_set<uint64_t> seen;
+  VirtAddr node = head;
+  for (;;) {
+    // struct list_head { next, prev }
+    std::optional<VirtAddr> next = memory.pointer(node);
+    if (!next) return WalkEnd::unreadable;
+    node = *next;
+    if (node == head) return WalkEnd::complete;
+    if (!seen.insert(node.value).second) return WalkEnd::cycle;
+    if (seen.size() > limit) return WalkEnd::limit;
+    if (!visit(node)) return WalkEnd::stopped;
+  }
+}
+
+}  // namespace kdk
