@@ -221,7 +221,8 @@ def _prune(directory: Path, keep: int) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("download", help="fetch every kernel the configurations need")
+    download = commands.add_parser("download", help="fetch kernels and busybox into the cache")
+    download.add_argument("kernels", nargs="*", metavar="KERNEL", help="default: every kernel the configurations need")
     for name in ["get", "run"]:
         command = commands.add_parser(name)
         command.add_argument("config", choices=CONFIGS)
@@ -238,7 +239,7 @@ def main() -> int:
     options = parser.parse_args()
 
     if options.command == "download":
-        for name in packages.KERNELS:
+        for name in options.kernels or packages.KERNELS:
             packages.kernel(name, download=True)
         packages.busybox(download=True)
         return 0

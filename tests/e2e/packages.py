@@ -4,6 +4,7 @@ Nothing is pinned: the newest matching package in the package index is taken, so
 What is kept of a package is only what a guest needs: the Image, the modules that reach the disk (decompressed, in
 load order) and, from the -dbg package, vmlinux. A directory in the cache is complete once it has its final name.
 """
+import functools
 import lzma
 import os
 import re
@@ -45,12 +46,17 @@ class Kernel:
         return sorted((self.image.parent / "modules").glob("*.ko"))
 
 
+@functools.cache
+def _index() -> list[str]:
+    names = subprocess.run(["apt-cache", "pkgnames", "linux-image-6."], capture_output=True, text=True, check=False)
+    return names.stdout.split()
+
+
 def newest_package(name: str) -> str:
     """The newest package of the index for a KERNELS name. Without an index entry, the newest one in the cache."""
     pattern = re.compile(KERNELS[name])
-    index = subprocess.run(["apt-cache", "pkgnames", "linux-image-6."], capture_output=True, text=True, check=False)
     cached = [directory.name for directory in STORE.glob("*")]
-    found = [p for p in index.stdout.split() if pattern.fullmatch(p)] or [p for p in cached if pattern.fullmatch(p)]
+    found = [p for p in _index() if pattern.fullmatch(p)] or [p for p in cached if pattern.fullmatch(p)]
     if not found:
         raise Skip(f"no package matches {KERNELS[name]}: run scripts/deps")
     return max(found, key=lambda package: [int(n) for n in re.findall(r"\d+", package)])
