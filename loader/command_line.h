@@ -1,0 +1,44 @@
+// The crash kernel's command line.
+//
+// Reusing the running kernel's line is what most people want, but some of its options would make the crash
+// kernel fail or starve: those are removed, and what every crash kernel should have is added. All of it is
+// said in the plan.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kdk {
+
+// arm64's COMMAND_LINE_SIZE (include/uapi/asm-generic/setup.h would say 512;
+// arch/arm64/include/uapi/asm/setup.h says 2048), its terminating NUL included.
+constexpr size_t command_line_size = 2048;
+
+struct CommandLineOptions {
+  std::optional<std::string>
+      literal;               // --command-line: used as it is; absent: the running kernel's line is reused
+  std::string append;        // put behind either
+  bool add_defaults = true;  // add the crash defaults the line does not name
+};
+
+struct CommandLine {
+  std::string text;
+  std::string source;                // "given", "running kernel"
+  std::vector<std::string> removed;  // options of the running kernel left out
+  std::vector<std::string> added;    // crash defaults put in
+};
+
+// `running` is the content of /proc/cmdline.
+CommandLine make_command_line(const CommandLineOptions& options, std::string_view running);
+
+// The options of a line, split the way the kernel does (lib/cmdline.c, next_arg): at white space outside
+// double quotes.
+std::vector<std::string> split_command_line(std::string_view line);
+
+// The value of the last `name=value`; an empty string for a bare `name`; nullopt when absent. '-' and '_' in
+// names are the same to the kernel (kernel/params.c, parameqn).
+std::optional<std::string> find_option(std::string_view line, std::string_view name);
+
+}  // namespace kdk

@@ -1,0 +1,187 @@
+#include "loader/machine.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/formats/vmcoreinfo.h"
+#include "loader/dtb.h"
+#include "loader/elf64.h"
+#include "loader/parse.h"
+
+namespace kdk {
+namespace {
+
+constexpr uint64_t max_sysfs_text = 16 << 20;
+constexpr uint64_t max_kallsyms_text = 256 << 20;
+constexpr uint64_t default_crash_notes_size = 1024;  // kernels before crash_notes_size existed
+
+// Content of a small file that must be there; `why` says what its absence means.
+std::string require_line(const SysRoot& root, std::string_view path, std::string_view why) {
+  std::optional<std::string> line = root.read_line(path);
+  if (!line) throw Error(Errc::missing, fmt::format("{}: {}", path, why));
+  return *line;
+}
+
+uint64_t require_number(std::string_view text, int base, std::string_view path) {
+  std::optional<uint64_t> value = parse_number(text, base);
+  if (!value) throw Error(Errc::format, fmt::format("{}: \"{}\" is not a number", path, text));
+  return *value;
+}
+
+Range make_range(uint64_t start, uint64_t size, std::string_view path) {
+  if (size == 0 || !checked_add(start, size)) {
+    throw Error(Errc::format, fmt::format("{}: {:#x} bytes at {:#x} is no memory range", path, size, start));
+  }
+  return {start, size};
+}
+
+// "<hexadecimal address> <hexadecimal size>" (kernel/ksysfs.c, vmcoreinfo_show).
+Range read_vmcoreinfo_note(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/kernel/vmcoreinfo";
+  std::string text =
+      require_line(root, path, "this kernel is built without crash dump support (CONFIG_CRASH_DUMP)");
+  std::string_view rest = text;
+  uint64_t address = require_number(next_token(rest, ' '), 16, path);
+  return make_range(address, require_number(rest, 16, path), path);
+}
+
+std::optional<Kcore> read_kcore(const SysRoot& root, std::string& problem) {
+  try {
+    Fd fd = Fd::open(root.path("/proc/kcore"), O_RDONLY);
+    return parse_kcore([&](uint64_t offset, uint64_t size) {
+      std::vector<uint8_t> out(size);
+      out.resize(read_at(fd, offset, out, "/proc/kcore"));
+      return out;
+    });
+  } catch (const Error& e) {
+    // Not fatal: lockdown=confidentiality closes it, CONFIG_PROC_KCORE may be off. The plan says what it does
+    // without.
+    problem = e.message();
+    return std::nullopt;
+  }
+}
+
+// The address of _stext. Reads line by line and stops there: the table has some 100,000 lines.
+std::optional<uint64_t> read_kallsyms_stext(const SysRoot& root) {
+  if (!root.exists("/proc/kallsyms")) return std::nullopt;
+  Fd fd = Fd::open(root.path("/proc/kallsyms"), O_RDONLY);
+  std::string pending;
+  std::vector<uint8_t> chunk(64 << 10);
+  for (uint64_t offset = 0; offset < max_kallsyms_text;) {
+    size_t got = read_at(fd, offset, chunk, "/proc/kallsyms");
+    offset += got;
+    pending.append(as_text(Bytes(chunk).first(got)));
+    std::string_view rest = pending;
+    while (rest.find('\n') != std::string_view::npos) {
+      std::string_view line = next_token(rest, '\n');
+      std::string_view address = next_token(line, ' ');
+      next_token(line, ' ');  // type
+      if (line != "_stext") continue;
+      std::optional<uint64_t> value = parse_number(address, 16);
+      return value == 0 ? std::nullopt : value;  // zero: hidden by kptr_restrict
+    }
+    pending = std::string(rest);
+    if (got < chunk.size()) break;
+  }
+  return std::nullopt;
+}
+
+std::vector<uint8_t> read_device_tree(const SysRoot& root, std::string& source) {
+  for (std::string_view path : {"/sys/firmware/fdt"}) {
+    if (!root.exists(path)) continue;
+    source = path;
+    return read_file(root.path(path), max_dtb_size);
+  }
+  for (std::string_view path : {"/sys/firmware/devicetree/base", "/proc/device-tree"}) {
+    if (!root.exists(path)) continue;
+    source = path;
+    return with_context(path, [&] { return flatten_device_tree(root.path(path)); });
+  }
+  throw Error(Errc::missing, "no device tree in /sys/firmware/fdt or /proc/device-tree")
+      .with_hint("give one with --dtb");
+}
+
+// "none [integrity] confidentiality": the bracketed word is in force.
+std::string read_lockdown(const SysRoot& root) {
+  std::string text = root.read_line("/sys/kernel/security/lockdown").value_or("");
+  size_t open = text.find('[');
+  size_t close = text.find(']');
+  if (open == std::string::npos || close == std::string::npos || close < open) return "";
+  return text.substr(open + 1, close - open - 1);
+}
+
+void require_arm64(const SysRoot& root, const std::optional<Kcore>& kcore) {
+  struct utsname name {};
+  if (root.is_live() && ::uname(&name) == 0 && std::string_view(name.machine) != "aarch64") {
+    throw Error(Errc::unsupported, fmt::format("this machine is {}: only arm64 is supported", name.machine))
+        .with_hint("plan for a recorded arm64 machine with --sysroot DIR");
+  }
+  if (kcore && kcore->machine != elf64::machine_aarch64) {
+    throw Error(Errc::unsupported, fmt::format("/proc/kcore: ELF machine {} is not arm64 ({})",
+                                               kcore->machine, elf64::machine_aarch64));
+  }
+}
+
+}  // namespace
+
+std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
+  std::vector<CpuNote> notes;
+  std::filesystem::path directory = root.path("/sys/devices/system/cpu");
+  std::error_code error;
+  std::filesystem::directory_iterator entries(directory, error);
+  if (error) throw error_from_errno(error.value(), directory.string());
+  // By directory, not by counting: CPU numbers may have holes.
+  for (const std::filesystem::directory_entry& entry : entries) {
+    std::string name = entry.path().filename().string();
+    std::optional<uint64_t> cpu = name.starts_with("cpu") ? parse_number(name.substr(3), 10) : std::nullopt;
+    if (!cpu || *cpu > UINT32_MAX) continue;
+    std::string path = "/sys/devices/system/cpu/" + name + "/crash_notes";
+    std::optional<std::string> address = root.read_line(path);
+    if (!address) continue;  // present in sysfs, but the kernel keeps no note for it
+    std::optional<std::string> size = root.read_line(path + "_size");
+    notes.push_back(
+        {static_cast<unsigned>(*cpu),
+         make_range(require_number(*address, 16, path),
+                    size ? require_number(*size, 10, path + "_size") : default_crash_notes_size, path)});
+  }
+  if (notes.empty()) {
+    throw Error(Errc::missing,
+                "no CPU has crash_notes in /sys/devices/system/cpu: this kernel is built without kexec");
+  }
+  std::sort(notes.begin(), notes.end());
+  return notes;
+}
+
+MemoryMap read_memory_map(const SysRoot& root) {
+  return parse_iomem(read_text_file(root.path("/proc/iomem"), max_sysfs_text));
+}
+
+Machine read_machine(const SysRoot& root) {
+  Machine machine;
+  machine.kcore = read_kcore(root, machine.kcore_problem);
+  require_arm64(root, machine.kcore);
+  machine.memory = read_memory_map(root);
+  machine.cpu_notes = read_cpu_notes(root);
+  machine.vmcoreinfo_note = read_vmcoreinfo_note(root);
+  machine.kallsyms_stext = read_kallsyms_stext(root);
+  if (root.is_live()) {
+    machine.page_size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  } else if (machine.kcore) {
+    machine.page_size = Vmcoreinfo::parse(machine.kcore->vmcoreinfo).decimal("PAGESIZE");
+  }
+  machine.command_line = root.read_line("/proc/cmdline").value_or("");
+  machine.device_tree = read_device_tree(root, machine.device_tree_source);
+  if (std::optional<std::string> size = root.read_line("/sys/kernel/kexec_crash_size")) {
+    machine.crash_size = require_number(*size, 10, "/sys/kernel/kexec_crash_size");
+  }
+  machine.lockdown = read_lockdown(root);
+  machine.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";
+  return machine;
+}
+
+}  // namespace kdk

@@ -1,0 +1,233 @@
+// kdump-load: arms the crash kernel.
+#include <fcntl.h>
+#include <sys/random.h>
+
+#include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+
+#include "core/base/cli.h"
+#include "core/base/log.h"
+#include "loader/kexec.h"
+#include "loader/plan.h"
+#include "loader/plan_json.h"
+#include "loader/plan_text.h"
+#include "loader/status.h"
+
+namespace {
+
+using namespace kdk;
+
+constexpr uint64_t max_kernel_file = uint64_t{1} << 30;
+constexpr uint64_t max_initrd_file = uint64_t{4} << 30;
+
+struct Options {
+  std::string kernel;
+  std::string initrd;
+  std::string dtb;
+  std::string command_line;
+  bool command_line_given = false;
+  bool reuse_command_line = false;
+  std::string append;
+  bool no_crash_defaults = false;
+  std::string sysroot = "/";
+  bool dry_run = false;
+  std::string output_dir;
+  bool json = false;
+  bool verbose = false;
+  bool kexec_style = false;  // started the way kexec(8) is
+};
+
+BootSeeds random_seeds() {
+  BootSeeds seeds;
+  for (MutableBytes part : {MutableBytes(seeds.kaslr), MutableBytes(seeds.rng)}) {
+    // Up to 256 bytes come whole (getrandom(2)).
+    if (::getrandom(part.data(), part.size(), 0) != static_cast<ssize_t>(part.size())) {
+      throw error_from_errno(errno, "getrandom");
+    }
+  }
+  return seeds;
+}
+
+InputFile read_input(const std::string& path, uint64_t limit) {
+  return {path, read_file(path, limit)};
+}
+
+LoadInputs read_inputs(const Options& options) {
+  LoadInputs inputs;
+  inputs.kernel = read_input(options.kernel, max_kernel_file);
+  if (!options.initrd.empty()) {
+    inputs.initrd = read_input(options.initrd, max_initrd_file);
+    if (inputs.initrd->bytes.empty()) throw Error(Errc::format, options.initrd + ": the file is empty");
+  }
+  if (!options.dtb.empty()) inputs.dtb = read_input(options.dtb, max_dtb_size);
+  if (options.command_line_given) inputs.command_line.literal = options.command_line;
+  inputs.command_line.append = options.append;
+  inputs.command_line.add_defaults = !options.no_crash_defaults;
+  inputs.seeds = random_seeds();
+  return inputs;
+}
+
+void write_artefacts(const LoadPlan& plan, const std::filesystem::path& directory) {
+  std::error_code error;
+  std::filesystem::create_directories(directory, error);
+  if (error) throw error_from_errno(error.value(), directory.string());
+  for (const Segment& segment : plan.segments)
+    write_file_atomic(directory / (segment.name + ".bin"), segment.data);
+  std::string json = plan_to_json(plan, false) + "\n";
+  write_file_atomic(directory / "plan.json", as_bytes(json));
+}
+
+void print_plan(const Options& options, const LoadPlan& plan, bool loaded) {
+  std::string text = options.json ? plan_to_json(plan, loaded) + "\n" : plan_to_text(plan, options.verbose);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+}
+
+// The plan is printed by the caller; this says on stderr why it is not good enough.
+void report_failed_checks(const LoadPlan& plan) {
+  for (const Check& check : plan.checks) {
+    if (check.status == Check::Status::failed) log_error("check {}: {}", check.name, check.detail);
+    if (check.status == Check::Status::warning) log_info("check {}: {}", check.name, check.detail);
+  }
+}
+
+int run_plan(const Options& options) {
+  SysRoot root(options.sysroot);
+  LoadPlan plan = make_plan(read_machine(root), read_inputs(options));
+  if (!options.output_dir.empty()) write_artefacts(plan, options.output_dir);
+  print_plan(options, plan, false);
+  if (plan.good()) return exit_done;
+  report_failed_checks(plan);
+  log_error("this plan would not be loaded");
+  return exit_failed;
+}
+
+int run_load(const Options& options) {
+  if (options.dry_run) return run_plan(options);
+  SysRoot root(options.sysroot);
+  if (!root.is_live())
+    throw Error(Errc::unsupported, "--sysroot describes another machine: only --dry-run is possible");
+  LoadPlan plan = make_plan(read_machine(root), read_inputs(options));
+  if (!plan.good()) {
+    if (options.json) print_plan(options, plan, false);
+    report_failed_checks(plan);
+    log_error("nothing was loaded");
+    return exit_failed;
+  }
+  load_crash_kernel(plan);
+  try {
+    write_record(root, make_record(root, plan));
+  } catch (const Error& e) {
+    // The machine is armed; only `status` will know less.
+    log_warning("the crash kernel is loaded, but no record of it could be left: {}", e.message());
+  }
+  if (options.json || options.verbose) print_plan(options, plan, true);
+  report_failed_checks(plan);  // warnings, with -v
+  if (!options.json) std::printf("armed: crash kernel loaded, %zu checks passed\n", plan.checks.size());
+  return exit_done;
+}
+
+int run_unload() {
+  SysRoot root;
+  unload_crash_kernel();
+  remove_record(root);
+  return exit_done;
+}
+
+int run_status(const Options& options) {
+  LoadStatus status = read_status(SysRoot(options.sysroot));
+  std::string text = options.json ? status_to_json(status) + "\n" : status_to_text(status);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return status.state == LoadStatus::State::armed ? exit_done : exit_partial;
+}
+
+void add_common_options(CLI::App& command, Options& options) {
+  command.add_option("--sysroot", options.sysroot, "Read /proc, /sys and /run below DIR: a recorded machine")
+      ->type_name("DIR");
+  command.add_flag("--json", options.json, "Print JSON (schemas/load-plan, schemas/load-status)");
+  command.add_flag("-v,--verbose", options.verbose, "Print more");
+}
+
+void add_plan_options(CLI::App& command, Options& options) {
+  command
+      .add_option("kernel,--kernel", options.kernel,
+                  "Crash kernel: arm64 Image, plain or packed with gzip or zstd")
+      ->required();
+  command.add_option("--initrd,--ramdisk", options.initrd, "Initramfs of the crash kernel");
+  command.add_option("--dtb", options.dtb, "Device tree to start from, instead of the running machine's");
+  auto* given =
+      command.add_option("--command-line", options.command_line, "Command line of the crash kernel");
+  auto* reuse =
+      command.add_flag("--reuse-command-line,--reuse-cmdline", options.reuse_command_line,
+                       "Start from the running kernel's, without what harms a crash kernel (the default)");
+  given->excludes(reuse);
+  command.add_option("--append", options.append, "Options put behind the command line");
+  command.add_flag("--no-crash-defaults", options.no_crash_defaults,
+                   "Do not add reset_devices nr_cpus=1 panic=10 cma=0 hugetlb_cma=0");
+  command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
+      ->type_name("DIR");
+  add_common_options(command, options);
+}
+
+// kexec(8) habits: -p KERNEL loads, -u unloads, -S shows the status. Returns the subcommand for the first
+// argument.
+std::string_view subcommand_for(std::string_view argument) {
+  if (argument == "-p" || argument == "--load-panic") return "load";
+  if (argument == "-u" || argument == "--unload") return "unload";
+  if (argument == "-S" || argument == "--status") return "status";
+  return "";
+}
+
+int run(int argc, char** argv) {
+  Options options;
+  std::vector<std::string> arguments(argv + 1, argv + argc);
+  if (!arguments.empty() && !subcommand_for(arguments[0]).empty()) {
+    options.kexec_style = true;
+    arguments[0] = subcommand_for(arguments[0]);
+    // `kexec -p -u` and `kexec -u -p` both unload the crash kernel.
+    if (arguments.size() == 2 && subcommand_for(arguments[1]) == "unload") arguments[0] = "unload";
+    if (arguments.size() == 2 && !subcommand_for(arguments[1]).empty()) arguments.pop_back();
+  }
+
+  CLI::App app("Arms the crash kernel: checks everything it will be told, then loads it.", "kdump-load");
+  app.set_version_flag("--version", KDK_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes: 0 done (status: armed), 1 failed and nothing loaded, 2 usage, 3 status: not armed or "
+      "stale.");
+  CLI::App* plan = app.add_subcommand("plan", "Show what would be loaded, and check it");
+  add_plan_options(*plan, options);
+  CLI::App* load = app.add_subcommand("load", "Load the crash kernel (also: -p KERNEL)");
+  add_plan_options(*load, options);
+  load->add_flag("--dry-run", options.dry_run, "Only plan: the same as `plan`");
+  CLI::App* unload = app.add_subcommand("unload", "Free the loaded crash kernel (also: -u)");
+  CLI::App* status = app.add_subcommand("status", "Is this machine armed? (also: -S)");
+  add_common_options(*status, options);
+
+  std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
+  try {
+    app.parse(arguments);
+  } catch (const CLI::ParseError& e) {
+    return app.exit(e) == 0 ? exit_done : exit_usage;
+  }
+  if (options.verbose) set_log_level(LogLevel::info);
+  CLI::App* chosen = load->parsed() ? load : plan;
+  options.command_line_given = chosen->count("--command-line") != 0;
+  if (options.kexec_style && !options.reuse_command_line && !options.command_line_given &&
+      !options.append.empty()) {
+    // kexec's --append is the whole line unless --reuse-cmdline is there too.
+    options.command_line = std::exchange(options.append, "");
+    options.command_line_given = true;
+  }
+  if (plan->parsed()) return run_plan(options);
+  if (load->parsed()) return run_load(options);
+  if (unload->parsed()) return run_unload();
+  if (status->parsed()) return run_status(options);
+  return exit_usage;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  return kdk::run_main("kdump-load", [&] { return run(argc, argv); });
+}

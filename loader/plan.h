@@ -1,0 +1,98 @@
+// LoadPlan: everything the crash kernel will be given, computed without changing anything.
+//
+// make_plan is pure: the same machine and inputs give the same bytes. `plan` and `load --dry-run` print it,
+// `load` hands it to the kernel, tests compute it for recorded machines. A plan always comes with its checks;
+// one that failed is still a plan (people want to see what is wrong), but kexec.h refuses to load it.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loader/command_line.h"
+#include "loader/dtb.h"
+#include "loader/elfcorehdr.h"
+#include "loader/image.h"
+#include "loader/initrd.h"
+#include "loader/machine.h"
+
+namespace kdk {
+
+struct InputFile {
+  std::string path;
+  std::vector<uint8_t> bytes;
+};
+
+struct LoadInputs {
+  InputFile kernel;
+  std::optional<InputFile> initrd;
+  std::optional<InputFile> dtb;  // --dtb; absent: the machine's own
+  CommandLineOptions command_line;
+  BootSeeds seeds;
+};
+
+// One kexec segment: `data` is copied to physical `memory`, the rest of it is zero.
+struct Segment {
+  std::string name;  // "kernel", "initrd", "trampoline", "elfcorehdr", "dtb"
+  Range memory;
+  std::vector<uint8_t> data;
+};
+
+struct Check {
+  enum class Status { ok, warning, failed };
+  std::string name;  // stable, snake_case
+  Status status = Status::ok;
+  std::string detail;  // what was found, and on failure what to do
+};
+std::string_view to_string(Check::Status status);
+
+// A file that went in, by content.
+struct InputIdentity {
+  std::string path;
+  uint64_t size = 0;
+  std::string sha256;  // lowercase hexadecimal
+};
+
+// What the crash kernel's memory will look like when it unpacks its initramfs. Bytes; an estimate on the safe
+// side.
+struct MemoryEstimate {
+  uint64_t usable = 0;         // main and low crash regions
+  uint64_t kernel = 0;         // image with BSS
+  uint64_t kernel_own = 0;     // struct pages, page tables, per-CPU data, hash tables
+  uint64_t initrd_packed = 0;  // held until unpacked
+  uint64_t unpack_limit = 0;   // what the root file system may hold then
+  bool limited_by_tmpfs = false;
+  std::optional<InitrdEstimate> initrd;
+};
+
+struct LoadPlan {
+  InputIdentity kernel;
+  std::optional<InputIdentity> initrd;
+  std::string compression;        // of the kernel file
+  uint64_t kernel_page_size = 0;  // 0: the image does not say
+  uint64_t text_offset = 0;
+  uint64_t image_size = 0;
+  std::vector<Range> crash_regions;  // ascending; the last is the main one
+  std::vector<Range> system_ram;
+  std::vector<CpuNote> cpu_notes;
+  KernelAddresses addresses;
+  std::vector<CoreHeader> core_headers;
+  CommandLine command_line;
+  std::string dtb_source;
+  std::vector<DtbEdit> dtb_edits;
+  std::vector<Segment> segments;  // ascending by address
+  uint64_t entry = 0;             // physical address of the trampoline
+  MemoryEstimate memory;
+  std::vector<Check> checks;
+
+  bool good() const;  // no check failed
+  const Segment* find_segment(std::string_view name) const;
+  const Range& main_region() const { return crash_regions.back(); }
+};
+
+// Throws Error when there is nothing to plan with: no crash region, an unusable kernel image or device tree,
+// or a region that cannot hold the segments at all. Everything else ends up in `checks`.
+LoadPlan make_plan(const Machine& machine, LoadInputs inputs);
+
+}  // namespace kdk
