@@ -8,6 +8,7 @@ Runs of the named CONFIGS are cached by everything that went into them, so that 
   guest.py get CONFIG           run it, or find it in the cache; prints the run's directory
   guest.py run CONFIG --out D   run it now with other programs, memory, kernel; see README.md
   guest.py download             fetch every kernel the CONFIGS need
+  guest.py kernel CONFIG        print the name of its kernel, for download
 """
 import argparse
 import dataclasses
@@ -28,7 +29,7 @@ from packages import Skip
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RUNS = packages.CACHE / "runs"
-KEEP_RUNS = 10  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
+KEEP_RUNS = 8  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,10 +52,12 @@ class Config:
 # slowly. The kernel cannot tell them apart.
 MAX = "max,pauth-impdef=on"
 CONFIGS = {
-    "6.1-a57": Config("6.1-cloud", "cortex-a57"),
+    "6.1-a57": Config("6.1-cloud", "cortex-a57", keep_full=True),
     "6.12-a57": Config("6.12-cloud", "cortex-a57", keep_full=True),
     "6.12-max": Config("6.12-cloud", MAX, crash_cpu=1),
     "6.12-16k-max": Config("6.12-16k", MAX, memory=1536, crash_cpu=1),
+    # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
+    "bad-cases": Config("6.12-cloud", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh", disk_mib=512),
 }
 
 
@@ -223,6 +226,7 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     download = commands.add_parser("download", help="fetch kernels and busybox into the cache")
     download.add_argument("kernels", nargs="*", metavar="KERNEL", help="default: every kernel the configurations need")
+    commands.add_parser("kernel", help="print the kernel name of a configuration").add_argument("config", choices=CONFIGS)
     for name in ["get", "run"]:
         command = commands.add_parser(name)
         command.add_argument("config", choices=CONFIGS)
@@ -233,7 +237,7 @@ def main() -> int:
     command.add_argument("--timeout", type=int, default=900, help="seconds")
     for field in dataclasses.fields(Config):
         if field.type is bool:
-            command.add_argument("--" + field.name.replace("_", "-"), action="store_true", default=None)
+            command.add_argument("--" + field.name.replace("_", "-"), action=argparse.BooleanOptionalAction)
         else:
             command.add_argument("--" + field.name.replace("_", "-"), type=field.type)
     options = parser.parse_args()
@@ -244,6 +248,9 @@ def main() -> int:
         packages.busybox(download=True)
         return 0
     config = CONFIGS[options.config]
+    if options.command == "kernel":
+        print(config.kernel)
+        return 0
     built = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
     programs = Programs(options.load or built / "kdump-load", options.capture or built / "kdump-capture", options.overlay)
     if options.command == "get":

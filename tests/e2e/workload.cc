@@ -3,7 +3,7 @@
 //   behind workload crash FACTS CPU   writes down what the kernel says about itself, then crashes it through
 //   sysrq-c
 // FACTS gets one line per fact (see the fact() calls); the host compares the report with them. A marker page
-// is made of numbers computed from its name (fill_marker; crash_run.py computes the same), so no program text
+// is made of numbers computed from its name (fill_marker; facts.py computes the same), so no program text
 // can be taken for one.
 #include <fcntl.h>
 #include <sched.h>
@@ -136,9 +136,14 @@ void fill(Facts& facts, const char* file_name) {
   for (std::string line; std::getline(meminfo, line);)
     if (line.starts_with("Hugepagesize:")) huge_size = std::stoul(line.substr(13)) << 10;
   const size_t huge_pages = std::stoul(read_text("/proc/sys/vm/nr_hugepages"));
-  facts.fact("hugetlb", huge_pages, huge_size);
-  if (huge_pages == 0) fail("no huge page could be reserved");
+  if (huge_pages < 3) fail("huge pages could not be reserved");
   plant(facts, "hugetlb", map_pages(huge_size, MAP_PRIVATE | MAP_HUGETLB), huge_size);
+
+  // A huge page given back: its memory goes to the free lists in one large block, rarely touched again.
+  void* freed = map_pages(huge_size, MAP_PRIVATE | MAP_HUGETLB);
+  plant(facts, "free", freed, huge_size);
+  munmap(freed, huge_size);
+  write_text("/proc/sys/vm/nr_hugepages", std::to_string(huge_pages - 1));
 
   const int file = open(file_name, O_RDWR | O_CREAT, 0600);
   constexpr size_t file_size = 1 << 20;
@@ -170,17 +175,21 @@ void fill(Facts& facts, const char* file_name) {
   sleeper("kdk-markers", [] {});  // holds the marker pages from here on
 }
 
-// "PID TID COMM" of every thread, as /proc has them.
+// "PID TID STATE COMM" of every thread, as /proc has them.
 std::vector<std::string> tasks() {
   std::vector<std::string> all;
   for (const auto& process : std::filesystem::directory_iterator("/proc")) {
     const std::string pid = process.path().filename();
     if (!std::all_of(pid.begin(), pid.end(), isdigit)) continue;
     std::error_code gone;
-    for (const auto& thread : std::filesystem::directory_iterator(process.path() / "task", gone))
-      all.push_back(pid + " " + thread.path().filename().string() + " " + read_text(thread.path() / "comm"));
+    for (const auto& thread : std::filesystem::directory_iterator(process.path() / "task", gone)) {
+      const std::string stat = read_text(thread.path() / "stat"), comm = read_text(thread.path() / "comm");
+      const size_t state = stat.rfind(") ");
+      if (state == std::string::npos) continue;  // it ended meanwhile
+      const std::string tid = thread.path().filename();
+      all.push_back(pid + " " + tid + " " + stat[state + 2] + " " + comm.substr(0, comm.find('\n')));
+    }
   }
-  for (std::string& task : all) task.erase(task.find_last_not_of('\n') + 1);
   return all;
 }
 
