@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/diagnose/frame.h"
+#include "core/diagnose/log_trace.h"
 #include "core/diagnose/unwind.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/printk.h"
@@ -22,43 +23,49 @@ struct LogEvidence {
   std::string text;  // escaped, one line
 };
 
-// First-level failure class (reference list: null_deref, bad_paging, bug_on, warn_panic, list_corruption, kasan,
-// stack_overflow, serror, hung_task, soft_lockup, hard_lockup, rcu_stall, oom_panic, init_died, sysrq_crash, panic,
-// no_panic, ...). Open-ended: readers must accept unknown names.
+// First-level failure class (reference list: null_deref, bad_paging, bug_on, warn_panic, list_corruption,
+// kasan, stack_overflow, serror, hung_task, soft_lockup, hard_lockup, rcu_stall, oom_panic, init_died,
+// sysrq_crash, panic, no_panic, ...). Open-ended: readers must accept unknown names.
 struct CrashClass {
   std::string name = "unknown";
-  std::string title;                   // one line for people
-  std::vector<LogEvidence> evidence;   // all matches, the deciding one first
-  bool in_interrupt = false;           // "Fatal exception in interrupt"
+  std::string title;                  // one line for people
+  std::vector<LogEvidence> evidence;  // all matches, the deciding one first
+  bool in_interrupt = false;          // "Fatal exception in interrupt"
 };
 CrashClass classify(const KernelLog& log);
 
 struct CpuState {
-  std::optional<unsigned> cpu;    // nullopt: the note could not be tied to a CPU number
-  std::string cpu_source;         // how the number is known: "crash_notes", "log", "note order (a guess)"
-  bool crashed = false;           // this CPU panicked
-  bool answered = true;           // false: online, but left no note
+  std::optional<unsigned> cpu;  // nullopt: the note could not be tied to a CPU number
+  std::string cpu_source;       // how the number is known: "crash_notes", "log", "note order (a guess)"
+  bool crashed = false;         // this CPU panicked
+  bool answered = true;         // false: online, but left no note
   std::optional<Registers> registers;  // as in its note: the kdump path on the crashing CPU
   bool user_mode = false;
-  std::optional<int32_t> pid;     // task running here
-  std::string comm;               // escaped
-  std::optional<uint64_t> task;   // task_struct
+  std::optional<int32_t> pid;    // task running here
+  std::string comm;              // escaped
+  std::optional<uint64_t> task;  // task_struct
   Backtrace backtrace;
 };
 
 struct Crash {
-  std::string panic_message;      // text after "Kernel panic - not syncing: ", or the best line; empty when none
+  std::string panic_message;  // text after "Kernel panic - not syncing: ", or the best line; empty when none
   std::optional<uint64_t> panic_seq;
   CrashClass crash_class;
   std::optional<unsigned> cpu;
   std::optional<int32_t> pid;
   std::string comm;
-  std::optional<uint64_t> crash_time;        // seconds since the epoch, VMCOREINFO CRASHTIME
-  std::vector<CpuState> cpus;                // in CPU order
-  std::optional<Registers> fault_registers;  // at the innermost exception boundary of the crashing CPU's trace
-  // Log-derived trace of the kernel itself, for comparison: function names, outermost last ("?" entries dropped).
+  std::optional<uint64_t> crash_time;  // seconds since the epoch, VMCOREINFO CRASHTIME
+  std::vector<CpuState> cpus;          // in CPU order
+  std::optional<Registers>
+      fault_registers;  // at the innermost exception boundary of the crashing CPU's trace
+  // Log-derived trace of the kernel itself, for comparison: function names, outermost last ("?" entries
+  // dropped).
   std::vector<std::string> log_trace;
-  std::vector<std::string> problems;         // sentences
+  // Whether the crashing CPU's backtrace has the same functions in the same order, from the outermost inwards
+  // up to panic() or the faulting function. nullopt: nothing to compare.
+  std::optional<bool> log_trace_agrees;
+  std::string log_trace_difference;   // a sentence when it does not
+  std::vector<std::string> problems;  // sentences
 };
 
 // Never throws; what cannot be known is in problems.
@@ -66,6 +73,10 @@ Crash diagnose(Kernel& kernel, const KernelLog& log);
 
 // Stacks a CPU can be on, from per-CPU variables where symbols allow; empty otherwise.
 StackSet cpu_stacks(Kernel& kernel, unsigned cpu);
+
+// As Crash::log_trace_agrees. `difference` gets a sentence when false.
+std::optional<bool> trace_agrees(Kernel& kernel, const Backtrace& trace,
+                                 const std::vector<LogTraceEntry>& log_trace, std::string& difference);
 
 const CpuState* crashing_cpu(const Crash& crash);
 

@@ -1,5 +1,5 @@
-// Frames and backtraces as every program reports them. Filled by the walk of core/diagnose; analyze adds inlines, lines
-// and CFI to the same structs.
+// Frames and backtraces as every program reports them. Filled by the walk of core/diagnose; analyze adds
+// inlines, lines and CFI to the same structs.
 #pragma once
 
 #include <cstdint>
@@ -32,7 +32,7 @@ struct InlineFrame {
 };
 
 struct Frame {
-  uint64_t pc = 0;       // authentication code stripped
+  uint64_t pc = 0;  // authentication code stripped
   FrameKind kind = FrameKind::call;
   Trust trust = Trust::registers;
   bool pc_is_return_address = false;  // look up pc - 1 for the call site

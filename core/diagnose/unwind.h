@@ -1,5 +1,6 @@
-// Walks a kernel stack by frame records, with stack bounds, consumed-stack rule and proven exception boundaries.
-// Needs no symbols; names are added when a symbol table is there. Source: arch/arm64/kernel/stacktrace.c.
+// Walks a kernel stack by frame records, with stack bounds, consumed-stack rule and proven exception
+// boundaries. Needs no symbols; names are added when a symbol table is there. Source:
+// arch/arm64/kernel/stacktrace.c.
 #pragma once
 
 #include <cstdint>
@@ -19,15 +20,16 @@ struct StackRange {
   std::string name;  // "task", "irq", "overflow", "sdei", "efi"
 };
 
-// What the walk knows of the stacks it may meet. With no range for an address, bounds are inferred from mapped memory
-// around it (vmalloc guard pages end a VMAP_STACK), and the range is named "?".
+// What the walk knows of the stacks it may meet. With no range for an address, bounds are inferred from
+// mapped memory around it (vmalloc guard pages end a VMAP_STACK), and the range is named "?".
 struct StackSet {
   std::vector<StackRange> ranges;
   const StackRange* find(uint64_t address) const;
 };
 
 // Starts from registers (a CPU at the crash, or a pt_regs).
-Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const StackSet& stacks, size_t limit = 256);
+Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const StackSet& stacks,
+                                size_t limit = 256);
 
 // Names pc of every frame from the kernel's symbol table, and sets module and image_offset.
 void symbolise(Kernel& kernel, Backtrace& trace);

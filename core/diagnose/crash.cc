@@ -1,0 +1,152 @@
+#include "core/diagnose/crash.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/base/log.h"
+#include "core/diagnose/cpus.h"
+#include "core/diagnose/log_trace.h"
+#include "core/kernel/modules.h"
+
+namespace kdk {
+namespace {
+
+// Frames outside the kernel image need the modules' symbol tables.
+bool needs_modules(const std::vector<CpuState>& cpus) {
+  for (const CpuState& cpu : cpus) {
+    for (const Frame& frame : cpu.backtrace.frames) {
+      if (frame.symbol.empty() && !frame.image_offset) return true;
+    }
+  }
+  return false;
+}
+
+void unwind_cpu(Kernel& kernel, CpuState& state, std::vector<std::string>& problems) {
+  if (!state.registers) {
+    state.backtrace.end = state.answered ? "no registers" : "the CPU left no registers";
+    return;
+  }
+  try {
+    StackSet stacks = state.cpu ? cpu_stacks(kernel, *state.cpu) : StackSet{};
+    state.backtrace = unwind_from_registers(kernel, *state.registers, stacks);
+    symbolise(kernel, state.backtrace);
+  } catch (const Error& e) {  // one CPU's stack must not cost the others theirs
+    state.backtrace.end = e.message();
+    problems.push_back(
+        fmt::format("CPU {}: backtrace: {}", state.cpu ? std::to_string(*state.cpu) : "?", e.message()));
+  }
+}
+
+// The functions in which the kernel prints its trace: our trace starts elsewhere in the crash path, so up to
+// one of these the two may differ.
+bool starts_report(std::string_view function) {
+  static constexpr std::array<std::string_view, 6> names = {"panic", "vpanic",      "nmi_panic",
+                                                            "die",   "crash_kexec", "__crash_kexec"};
+  return std::find(names.begin(), names.end(), function) != names.end();
+}
+
+// The kernel prints the symbol of a return address itself, we that of the call before it: they differ when a
+// call that never returns ends its function.
+bool same_function(Kernel& kernel, const Frame& frame, const LogTraceEntry& entry) {
+  if (frame.symbol == entry.function) return true;
+  if (!frame.pc_is_return_address) return false;
+  std::optional<SymbolHit> hit = kernel.symbols().lookup(frame.pc);
+  return hit && hit->symbol.name == entry.function;
+}
+
+}  // namespace
+
+std::optional<bool> trace_agrees(Kernel& kernel, const Backtrace& trace,
+                                 const std::vector<LogTraceEntry>& log_trace, std::string& difference) {
+  std::vector<const Frame*> frames;
+  for (const Frame& frame : trace.frames) {
+    // The kernel does not guess at link registers.
+    if (frame.kind != FrameKind::lr_candidate) frames.push_back(&frame);
+  }
+  bool named = std::any_of(frames.begin(), frames.end(), [](const Frame* f) { return !f->symbol.empty(); });
+  if (log_trace.empty() || !named) return std::nullopt;
+
+  size_t ours = frames.size(), theirs = log_trace.size();
+  bool met_report = false;
+  while (ours > 0 && theirs > 0 && same_function(kernel, *frames[ours - 1], log_trace[theirs - 1])) {
+    --ours;
+    --theirs;
+    if (starts_report(log_trace[theirs].function)) {
+      met_report = true;
+      break;
+    }
+  }
+  if (theirs == 0 || met_report) return true;
+  difference = fmt::format("the kernel printed {} where our trace has {}", log_trace[theirs - 1].function,
+                           ours == 0                          ? std::string("no more frames")
+                           : frames[ours - 1]->symbol.empty() ? hex64(frames[ours - 1]->pc)
+                                                              : frames[ours - 1]->symbol);
+  return false;
+}
+
+const CpuState* crashing_cpu(const Crash& crash) {
+  auto found =
+      std::find_if(crash.cpus.begin(), crash.cpus.end(), [](const CpuState& s) { return s.crashed; });
+  return found == crash.cpus.end() ? nullptr : &*found;
+}
+
+Crash diagnose(Kernel& kernel, const KernelLog& log) {
+  Crash crash;
+  crash.crash_class = classify(log);
+  crash.crash_time = kernel.vmcoreinfo().decimal("CRASHTIME");
+
+  std::optional<size_t> crash_record;
+  if (!crash.crash_class.evidence.empty() && crash.crash_class.name != "no_panic") {
+    uint64_t seq = crash.crash_class.evidence.front().seq;
+    for (size_t i = 0; i < log.records.size() && !crash_record; ++i) {
+      if (log.records[i].seq == seq) crash_record = i;
+    }
+  }
+  if (std::optional<PanicLine> panic = find_panic_line(log)) {
+    crash.panic_message = panic->message;
+    crash.panic_seq = log.records[panic->record].seq;
+  } else if (crash_record) {
+    crash.panic_message = crash.crash_class.evidence.front().text;
+    crash.panic_seq = crash.crash_class.evidence.front().seq;
+  }
+  LogCrash from_log = find_log_crash(log, crash_record);
+  for (const LogTraceEntry& entry : from_log.trace) crash.log_trace.push_back(entry.function);
+  // A dump of a live system has traces of warnings only: whoever printed them did not crash.
+  if (crash.crash_class.name == "no_panic") from_log.cpu_line.reset();
+
+  crash.cpus = collect_cpus(kernel, log, from_log.cpu_line, crash.problems);
+  for (CpuState& state : crash.cpus) unwind_cpu(kernel, state, crash.problems);
+  if (needs_modules(crash.cpus)) {
+    ModuleList modules = read_modules(kernel);
+    if (!modules.why_not.empty()) {
+      crash.problems.push_back("frames in modules have no names: " + modules.why_not);
+    }
+    for (CpuState& state : crash.cpus) symbolise(kernel, state.backtrace);
+  }
+
+  const CpuState* crashed = crashing_cpu(crash);
+  if (crashed) {
+    crash.cpu = crashed->cpu;
+    crash.pid = crashed->pid;
+    crash.comm = crashed->comm;
+    for (const Frame& frame : crashed->backtrace.frames) {
+      if (frame.kind != FrameKind::exception || !frame.registers) continue;
+      crash.fault_registers = frame.registers;
+      break;
+    }
+    crash.log_trace_agrees =
+        trace_agrees(kernel, crashed->backtrace, from_log.trace, crash.log_trace_difference);
+  } else if (crash.crash_class.name != "no_panic") {
+    crash.problems.push_back("which CPU crashed is unknown");
+  }
+  if (from_log.cpu_line) {
+    if (!crash.cpu) crash.cpu = from_log.cpu_line->cpu;
+    if (!crash.pid) crash.pid = from_log.cpu_line->pid;
+    if (crash.comm.empty()) crash.comm = from_log.cpu_line->comm;
+  }
+  return crash;
+}
+
+}  // namespace kdk

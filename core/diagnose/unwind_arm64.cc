@@ -1,0 +1,336 @@
+// arm64 kernels are built with frame pointers: x29 points at a record {x29 of the caller, return address},
+// and every record lies on one of a few stacks. The walk follows them under the kernel's own rules: a record
+// must lie inside a known stack, above what was already consumed of it, and a stack once left is never
+// entered again. That bounds the walk and makes loops impossible.
+//
+// Exceptions: entry code pushes a struct pt_regs whose embedded record continues the chain.
+//  - Since v6.13 that record is {0, 0, type} (arch/arm64/include/asm/stacktrace/frame.h, struct
+//  frame_record_meta):
+//    type FINAL ends the stack, type PT_REGS continues with the registers around it.
+//  - Before, it is {x29, pc} of the interrupted code, like any other record. It is proven to be one by its
+//  surroundings:
+//    at record - offsetof(pt_regs, stackframe) there are registers with the same x29 and pc, a kernel mode in
+//    pstate and an sp just above themselves. No symbol or list of handlers is needed.
+// Source: arch/arm64/kernel/stacktrace.c, entry.S (kernel_entry), head.S (init_cpu_task).
+#include "core/diagnose/unwind_arm64.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <vector>
+
+namespace kdk {
+namespace {
+
+struct FrameRecord {
+  ul64 fp;
+  ul64 lr;
+};
+
+constexpr uint64_t instruction_size = 4;
+// offsetof(struct pt_regs, stackframe): 304 up to v6.12, 296 since the record grew to three words in v6.13.
+constexpr std::array<uint64_t, 2> stackframe_offsets = {304, 296};
+// What can lie between the embedded record and the end of pt_regs (third word, lockdep_hardirqs, exit_rcu,
+// padding), generously: sp of the interrupted code must be within this above the record.
+constexpr uint64_t max_behind_record = 64;
+constexpr uint64_t meta_pt_regs = 2;  // FRAME_META_TYPE_PT_REGS
+
+// Bounds of a stack nobody told us about: what is mapped around the address, at most this far each way.
+// THREAD_SIZE is at most 64 KiB, doubled by KASAN.
+constexpr uint64_t max_inferred_stack = 128 << 10;
+constexpr size_t max_inferred_stacks = 8;
+
+// BL, BLR and the authenticating BLRAA, BLRAB, BLRAAZ, BLRABZ (Arm ARM C6.2).
+bool is_call(uint32_t insn) {
+  return (insn & 0xfc000000) == 0x94000000 || (insn & 0xfffffc1f) == 0xd63f0000 ||
+         (insn & 0xfefff800) == 0xd63f0800;
+}
+
+// Target of a BL at `address`.
+std::optional<uint64_t> branch_target(uint32_t insn, uint64_t address) {
+  if ((insn & 0xfc000000) != 0x94000000) return std::nullopt;
+  uint64_t words = insn & 0x03ffffff;
+  if (words & 0x02000000) words |= ~uint64_t{0x03ffffff};
+  return address + words * instruction_size;
+}
+
+class Walk {
+ public:
+  Walk(Kernel& kernel, const StackSet& stacks)
+      : kernel_(kernel),
+        memory_(kernel.memory()),
+        arch_(memory_.arch()),
+        roles_(arch_.roles()),
+        unused_(stacks.ranges) {
+    std::optional<Layout::Field> field = kernel.layout().field("pt_regs", "stackframe");
+    if (field) {
+      offsets_ = {field->offset};
+    } else {
+      offsets_.assign(stackframe_offsets.begin(), stackframe_offsets.end());
+    }
+  }
+
+  Backtrace run(const Registers& start, size_t limit);
+
+ private:
+  uint64_t strip(uint64_t address) const { return arch_.strip(address, memory_.layout()).value; }
+  bool enter_stack(uint64_t address);
+  bool consume(uint64_t address, uint64_t size);
+  std::optional<StackRange> infer_stack(uint64_t address);
+  std::string stack_name(uint64_t address) const;
+
+  std::optional<Registers> pt_regs_at(uint64_t address);
+  struct Boundary {
+    uint64_t address;  // of the pt_regs
+    Registers registers;
+  };
+  std::optional<Boundary> prove_exception(uint64_t record_address, const FrameRecord& record);
+  void add_context(const Registers& registers, FrameKind kind, std::optional<uint64_t> at);
+  void add_link_register(const Registers& registers);
+  void end_at_final_record(uint64_t record_address);
+  bool executable(uint64_t pc);
+  void stop(std::string why, bool complete = false) {
+    trace_.end = std::move(why);
+    trace_.complete = complete;
+  }
+
+  Kernel& kernel_;
+  KernelMemory& memory_;
+  const Arch& arch_;
+  const RegisterRoles& roles_;
+  std::vector<uint64_t> offsets_;
+  std::vector<StackRange> unused_;  // known stacks not yet entered
+  std::vector<StackRange> left_;    // whole ranges of stacks entered so far, the current one last
+  StackRange current_;              // [first address not yet consumed, high)
+  size_t inferred_ = 0;
+  Backtrace trace_;
+};
+
+Backtrace Walk::run(const Registers& start, size_t limit) {
+  if (!start.get(roles_.pc)) {
+    stop("the registers have no program counter");
+    return std::move(trace_);
+  }
+  if (arch_.user_mode(start)) {
+    stop("user mode", true);
+    return std::move(trace_);
+  }
+  add_context(start, FrameKind::call, std::nullopt);
+  uint64_t fp = strip(start.get(roles_.frame_pointer).value_or(0));
+  while (trace_.end.empty()) {
+    if (trace_.frames.size() >= limit) {
+      stop(fmt::format("more than {} frames", limit));
+      break;
+    }
+    if (fp == 0) {
+      // Kernels before v5.10 end a chain with x29 = 0 instead of a final record.
+      bool first = trace_.frames.size() <= 1;
+      stop(first ? "no frame pointer" : "thread start or user mode", !first);
+      break;
+    }
+    if (fp % 8 != 0) {
+      stop(fmt::format("frame pointer {:#x} is not aligned", fp));
+      break;
+    }
+    std::array<uint8_t, sizeof(FrameRecord)> bytes{};
+    ReadResult read = memory_.read(VirtAddr{fp}, bytes);
+    if (!read) {
+      stop(fmt::format("frame record at {:#x}: {}", fp, to_string(read.status)));
+      break;
+    }
+    if (!consume(fp, sizeof(FrameRecord))) break;
+    FrameRecord record = *load<FrameRecord>(bytes);
+
+    if (std::optional<Boundary> boundary = prove_exception(fp, record)) {
+      add_context(boundary->registers, FrameKind::exception, boundary->address);
+      fp = strip(boundary->registers.get(roles_.frame_pointer).value_or(0));
+      continue;
+    }
+    if (record.fp == 0 && record.lr == 0) {
+      end_at_final_record(fp);
+      break;
+    }
+    Frame frame;
+    frame.pc = strip(record.lr);
+    frame.trust = Trust::frame_record;
+    frame.pc_is_return_address = true;
+    frame.at = fp;
+    frame.stack = current_.name;
+    trace_.frames.push_back(std::move(frame));
+    fp = strip(record.fp);
+  }
+  return std::move(trace_);
+}
+
+// Makes the stack that holds `address` the current one. False (and the walk stopped) when that is not
+// allowed.
+bool Walk::enter_stack(uint64_t address) {
+  for (const StackRange& range : left_) {
+    if (address >= range.low && address < range.high) {
+      stop(fmt::format("frame record at {:#x} leads back into the {} stack", address, range.name));
+      return false;
+    }
+  }
+  auto known = std::find_if(unused_.begin(), unused_.end(),
+                            [&](const StackRange& r) { return address >= r.low && address < r.high; });
+  std::optional<StackRange> range;
+  if (known != unused_.end()) {
+    range = *known;
+    unused_.erase(known);
+  } else {
+    range = infer_stack(address);
+  }
+  if (!range) {
+    stop(fmt::format("frame record at {:#x} is outside every known stack", address));
+    return false;
+  }
+  left_.push_back(*range);
+  current_ = *range;
+  return true;
+}
+
+bool Walk::consume(uint64_t address, uint64_t size) {
+  bool inside = address >= current_.low && address < current_.high;
+  if (!inside && !enter_stack(address)) return false;
+  if (size > current_.high - address) {
+    stop(fmt::format("frame record at {:#x} runs over the end of its stack", address));
+    return false;
+  }
+  current_.low = address + size;
+  return true;
+}
+
+// Stacks of VMAP_STACK kernels have unmapped guard pages, so what is mapped around the address is the stack.
+// Elsewhere (linear map) the range is only a bound.
+std::optional<StackRange> Walk::infer_stack(uint64_t address) {
+  if (inferred_++ >= max_inferred_stacks) return std::nullopt;
+  uint64_t page = std::max<uint64_t>(memory_.page_size(), 4096);
+  uint64_t low = align_down(address, page);
+  if (!memory_.translate(VirtAddr{low})) return std::nullopt;
+  uint64_t high = low + page;
+  uint64_t lowest = low >= max_inferred_stack ? low - max_inferred_stack : 0;
+  uint64_t highest = checked_add(high, max_inferred_stack).value_or(high);
+  while (low > lowest && memory_.translate(VirtAddr{low - page})) low -= page;
+  while (high < highest && memory_.translate(VirtAddr{high})) high += page;
+  return StackRange{low, high, "?"};
+}
+
+std::string Walk::stack_name(uint64_t address) const {
+  for (const auto* ranges : {&unused_, &left_}) {
+    for (const StackRange& range : *ranges) {
+      if (address >= range.low && address < range.high) return range.name;
+    }
+  }
+  return "?";
+}
+
+std::optional<Registers> Walk::pt_regs_at(uint64_t address) {
+  std::vector<uint8_t> bytes(arch_.pt_regs_size());
+  if (!memory_.read(VirtAddr{address}, bytes)) return std::nullopt;
+  return arch_.registers_from_pt_regs(bytes);
+}
+
+std::optional<Walk::Boundary> Walk::prove_exception(uint64_t record_address, const FrameRecord& record) {
+  bool is_meta = record.fp == 0 && record.lr == 0;
+  if (is_meta) {
+    // Before v6.13 the word behind a final record is stale; then the checks below refuse it.
+    std::optional<uint64_t> type = memory_.u64(VirtAddr{record_address} + sizeof(FrameRecord));
+    if (type != meta_pt_regs) return std::nullopt;
+  }
+  for (uint64_t offset : offsets_) {
+    if (record_address < offset) continue;
+    uint64_t address = record_address - offset;
+    std::optional<Registers> registers = pt_regs_at(address);
+    if (!registers || arch_.user_mode(*registers)) continue;
+    uint64_t sp = registers->get(roles_.sp).value_or(0);
+    uint64_t behind = record_address + sizeof(FrameRecord);
+    if (sp < behind || sp - behind > max_behind_record) continue;
+    bool same = registers->get(roles_.frame_pointer) == record.fp && registers->get(roles_.pc) == record.lr;
+    if (is_meta || same) return Boundary{address, *registers};
+  }
+  return std::nullopt;
+}
+
+// pc cannot be executed: nothing is mapped there, or data is.
+bool Walk::executable(uint64_t pc) {
+  if (pc % instruction_size != 0 || !memory_.translate(VirtAddr{pc})) return false;
+  std::optional<SymbolHit> hit = kernel_.symbols().lookup(pc);
+  return !hit || hit->symbol.text();
+}
+
+// The frame of a whole register set, and what its link register says about the caller.
+void Walk::add_context(const Registers& registers, FrameKind kind, std::optional<uint64_t> at) {
+  Frame frame;
+  frame.pc = strip(registers.get(roles_.pc).value_or(0));
+  frame.kind = kind;
+  frame.trust = Trust::registers;
+  frame.at = at;
+  frame.stack = stack_name(strip(registers.get(roles_.sp).value_or(0)));
+  if (kind == FrameKind::exception) frame.registers = registers;
+  trace_.frames.push_back(std::move(frame));
+  add_link_register(registers);
+}
+
+// Between a call and the callee's prologue the caller is only in x30, and the next frame record is the
+// caller's caller.
+//  - pc cannot be executed: nothing there made a frame, so x30 is the return address of the bad call.
+//  - pc's function was called by a BL to its first instruction right before x30, and its record (if it has
+//  one) does
+//    not hold x30: it is a leaf or has not stored its record yet. x30 inside the same function would be a
+//    stale value.
+void Walk::add_link_register(const Registers& registers) {
+  if (!roles_.link) return;
+  uint64_t pc = trace_.frames.back().pc;
+  uint64_t link = strip(registers.get(*roles_.link).value_or(0));
+  if (link < instruction_size || !executable(link)) return;
+  std::optional<uint32_t> insn = memory_.u32(VirtAddr{link - instruction_size});
+  if (!insn || !is_call(*insn)) return;
+
+  Frame frame;
+  frame.pc = link;
+  frame.pc_is_return_address = true;
+  frame.stack = trace_.frames.back().stack;
+  if (!executable(pc)) {
+    frame.kind = FrameKind::bad_call;
+    frame.trust = Trust::registers;
+    trace_.frames.push_back(std::move(frame));
+    return;
+  }
+  std::optional<SymbolHit> function = kernel_.symbols().lookup(pc);
+  std::optional<uint64_t> target = branch_target(*insn, link - instruction_size);
+  if (!function || target != function->symbol.address) return;
+  uint64_t fp = strip(registers.get(roles_.frame_pointer).value_or(0));
+  std::optional<uint64_t> saved = memory_.u64(VirtAddr{fp + sizeof(ul64)});
+  if (saved && strip(*saved) == link) return;  // the record is this function's own
+  frame.kind = FrameKind::lr_candidate;
+  frame.trust = Trust::inferred;
+  trace_.frames.push_back(std::move(frame));
+}
+
+// {0, 0}: the record inside task_pt_regs(), at the top of a task's stack. User registers around it mean the
+// task came from user mode.
+void Walk::end_at_final_record(uint64_t record_address) {
+  const StackRange& stack = left_.back();
+  bool at_top = stack.high - record_address <= sizeof(FrameRecord) + max_behind_record;
+  bool from_user = false;
+  for (uint64_t offset : offsets_) {
+    if (record_address < offset) continue;
+    std::optional<Registers> registers = pt_regs_at(record_address - offset);
+    if (registers && arch_.user_mode(*registers) && registers->get(roles_.pc).value_or(0) != 0)
+      from_user = true;
+  }
+  if (!at_top) {
+    stop(fmt::format("empty frame record at {:#x}, below the top of the stack", record_address));
+    return;
+  }
+  stop(from_user ? "user mode" : "thread start", true);
+}
+
+}  // namespace
+
+Backtrace walk_arm64_frames(Kernel& kernel, const Registers& start, const StackSet& stacks, size_t limit) {
+  return Walk(kernel, stacks).run(start, limit);
+}
+
+}  // namespace kdk
