@@ -132,7 +132,8 @@ std::optional<PanicLine> find_panic_line(const KernelLog& log) {
 }
 
 std::optional<LogTraceEntry> parse_trace_entry(std::string_view line) {
-  if (!line.starts_with(' ')) return std::nullopt;  // the kernel indents entries by at least one blank
+  // The kernel indents entries by a blank, except where they begin with "[<address>]".
+  if (!line.starts_with(' ') && !line.starts_with("[<")) return std::nullopt;
   std::string_view rest = trim(line);
   LogTraceEntry entry;
   if (take_prefix(rest, "? ")) entry.marker = "?";
@@ -220,6 +221,7 @@ LogCrash find_log_crash(const KernelLog& log, std::optional<size_t> crash_record
       if ((crash.cpu_line = parse_cpu_line(lines[i].text))) return crash;
     }
   }
+  begin = std::min(begin, crash_record.value_or(begin));
   for (const LogLine& line : lines) {
     if (line.record < begin) continue;
     if ((crash.cpu_line = parse_cpu_line(line.text))) break;
