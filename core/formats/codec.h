@@ -22,13 +22,13 @@ std::optional<Codec> codec_from_flags(uint32_t flags);
 class Compressor {
  public:
   virtual ~Compressor() = default;
-  // Compresses `page` into `out` and returns the size; 0 when the result would not be smaller than the page (store it
-  // raw). `out` must hold max_size() bytes. Plain C inside: safe under touch_guarded().
+  // Compresses `page` into `out` and returns the size; 0 when the result would not be smaller than the page
+  // (store it raw). `out` must hold max_size() bytes. Plain C inside: safe under touch_guarded().
   virtual size_t compress(Bytes page, MutableBytes out) noexcept = 0;
   virtual size_t max_size() const = 0;
 };
-// `level`: zlib 1-9, zstd -7..19, ignored by lzo and snappy; 0 = the codec's default for dumps. Codec::none gives a
-// compressor that always returns 0. `page_size` in bytes.
+// `level`: zlib 1-9, zstd -7..19, ignored by lzo and snappy; 0 = the codec's default for dumps. Codec::none
+// gives a compressor that always returns 0. `page_size` in bytes.
 std::unique_ptr<Compressor> make_compressor(Codec codec, int level, uint32_t page_size);
 
 // One reusable decompression context for one thread.
@@ -38,7 +38,8 @@ class Decompressor {
   ~Decompressor();
   Decompressor(const Decompressor&) = delete;
   Decompressor& operator=(const Decompressor&) = delete;
-  // Expands `in` to exactly out.size() bytes; false when it does not (corrupt input). Never writes past `out`.
+  // Expands `in` to exactly out.size() bytes; false when it does not (corrupt input). Never writes past
+  // `out`.
   bool decompress(Codec codec, Bytes in, MutableBytes out) noexcept;
 
  private:

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -33,8 +34,8 @@ struct PageView {
 class PageReader {
  public:
   virtual ~PageReader() = default;
-  // One page; the bytes stay valid until the next call. Never throws. A view into a mapping can still deliver SIGBUS
-  // when touched (see core/base/bus_error.h).
+  // One page; the bytes stay valid until the next call. Never throws. A view into a mapping can still deliver
+  // SIGBUS when touched (see core/base/bus_error.h).
   virtual PageView page(Pfn pfn) noexcept = 0;
 };
 
@@ -42,16 +43,16 @@ enum class DumpFormat { elf, kdump_compressed };
 
 struct DumpInfo {
   DumpFormat format = DumpFormat::elf;
-  bool flattened = false;       // makedumpfile's stream form
-  unsigned split_parts = 1;     // files of a split set that were opened together
-  uint16_t elf_machine = 0;     // EM_AARCH64, EM_X86_64, ... ; 0 when the dump does not say
-  uint32_t page_size = 0;       // bytes, a power of two
+  bool flattened = false;          // makedumpfile's stream form
+  unsigned split_parts = 1;        // files of a split set that were opened together
+  uint16_t elf_machine = 0;        // EM_AARCH64, EM_X86_64, ... ; 0 when the dump does not say
+  uint32_t page_size = 0;          // bytes, a power of two
   bool page_size_assumed = false;  // nothing in the dump said so
-  int header_version = 0;       // kdump-compressed only
+  int header_version = 0;          // kdump-compressed only
   std::optional<int> dump_level;   // kdump-compressed sub header
-  bool incomplete = false;      // INCOMPLETE flag, truncated file or stream
+  bool incomplete = false;         // INCOMPLETE flag, truncated file or stream
   std::string incomplete_reason;   // empty when complete
-  uint64_t file_bytes = 0;      // all parts
+  uint64_t file_bytes = 0;         // all parts
   // struct new_utsname from a kdump-compressed header; empty strings otherwise
   std::string uts_release, uts_version, uts_machine, uts_nodename;
 };
@@ -78,6 +79,16 @@ class Dump {
   virtual std::unique_ptr<PageReader> reader() const = 0;
 
  protected:
+  // Fills notes, raw notes and VMCOREINFO. Where the notes have no VMCOREINFO, `vmcoreinfo_text` (what the
+  // format keeps outside of the notes) and then the options stand in and are appended as a note, so that a
+  // copy of the raw notes is always enough.
+  void set_notes(std::vector<uint8_t> raw, std::string_view vmcoreinfo_text,
+                 const struct OpenOptions& options);
+  // Sets info().incomplete; several reasons are joined.
+  void mark_incomplete(const std::string& reason);
+  // What the container around the format tells: flattened, cut short, size.
+  void describe_input(const struct DumpInput& input);
+
   DumpInfo info_;
   std::string name_;
   std::vector<Note> notes_;
@@ -92,10 +103,11 @@ struct OpenOptions {
   std::optional<std::string> vmcoreinfo_text;
 };
 
-// Opens one dump (or all parts of a split set), recognising the format by content. A truncated file opens with
-// info().incomplete set as long as its headers are whole. Throws Error{io,missing,denied,format,unsupported} naming
-// file, offset and cause.
-std::unique_ptr<Dump> open_dump(const std::vector<std::filesystem::path>& paths, const OpenOptions& options = {});
+// Opens one dump (or all parts of a split set), recognising the format by content. A truncated file opens
+// with info().incomplete set as long as its headers are whole. Throws
+// Error{io,missing,denied,format,unsupported} naming file, offset and cause.
+std::unique_ptr<Dump> open_dump(const std::vector<std::filesystem::path>& paths,
+                                const OpenOptions& options = {});
 std::unique_ptr<Dump> open_dump(const std::filesystem::path& path, const OpenOptions& options = {});
 // The same from a source; for tests and fuzz targets.
 std::unique_ptr<Dump> open_dump(std::unique_ptr<ByteSource> source, const OpenOptions& options = {});

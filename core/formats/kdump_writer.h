@@ -1,9 +1,9 @@
 // Writer of kdump-compressed version 6 files, the format every reader of the field opens.
 //
-// The format lets page data lie anywhere: only the 24-byte descriptors are in PFN order. So the writer reserves the
-// descriptor table for every page that will be written (known from `dumped` before the first byte), and data is
-// appended by any thread at offsets claimed atomically. Descriptors are published only after their data; the header
-// says INCOMPLETE until finish().
+// The format lets page data lie anywhere: only the 24-byte descriptors are in PFN order. So the writer
+// reserves the descriptor table for every page that will be written (known from `dumped` before the first
+// byte), and data is appended by any thread at offsets claimed atomically. Descriptors are published only
+// after their data; the header says INCOMPLETE until finish().
 #pragma once
 
 #include <atomic>
@@ -62,17 +62,20 @@ struct PageLocation {
 
 class KdumpWriter {
  public:
-  // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `fd` (an empty regular file or block device at
-  // offset 0). `ram`: pages that exist; `dumped`: subset whose descriptors are reserved. Throws Error{io}.
-  KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram, const PfnBitmap& dumped);
+  // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `fd` (an empty regular file or block
+  // device at offset 0). `ram`: pages that exist; `dumped`: subset whose descriptors are reserved. Throws
+  // Error{io}.
+  KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
+              const PfnBitmap& dumped);
 
   uint64_t descriptors() const { return descriptor_count_; }
   uint64_t descriptor_offset() const { return descriptor_offset_; }  // file offset of the descriptor table
 
   // Claims `size` bytes of the data area for the caller, who then writes them with write_at(). Thread-safe.
   uint64_t claim(uint64_t size);
-  // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages dumped below that PFN).
-  // Call after the data they point to is written. Thread-safe for disjoint ranges. Throws Error{io}.
+  // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages dumped below
+  // that PFN). Call after the data they point to is written. Thread-safe for disjoint ranges. Throws
+  // Error{io}.
   void publish(uint64_t first, std::span<const PageLocation> locations);
   // A shared raw page of zeros in the data area, written at construction: what zero pages point to.
   PageLocation zero_page() const { return zero_page_; }

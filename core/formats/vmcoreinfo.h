@@ -1,5 +1,6 @@
 // VMCOREINFO: the text note in which the crashed kernel says what a dump tool needs to know about it.
-// Source: Documentation/admin-guide/kdump/vmcoreinfo.rst, kernel/vmcore_info.c (kernel/crash_core.c before v6.9).
+// Source: Documentation/admin-guide/kdump/vmcoreinfo.rst, kernel/vmcore_info.c (kernel/crash_core.c before
+// v6.9).
 #pragma once
 
 #include <cstdint>
@@ -15,8 +16,8 @@ namespace kdk {
 class Vmcoreinfo {
  public:
   Vmcoreinfo() = default;
-  // Parses "KEY=VALUE" lines. Lines without '=' are ignored (a note can be cut at one page: then the last line is
-  // partial and is dropped); later duplicates win, as appended CRASHTIME does. Never throws.
+  // Parses "KEY=VALUE" lines. Lines without '=' are ignored (a note can be cut at one page: then the last
+  // line is partial and is dropped); later duplicates win, as appended CRASHTIME does. Never throws.
   static Vmcoreinfo parse(std::string_view text);
 
   bool empty() const { return values_.empty(); }
@@ -31,8 +32,8 @@ class Vmcoreinfo {
   std::optional<uint64_t> size(std::string_view name) const;
   std::optional<uint64_t> offset(std::string_view type_member) const;
   std::optional<uint64_t> length(std::string_view name) const;
-  // NUMBER(name): decimal (signed or unsigned) or 0x-hexadecimal; the 64-bit pattern. Truncate to 32 bits where the
-  // kernel value is an int.
+  // NUMBER(name): decimal (signed or unsigned) or 0x-hexadecimal; the 64-bit pattern. Truncate to 32 bits
+  // where the kernel value is an int.
   std::optional<uint64_t> number(std::string_view name) const;
   // A bare hexadecimal key without 0x, such as KERNELOFFSET.
   std::optional<uint64_t> hex(std::string_view key) const;

@@ -1,0 +1,202 @@
+#include "core/formats/kdump_writer.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <bit>
+#include <cerrno>
+#include <cstring>
+#include <limits>
+
+#include "core/base/error.h"
+#include "core/formats/kdump_format.h"
+#include "core/formats/notes.h"
+
+namespace kdk {
+
+void PfnBitmap::set_range(PfnRange range) {
+  uint64_t end = std::min(range.end.value, bits_);
+  for (uint64_t bit = range.begin.value; bit < end;) {
+    if (bit % 64 == 0 && end - bit >= 64) {
+      words_[bit / 64] = ~uint64_t{0};
+      bit += 64;
+    } else {
+      set(Pfn{bit++});
+    }
+  }
+}
+
+void PfnBitmap::clear_range(PfnRange range) {
+  uint64_t end = std::min(range.end.value, bits_);
+  for (uint64_t bit = range.begin.value; bit < end;) {
+    if (bit % 64 == 0 && end - bit >= 64) {
+      words_[bit / 64] = 0;
+      bit += 64;
+    } else {
+      clear(Pfn{bit++});
+    }
+  }
+}
+
+uint64_t PfnBitmap::count() const {
+  return count_below(Pfn{bits_});
+}
+
+uint64_t PfnBitmap::count_below(Pfn p) const {
+  uint64_t end = std::min(p.value, bits_), n = 0;
+  for (uint64_t w = 0; w < end / 64; ++w) n += static_cast<uint64_t>(std::popcount(words_[w]));
+  if (end % 64 != 0)
+    n += static_cast<uint64_t>(std::popcount(words_[end / 64] & ((uint64_t{1} << (end % 64)) - 1)));
+  return n;
+}
+
+namespace {
+
+constexpr uint64_t write_chunk = uint64_t{1} << 20;  // bytes per write of bitmaps and zeros
+
+uint64_t blocks_for(uint64_t bytes, uint32_t block_size) {
+  return (bytes + block_size - 1) / block_size;
+}
+
+kdump::DiskDumpHeader disk_header(const KdumpHeader& in, const std::vector<Note>& notes, uint64_t sub_blocks,
+                                  uint64_t bitmap_blocks, uint32_t status) {
+  kdump::DiskDumpHeader out{};
+  std::copy(kdump::signature.begin(), kdump::signature.end(), out.signature);
+  out.header_version = kdump::newest_version;
+  const std::string* uts[kdump::uts_fields] = {&in.sysname, &in.nodename, &in.release,
+                                               &in.version, &in.machine,  &in.domainname};
+  for (int i = 0; i < kdump::uts_fields; ++i) uts[i]->copy(out.uts[i], kdump::uts_length - 1);
+  out.crash_seconds = static_cast<int64_t>(in.crash_time);
+  out.status = status;
+  out.block_size = static_cast<int32_t>(in.page_size);
+  out.sub_hdr_size = static_cast<int32_t>(sub_blocks);
+  out.bitmap_blocks = static_cast<uint32_t>(bitmap_blocks);
+  out.max_mapnr = static_cast<uint32_t>(std::min<uint64_t>(in.end_pfn, std::numeric_limits<uint32_t>::max()));
+  out.nr_cpus = static_cast<int32_t>(std::count_if(
+      notes.begin(), notes.end(), [](const Note& n) { return n.name == "CORE" && n.type == nt_prstatus; }));
+  return out;
+}
+
+kdump::SubHeader sub_header(const KdumpHeader& in, const std::vector<Note>& notes) {
+  kdump::SubHeader out{};
+  out.phys_base = in.phys_base;
+  out.dump_level = in.dump_level;
+  out.max_mapnr_64 = in.end_pfn;
+  if (in.notes.empty()) return out;
+  // Right behind this header; VMCOREINFO is pointed to inside the copy of the notes, as readers expect.
+  out.offset_note = uint64_t{in.page_size} + sizeof(out);
+  out.size_note = in.notes.size();
+  for (const Note& note : notes) {
+    if (note.name != "VMCOREINFO") continue;
+    out.offset_vmcoreinfo = out.offset_note + note.desc_offset;
+    out.size_vmcoreinfo = note.desc.size();
+    break;
+  }
+  return out;
+}
+
+void write_bitmap(const Fd& fd, uint64_t offset, uint64_t space, const PfnBitmap& bitmap,
+                  const std::string& name) {
+  std::vector<uint8_t> chunk;
+  for (uint64_t at = 0; at < space; at += chunk.size()) {
+    chunk.assign(std::min(write_chunk, space - at), 0);
+    uint64_t first = at / 8, words = std::min(chunk.size() / 8,
+                                              bitmap.words().size() - std::min(first, bitmap.words().size()));
+    for (uint64_t w = 0; w < words; ++w) store(chunk, w * 8, ul64(bitmap.words()[first + w]));
+    write_at(fd, offset + at, chunk, name);
+  }
+}
+
+// The descriptor table must read as zeros until it is filled. A new regular file is sparse there; a block
+// device holds whatever was on it.
+void clear_descriptors(const Fd& fd, uint64_t offset, uint64_t end, const std::string& name) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) throw error_from_errno(errno, name);
+  if (S_ISREG(st.st_mode)) return;
+  std::vector<uint8_t> zeros(write_chunk);
+  for (uint64_t at = offset; at < end; at += write_chunk) {
+    write_at(fd, at, Bytes(zeros).first(std::min(write_chunk, end - at)), name);
+  }
+}
+
+}  // namespace
+
+KdumpWriter::KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
+                         const PfnBitmap& dumped)
+    : fd_(fd), name_(std::move(name)) {
+  uint32_t block = header.page_size;
+  if (!is_power_of_two(block) || block < 4096) {
+    throw Error(Errc::unsupported, fmt::format("{}: page size {} cannot be written", name_, block));
+  }
+  if (ram.size() != header.end_pfn || dumped.size() != header.end_pfn) {
+    throw Error(Errc::format, fmt::format("{}: page bitmaps of {} and {} bits for {} page frames", name_,
+                                          ram.size(), dumped.size(), header.end_pfn));
+  }
+  uint64_t sub_blocks = blocks_for(sizeof(kdump::SubHeader) + header.notes.size(), block);
+  uint64_t one_bitmap = blocks_for((header.end_pfn + 7) / 8, block);
+  if (one_bitmap == 0) throw Error(Errc::format, name_ + ": no page frames to write");
+  if (one_bitmap > std::numeric_limits<uint32_t>::max() / 2 ||
+      sub_blocks > std::numeric_limits<int32_t>::max()) {
+    throw Error(Errc::unsupported,
+                fmt::format("{}: {} page frames do not fit the format", name_, header.end_pfn));
+  }
+  std::vector<Note> notes = parse_notes(header.notes);
+  status_ = header.codec_hint;
+  kdump::DiskDumpHeader disk =
+      disk_header(header, notes, sub_blocks, one_bitmap * 2, status_ | kdump::status_incomplete);
+
+  std::vector<uint8_t> head((1 + sub_blocks) * block);
+  store(head, 0, disk);
+  store(head, block, sub_header(header, notes));
+  std::copy(header.notes.begin(), header.notes.end(),
+            head.begin() + static_cast<std::ptrdiff_t>(block + sizeof(kdump::SubHeader)));
+  write_at(fd_, 0, head, name_);
+
+  uint64_t bitmap_space = one_bitmap * block;
+  write_bitmap(fd_, head.size(), bitmap_space, ram, name_);
+  write_bitmap(fd_, head.size() + bitmap_space, bitmap_space, dumped, name_);
+
+  descriptor_offset_ = head.size() + bitmap_space * 2;
+  descriptor_count_ = dumped.count();
+  uint64_t data = align_up(descriptor_offset_ + descriptor_count_ * sizeof(kdump::PageDescriptor), block);
+  clear_descriptors(fd_, descriptor_offset_, data, name_);
+  // Readers that map the bitmaps or the table want the file to reach to their end: this page sees to it.
+  zero_page_ = {data, block, 0};
+  write_at(fd_, data, std::vector<uint8_t>(block), name_);
+  data_end_ = data + block;
+}
+
+uint64_t KdumpWriter::claim(uint64_t size) {
+  return data_end_.fetch_add(size, std::memory_order_relaxed);
+}
+
+void KdumpWriter::publish(uint64_t first, std::span<const PageLocation> locations) {
+  if (!in_bounds(descriptor_count_, first, locations.size())) {
+    throw Error(Errc::format, fmt::format("{}: descriptors {} to {} of {} published", name_, first,
+                                          first + locations.size(), descriptor_count_));
+  }
+  std::vector<uint8_t> raw(locations.size() * sizeof(kdump::PageDescriptor));
+  for (size_t i = 0; i < locations.size(); ++i) {
+    store(raw, i * sizeof(kdump::PageDescriptor),
+          kdump::PageDescriptor{locations[i].offset, locations[i].size, locations[i].flags, uint64_t{0}});
+  }
+  write_at(fd_, descriptor_offset_ + first * sizeof(kdump::PageDescriptor), raw, name_);
+}
+
+uint64_t KdumpWriter::size() const {
+  return data_end_.load(std::memory_order_relaxed);
+}
+
+void KdumpWriter::finish(bool complete) {
+  // The mark is taken away only when everything it vouches for is on the medium.
+  if (::fdatasync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fdatasync");
+  if (!complete) return;
+  std::array<uint8_t, sizeof(ul32)> status{};
+  store(status, 0, ul32(status_));
+  write_at(fd_, offsetof(kdump::DiskDumpHeader, status), status, name_);
+  if (::fsync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fsync");
+}
+
+}  // namespace kdk
