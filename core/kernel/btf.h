@@ -23,15 +23,19 @@ class Btf {
     uint64_t offset() const { return bit_offset / 8; }
   };
 
-  // Takes ownership of a copy of the raw BTF. Throws Error{format} naming the offset. `base`: the vmlinux BTF that a
-  // module's split BTF continues; must outlive this.
+  // Takes the raw BTF, little-endian. Throws Error{format} naming the offset. `base`: the vmlinux BTF that a
+  // module's split BTF continues; must outlive this. Costs one pass over the types; indexes by name are built
+  // on first use, so the const functions are not thread-safe.
   static std::unique_ptr<Btf> parse(std::vector<uint8_t> data, const Btf* base = nullptr);
 
+  ~Btf();
+  // Types with their ids, the base's and "void" (id 0) included.
   size_t type_count() const;
   // Size in bytes of a struct, union, enum or base type by name; typedefs are followed.
   std::optional<uint64_t> size_of(std::string_view type) const;
-  // Member of a named struct or union. `path` may be dotted ("thread.cpu_context"), and members of anonymous structs
-  // and unions are found as C finds them.
+  // Member of a named struct or union (typedefs are followed). `path` may be dotted ("thread.cpu_context"),
+  // and members of anonymous structs and unions are found as C finds them. Of several types of one name, the
+  // first that has it.
   std::optional<Member> member(std::string_view type, std::string_view path) const;
   // Value of an enumerator in any enum.
   std::optional<int64_t> enumerator(std::string_view name) const;
@@ -40,18 +44,18 @@ class Btf {
   bool has_struct(std::string_view type) const;
 
  private:
-  Btf() = default;
   struct Impl;
-  struct ImplDeleter { void operator()(Impl*) const; };
-  std::unique_ptr<Impl, ImplDeleter> impl_;
+  explicit Btf(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
 };
 
 class KernelMemory;
 class SymbolTable;
 
-// Finds vmlinux's BTF in the dump: by __start_BTF/__stop_BTF when kallsyms has data symbols, else by searching the
-// image's read-only data after the text for the BTF header (magic 0xEB9F) and checking it. nullptr when there is none;
-// `why_not`, if given, then gets a sentence.
-std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolTable& symbols, std::string* why_not = nullptr);
+// Finds vmlinux's BTF in the dump: by __start_BTF/__stop_BTF when kallsyms has data symbols, else by
+// searching the image's read-only data after the text for the BTF header (magic 0xEB9F) and checking it.
+// nullptr when there is none; `why_not`, if given, then gets a sentence.
+std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolTable& symbols,
+                              std::string* why_not = nullptr);
 
 }  // namespace kdk

@@ -2,21 +2,22 @@
 #pragma once
 
 #include <cstdint>
+#include <deque>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "core/base/types.h"
-
 namespace kdk {
 
 struct Symbol {
   uint64_t address = 0;
-  uint64_t size = 0;         // bytes; 0 when unknown (kallsyms has none: the next symbol ends it)
-  std::string_view name;     // points into the table
-  std::string_view module;   // empty for the kernel itself
-  char type = '?';           // nm letter
+  uint64_t size =
+      0;  // bytes; 0 when unknown (kallsyms has none; lookup() then puts the distance to the next)
+  std::string_view name;    // points into the table, valid as long as the table
+  std::string_view module;  // empty for the kernel itself
+  char type = '?';          // nm letter
   bool text() const { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
 };
 
@@ -25,48 +26,64 @@ struct SymbolHit {
   uint64_t offset = 0;  // address - symbol.address
 };
 
-// Sorted by address; several names may share one address (the first added global text name is preferred).
+// Sorted by address; several names may share one address. Then lookup() prefers text, then a name that is not
+// weak, then the first added: kallsyms is in that order, so the answer is the name that the kernel's own
+// traces print. Not thread-safe (the index by name is built when it is first needed).
 class SymbolTable {
  public:
-  // Adds a symbol; call finish() once after the last. `module` "" = kernel.
+  SymbolTable();
+
+  // Adds a symbol; call finish() once after the last. `module` "" = kernel. Several sources may add the same
+  // symbol: finish() keeps one entry per address, name and module, with the size if any source knew it.
   void add(uint64_t address, uint64_t size, char type, std::string_view name, std::string_view module = {});
-  // Declares [begin, end) as the address range of `module` ("" = kernel): addresses outside every range resolve to
-  // nothing, and the last symbol of a range ends with it.
+  // Declares [begin, end) as an address range of `module` ("" = kernel): once there is a range, addresses
+  // outside every range resolve to nothing, and the last symbol of a range ends with it. A module may have
+  // several.
   void add_range(uint64_t begin, uint64_t end, std::string_view module);
+  // Sorts what was added since the last finish(); cheap when it came in address order.
   void finish();
 
   size_t size() const { return entries_.size(); }
   bool empty() const { return entries_.empty(); }
-  // The symbol that contains `address`: nearest at or below it in the same range, not beyond its size when known.
-  // A text symbol is preferred over data at the same address. nullopt when none.
+  // The symbol that contains `address`: nearest at or below it in the same range, not beyond its size when
+  // known. nullopt when none.
   std::optional<SymbolHit> lookup(uint64_t address) const;
   // First symbol of this name (kernel before modules, text before data when several).
   std::optional<Symbol> find(std::string_view name) const;
+  // All symbols of this name, in that same order.
   std::vector<Symbol> find_all(std::string_view name) const;
   // The i-th symbol in address order, for listing.
-  Symbol at(size_t index) const;
+  Symbol at(size_t index) const { return symbol(entries_.at(index)); }
 
  private:
   struct Entry {
     uint64_t address;
     uint64_t size;
-    uint32_t name_offset;
+    const char* name;  // in chunks_
     uint32_t name_length;
     uint16_t module;
     char type;
+    std::string_view text() const { return {name, name_length}; }
   };
   struct Range {
     uint64_t begin, end;
     uint16_t module;
   };
-  Symbol symbol(const Entry& e) const;
+  Symbol symbol(const Entry& e) const { return {e.address, e.size, e.text(), modules_[e.module], e.type}; }
   uint16_t module_index(std::string_view name);
+  const Range* range_of(uint64_t address) const;
+  static uint32_t name_hash(std::string_view name);
+  void build_name_index() const;
 
-  std::string names_;                 // all names, back to back
-  std::vector<std::string> modules_;  // [0] is ""
+  // Names live in chunks that never move, so that string_views handed out stay valid while symbols are added.
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  char* chunk_next_ = nullptr;
+  size_t chunk_left_ = 0;
+  std::deque<std::string> modules_;  // [0] is ""; a deque keeps its strings in place
   std::vector<Entry> entries_;
+  size_t sorted_ = 0;  // entries_[0, sorted_) are in order; the rest was added since
   std::vector<Range> ranges_;
-  std::vector<uint32_t> by_name_;     // entry indexes sorted by name
+  mutable std::vector<uint64_t> by_name_;  // hash of the name << 32 | entry index, sorted; empty = not built
 };
 
 }  // namespace kdk

@@ -1,0 +1,166 @@
+#include "core/kernel/symbols.h"
+
+#include <algorithm>
+#include <cstring>
+#include <functional>
+#include <limits>
+
+namespace kdk {
+namespace {
+
+constexpr size_t chunk_bytes = size_t{1} << 18;
+// Real kernels have some dozens of names at one address; a hostile table must not make work quadratic.
+constexpr size_t max_aliases = 256;
+
+// Lower is better among symbols of one address; see the class comment.
+int address_rank(char type) {
+  if (type == 't' || type == 'T') return 0;
+  if (type == 'w' || type == 'W') return 1;
+  return 2;
+}
+
+}  // namespace
+
+SymbolTable::SymbolTable() {
+  modules_.emplace_back();
+}
+
+uint16_t SymbolTable::module_index(std::string_view name) {
+  // Callers add module by module: the last one is nearly always the one.
+  for (size_t i = modules_.size(); i-- > 0;) {
+    if (modules_[i] == name) return static_cast<uint16_t>(i);
+  }
+  // More modules than any machine has: their symbols stay, under the name of the last one that fits.
+  if (modules_.size() == std::numeric_limits<uint16_t>::max())
+    return static_cast<uint16_t>(modules_.size() - 1);
+  modules_.emplace_back(name);
+  return static_cast<uint16_t>(modules_.size() - 1);
+}
+
+void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_view name,
+                      std::string_view module) {
+  if (name.empty()) return;
+  if (name.size() > chunk_left_) {
+    chunk_left_ = std::max(chunk_bytes, name.size());
+    chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_left_));
+    chunk_next_ = chunks_.back().get();
+  }
+  std::memcpy(chunk_next_, name.data(), name.size());
+  uint16_t index = module.empty() ? uint16_t{0} : module_index(module);
+  entries_.push_back({address, size, chunk_next_, static_cast<uint32_t>(name.size()), index, type});
+  chunk_next_ += name.size();
+  chunk_left_ -= name.size();
+}
+
+void SymbolTable::add_range(uint64_t begin, uint64_t end, std::string_view module) {
+  if (begin < end) ranges_.push_back({begin, end, module_index(module)});
+}
+
+void SymbolTable::finish() {
+  std::sort(ranges_.begin(), ranges_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  if (sorted_ == entries_.size()) return;
+  auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
+  // Stable: within one address the order of adding is kept.
+  auto middle = entries_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+  if (!std::is_sorted(middle, entries_.end(), by_address))
+    std::stable_sort(middle, entries_.end(), by_address);
+  std::inplace_merge(entries_.begin(), middle, entries_.end(), by_address);
+
+  // Drop what several sources said twice. Groups of one address are small.
+  size_t group = 0, kept = 0;
+  for (size_t i = 0; i < entries_.size(); ++i) {
+    Entry e = entries_[i];
+    if (kept == 0 || entries_[kept - 1].address != e.address) group = kept;
+    group = std::max(group, kept - std::min(kept, max_aliases));
+    Entry* same = nullptr;
+    for (size_t k = group; k < kept && !same; ++k) {
+      if (entries_[k].module == e.module && entries_[k].text() == e.text()) same = &entries_[k];
+    }
+    if (same) {
+      if (same->size == 0) same->size = e.size;
+    } else {
+      entries_[kept++] = e;
+    }
+  }
+  entries_.resize(kept);
+  sorted_ = kept;
+  by_name_.clear();
+}
+
+const SymbolTable::Range* SymbolTable::range_of(uint64_t address) const {
+  auto it = std::upper_bound(ranges_.begin(), ranges_.end(), address,
+                             [](uint64_t a, const Range& r) { return a < r.begin; });
+  if (it == ranges_.begin()) return nullptr;
+  --it;
+  return address < it->end ? &*it : nullptr;
+}
+
+std::optional<SymbolHit> SymbolTable::lookup(uint64_t address) const {
+  const Range* range = range_of(address);
+  if (!range && !ranges_.empty()) return std::nullopt;
+  auto after = std::upper_bound(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(sorted_),
+                                address, [](uint64_t a, const Entry& e) { return a < e.address; });
+  if (after == entries_.begin()) return std::nullopt;
+  const uint64_t start = std::prev(after)->address;
+  if (range && start < range->begin) return std::nullopt;
+
+  const Entry* best = nullptr;
+  uint64_t known_size = 0;  // an alias may know the size that the best name does not
+  size_t aliases = 0;
+  for (auto it = after; it != entries_.begin() && std::prev(it)->address == start && aliases < max_aliases;
+       ++aliases) {
+    --it;
+    if (range && it->module != range->module) continue;
+    known_size = std::max(known_size, it->size);
+    // Walking backwards: <= lets the first added win.
+    if (!best || address_rank(it->type) <= address_rank(best->type)) best = &*it;
+  }
+  if (!best) return std::nullopt;
+  const uint64_t offset = address - start;
+  if (known_size != 0 && offset >= known_size) return std::nullopt;
+
+  SymbolHit hit{symbol(*best), offset};
+  if (hit.symbol.size == 0) hit.symbol.size = known_size;
+  if (hit.symbol.size == 0) {
+    uint64_t end = range ? range->end : start;
+    if (after != entries_.end() && (!range || after->address < range->end)) end = after->address;
+    hit.symbol.size = end - start;
+  }
+  return hit;
+}
+
+uint32_t SymbolTable::name_hash(std::string_view name) {
+  return static_cast<uint32_t>(std::hash<std::string_view>{}(name));
+}
+
+void SymbolTable::build_name_index() const {
+  if (!by_name_.empty()) return;
+  by_name_.reserve(sorted_);
+  for (size_t i = 0; i < sorted_; ++i) by_name_.push_back(uint64_t{name_hash(entries_[i].text())} << 32 | i);
+  // Sorting numbers is several times faster than sorting names, and unlike a hash table it has no bad case.
+  std::sort(by_name_.begin(), by_name_.end());
+}
+
+std::vector<Symbol> SymbolTable::find_all(std::string_view name) const {
+  std::vector<Symbol> found;
+  build_name_index();
+  const uint64_t hash = name_hash(name);
+  for (auto it = std::lower_bound(by_name_.begin(), by_name_.end(), hash << 32);
+       it != by_name_.end() && *it >> 32 == hash; ++it) {
+    const Entry& e = entries_[static_cast<uint32_t>(*it)];
+    if (e.text() == name) found.push_back(symbol(e));
+  }
+  std::stable_sort(found.begin(), found.end(), [](const Symbol& a, const Symbol& b) {
+    if (a.module.empty() != b.module.empty()) return a.module.empty();
+    return address_rank(a.type) < address_rank(b.type);
+  });
+  return found;
+}
+
+std::optional<Symbol> SymbolTable::find(std::string_view name) const {
+  std::vector<Symbol> all = find_all(name);
+  if (all.empty()) return std::nullopt;
+  return all.front();
+}
+
+}  // namespace kdk
