@@ -8,7 +8,6 @@ Runs of the named CONFIGS are cached by everything that went into them, so that 
   guest.py get CONFIG           run it, or find it in the cache; prints the run's directory
   guest.py run CONFIG --out D   run it now with other programs, memory, kernel; see README.md
   guest.py download             fetch every kernel the CONFIGS need
-  guest.py kernel CONFIG        print the name of its kernel, for download
 """
 import argparse
 import dataclasses
@@ -226,7 +225,6 @@ def main() -> int:
     commands = parser.add_subparsers(dest="command", required=True)
     download = commands.add_parser("download", help="fetch kernels and busybox into the cache")
     download.add_argument("kernels", nargs="*", metavar="KERNEL", help="default: every kernel the configurations need")
-    commands.add_parser("kernel", help="print the kernel name of a configuration").add_argument("config", choices=CONFIGS)
     for name in ["get", "run"]:
         command = commands.add_parser(name)
         command.add_argument("config", choices=CONFIGS)
@@ -234,6 +232,7 @@ def main() -> int:
         command.add_argument("--capture", type=Path, help="another kdump-capture (arm64)")
         command.add_argument("--overlay", type=Path, help="a tree of further files for both initramfs images")
     command.add_argument("--out", type=Path, required=True, help="directory for what the guest leaves")
+    command.add_argument("--verbose", action="store_true", help="follow the guest's console on stderr")
     command.add_argument("--timeout", type=int, default=900, help="seconds")
     for field in dataclasses.fields(Config):
         if field.type is bool:
@@ -248,9 +247,6 @@ def main() -> int:
         packages.busybox(download=True)
         return 0
     config = CONFIGS[options.config]
-    if options.command == "kernel":
-        print(config.kernel)
-        return 0
     built = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
     programs = Programs(options.load or built / "kdump-load", options.capture or built / "kdump-capture", options.overlay)
     if options.command == "get":
@@ -259,7 +255,7 @@ def main() -> int:
     changed = {field.name: getattr(options, field.name) for field in dataclasses.fields(Config)
                if getattr(options, field.name) is not None}
     start = time.monotonic()
-    result = run(dataclasses.replace(config, **changed), programs, options.out, options.timeout, echo=True)
+    result = run(dataclasses.replace(config, **changed), programs, options.out, options.timeout, options.verbose)
     for file in sorted(result.directory.glob("*.rc")):
         print(f"{file.stem}: exit {file.read_text().strip()}")
     print(f"{result.directory}: {time.monotonic() - start:.0f} s")

@@ -4,6 +4,7 @@ bytes for the same content (the run cache keys on them). Format: Documentation/d
 import gzip
 import stat
 import subprocess
+import tempfile
 from pathlib import Path
 
 
@@ -39,5 +40,6 @@ class Initramfs:
 
 def stripped(program: Path) -> bytes:
     """An arm64 program without its symbols, as it would be put into a real initramfs."""
-    out = subprocess.run(["aarch64-linux-gnu-strip", "-o", "/dev/stdout", program], capture_output=True, check=True)
-    return out.stdout
+    with tempfile.NamedTemporaryFile() as out:  # strip needs a file it can seek in
+        subprocess.run(["aarch64-linux-gnu-strip", "-o", out.name, program], check=True)
+        return Path(out.name).read_bytes()
