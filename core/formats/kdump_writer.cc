@@ -192,9 +192,8 @@ uint64_t KdumpWriter::size() const {
 void KdumpWriter::finish(bool complete) {
   // The mark is taken away only when everything it vouches for is on the medium.
   if (::fdatasync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fdatasync");
-  if (!complete) return;
   std::array<uint8_t, sizeof(ul32)> status{};
-  store(status, 0, ul32(status_));
+  store(status, 0, ul32(complete ? status_ : status_ | kdump::status_incomplete));
   write_at(fd_, offsetof(kdump::DiskDumpHeader, status), status, name_);
   if (::fsync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fsync");
 }

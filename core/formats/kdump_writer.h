@@ -82,7 +82,8 @@ class KdumpWriter {
   // Bytes of the file so far (headers, table, claimed data).
   uint64_t size() const;
 
-  // Clears INCOMPLETE (only when `complete`), sets the final status flags and syncs. Throws Error{io}.
+  // Syncs, then clears INCOMPLETE (only when `complete`; else sets it, also after an earlier finish(true) whose
+  // sync failed) and syncs again. Throws Error{io}.
   void finish(bool complete);
 
  private:
