@@ -11,6 +11,7 @@ Runs of the named CONFIGS are cached by everything that went into them, so that 
 """
 import argparse
 import dataclasses
+import fcntl
 import hashlib
 import json
 import os
@@ -204,14 +205,28 @@ def get(config: Config, programs: Programs | None = None) -> Run:
     for part in [repr(config).encode(), kernel.release.encode(), production, crash, Path(__file__).read_bytes()]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
-    if not final.exists():
-        RUNS.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
-            _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
-            Path(temp, "run").rename(final)
-        _prune(RUNS, KEEP_RUNS)
+    RUNS.mkdir(parents=True, exist_ok=True)
+    # Two tests may want the same run at the same time: the second waits for the first one's.
+    with open(RUNS / f".lock-{config.kernel}-{config.cpu}-{config.production}", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        _make(config, kernel, production, crash, final)
     os.utime(final)
     return Run(final)
+
+
+def _make(config: Config, kernel: packages.Kernel, production: bytes, crash: bytes, final: Path) -> None:
+    if final.exists():
+        return
+    with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
+        result = _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
+        if not result.path("finished").exists():
+            failed = RUNS / ("failed-" + final.name)
+            shutil.rmtree(failed, ignore_errors=True)
+            result.directory.rename(failed)
+            tail = Run(failed).text("console.log").splitlines()[-15:]
+            raise RuntimeError(f"the crash kernel did not get to the end; see {failed}. It last said:\n" + "\n".join(tail))
+        result.directory.rename(final)
+    _prune(RUNS, KEEP_RUNS)
 
 
 def _prune(directory: Path, keep: int) -> None:

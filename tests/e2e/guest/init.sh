@@ -37,4 +37,5 @@ mount -t ext4 /dev/vda /mnt || { echo "guest: no disk"; poweroff -f; }
 mkdir -p /mnt/out
 . /guest.conf
 . /stage.sh
+[ ! -e /proc/vmcore ] || echo yes >/mnt/out/finished
 finish

@@ -1,0 +1,249 @@
+#!/usr/bin/python3
+"""One configuration of guest.py, all the way: armed, crashed, captured, explained; each step checked against what the
+guest's own kernel said.     test_crash.py CONFIG"""
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+import e2e
+import guest
+from dumpfile import INCOMPLETE, DumpFile
+from facts import marker_page, read_facts
+
+CONFIG = sys.argv[1]
+
+
+def without_prefix(line: str) -> str:
+    return re.sub(r"^\[ *\d+\.\d+\] ", "", line)
+
+
+class Crash(e2e.TestCase):
+    """The tests share one run of the guest and one report."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.facts = read_facts(cls.guest_run)
+        cls.dump_path = cls.guest_run.path("vmcore")
+        cls.vmlinux = guest.packages.kernel(guest.CONFIGS[CONFIG].kernel).vmlinux
+        cls.dump = DumpFile(cls.dump_path)
+        self = cls()
+        cls.report = self.run_json("kdump-analyze", "report", cls.dump_path, "--vmlinux", cls.vmlinux, "--format", "json")
+        cls.summary = self.valid_json(cls.guest_run.text("summary.json"))
+
+    def crashing_cpu(self, report: dict) -> dict:
+        return next(cpu for cpu in report["crash"]["cpus"] if cpu["crashed"])
+
+    # ---- kdump-load
+
+    def test_armed(self):
+        for step in ["plan", "load", "status"]:
+            self.assert_exit(step, 0)
+        plan = self.valid_json(self.guest_run.text("plan.stdout"))
+        self.assertTrue(plan["good"])
+        self.assertEqual([], [check for check in plan["checks"] if check["status"] == "failed"])
+        self.assertEqual("armed", self.valid_json(self.guest_run.text("status.stdout"))["state"])
+
+    def test_crash_kernel_command_line(self):
+        words = self.guest_run.text("crash.cmdline").split()
+        self.assertIn("cma=0", words)
+        self.assertTrue(any(word.startswith("panic=") for word in words), "panic=N, or a failure hangs for ever")
+        self.assertFalse(any(word.startswith("crashkernel=") for word in words))
+
+    # ---- kdump-capture
+
+    def test_captured(self):
+        for step in ["log", "info", "save"]:
+            self.assert_exit(step, 0)
+        self.assertEqual("complete", self.summary["status"], self.summary["reasons"])
+        self.assertEqual(31, self.summary["filter"]["level_used"])
+        self.assertEqual(self.summary["pages"]["read_errors"], 0)
+        self.assertEqual(self.dump.status & INCOMPLETE, 0)
+        self.assertEqual([], [f.name for f in self.guest_run.directory.iterdir() if "partial" in f.name or "incomplete" in f.name])
+
+    def test_summary_counts_are_the_dump(self):
+        written = self.summary["pages"]["written_pages"] + self.summary["pages"]["zero_pages"]
+        self.assertEqual(len(self.dump.dumped), self.summary["filter"]["kept_pages"])
+        self.assertIn(len(self.dump.dumped), {written, self.summary["pages"]["written_pages"]})
+        self.assertEqual(len(self.dump.exists), self.summary["filter"]["ram_pages"])
+        excluded = sum(c["excluded_pages"] for c in self.summary["filter"]["classes"].values())
+        self.assertEqual(len(self.dump.exists) - len(self.dump.dumped), excluded)
+
+    def test_classes_match_meminfo(self):
+        """What the filter calls free, cache, anonymous and huge is what the kernel counted, give or take what moved
+        between the two looks (and per-CPU free lists, which are free for neither)."""
+        page_kb = self.dump.block_size // 1024
+        found = {name: counts["found_pages"] * page_kb for name, counts in self.summary["filter"]["classes"].items()}
+        info = self.facts.meminfo
+        slack = 16384  # kB
+        for name, seen, expected in [
+            ("free", found["free"], info["MemFree"]),
+            ("cache", found["cache"] + found["cache_private"], info["Cached"] + info["Buffers"]),
+            ("anonymous", found["anonymous"], info["AnonPages"]),
+        ]:
+            self.assertAlmostEqual(seen, expected, delta=slack + expected // 50, msg=name)
+        self.assertEqual(found["hugetlb"], info["HugePages_Total"] * info["Hugepagesize"])
+
+    def test_markers(self):
+        """The page in a pipe is in the dump, intact; user memory, page cache and freed memory are not."""
+        size = self.dump.block_size
+        pages = {marker_page(name, size): name for name in self.facts.markers}
+        found = sorted(pages[page] for page in map(self.dump.page, self.dump.dumped) if page in pages)
+        self.assertEqual(["kernel"], found)
+        for name, pfn in self.facts.markers.items():
+            if pfn is not None:
+                self.assertIn(pfn, self.dump.exists)
+                self.assertNotIn(pfn, self.dump.dumped, name)
+
+    def test_filtering_on_the_host(self):
+        """Where the whole vmcore was kept: it holds every marker, and filtered here it gives the guest's dump."""
+        full = self.guest_run.path("full.elf")
+        if not full.exists():
+            self.skipTest("this configuration keeps no whole vmcore")
+        with tempfile.TemporaryDirectory() as temp:
+            for level, save_args in [(1, ["-d", 1, "--compress", "none"]), (31, ["-d", 31])]:
+                out = Path(temp, f"level{level}")
+                summary = Path(temp, "summary.json")
+                self.run_program("kdump-capture", "save", full, out, *save_args, "--summary", summary)
+                self.valid_json(summary.read_text())
+                again = DumpFile(out)
+                if level == 31:
+                    self.assertEqual(self.dump.dumped, again.dumped)
+                    continue
+                self.assertEqual(again.exists, again.dumped)
+                for name, pfn in self.facts.markers.items():
+                    # Freed memory may have found another use before the crash.
+                    if pfn is not None and name != "free":
+                        self.assertEqual(marker_page(name, again.block_size), again.page(pfn), name)
+                self.assertEqual(1, len(list(again.find(marker_page("kernel", again.block_size)))))
+
+    # ---- the log
+
+    def test_log_is_complete(self):
+        log = self.run_json("kdump-analyze", "log", self.dump_path, "--json")["records"]
+        self.assertTrue(log[0]["text"].startswith("Booting Linux on physical CPU"), log[0])
+        self.assertIn("Bye!", log[-1]["text"])
+        self.assertEqual(list(range(log[0]["seq"], log[0]["seq"] + len(log))), [record["seq"] for record in log])
+        # Everything that reached the console, in the same order. (Debug messages do not.)
+        lines = [line for record in log for line in record["text"].splitlines()]
+        expected = [without_prefix(line).rstrip() for line in self.facts.console]
+        remaining = iter(line.rstrip() for line in lines)
+        missing = [line for line in expected if line not in remaining]
+        self.assertEqual([], missing[:3], "on the console, but not in the log at that place")
+
+    def test_captured_log_is_the_same(self):
+        text = self.run_program("kdump-analyze", "log", self.dump_path)
+        self.assertEqual(text.splitlines(), self.guest_run.text("log.stdout").splitlines())
+        self.assertIn("Kernel panic - not syncing: sysrq triggered crash", text)
+
+    # ---- the report
+
+    def test_identity(self):
+        identity = self.report["identity"]
+        self.assertEqual(guest.packages.kernel(guest.CONFIGS[CONFIG].kernel).release, identity["release"])
+        self.assertEqual("aarch64", identity["machine"])
+        self.assertEqual(2, identity["cpus_possible"])
+        self.assertEqual("T2", self.report["evidence"]["tier"])
+        self.assertEqual("complete", self.report["status"], self.report["limits"])
+        notes = subprocess.run(["aarch64-linux-gnu-readelf", "-n", self.vmlinux], capture_output=True, text=True, check=True)
+        self.assertIn(identity["build_id"], notes.stdout)
+
+    def test_panic(self):
+        crash = self.report["crash"]
+        self.assertEqual("sysrq triggered crash", crash["panic_message"])
+        self.assertEqual("sysrq_crash", crash["class"]["name"])
+        self.assertEqual((self.facts.crash_cpu, self.facts.crash_pid, "workload"), (crash["cpu"], crash["pid"], crash["comm"]))
+
+    def check_trace(self, frames: list[dict]) -> None:
+        """From panic() outwards the frames are the kernel's own, with offsets. The kernel's trace starts with the
+        functions that print it, ours with those that stop the machine: both are called by panic()."""
+        seen = [f"{frame['symbol']}+{frame['symbol_offset']:#x}/{frame['symbol_size']:#x}" for frame in frames]
+        own = self.facts.trace
+        own = own[next(i for i, name in enumerate(own) if name.startswith("panic+")):]
+        start = next((i for i, name in enumerate(seen) if name.startswith("panic+")), None)
+        self.assertIsNotNone(start, seen)
+        self.assertEqual(len(own), len(seen) - start, (own, seen))
+        for name, frame, mine in zip(own, frames[start:], seen[start:]):
+            # Older kernels print the address behind a call that does not return as the start of the next function.
+            behind_the_end = "+0x0/" in name and frame["symbol_offset"] == frame["symbol_size"]
+            if not behind_the_end:
+                self.assertEqual(name, mine)
+
+    def test_panic_backtrace(self):
+        self.check_trace(self.crashing_cpu(self.report)["backtrace"]["frames"])
+        names = [frame["symbol"] for frame in self.crashing_cpu(self.report)["backtrace"]["frames"]]
+        self.assertIn("sysrq_handle_crash", names)
+
+    def test_panic_backtrace_without_vmlinux(self):
+        with tempfile.TemporaryDirectory() as empty:
+            report = self.run_json("kdump-analyze", "report", self.dump_path, "--debug-dir", empty, "--format", "json")
+        self.assertEqual("T1", report["evidence"]["tier"])
+        self.check_trace(self.crashing_cpu(report)["backtrace"]["frames"])
+
+    def test_lines(self):
+        """File and line of every frame, inlined functions included, as addr2line has them."""
+        frames = [frame for frame in self.crashing_cpu(self.report)["backtrace"]["frames"] if not frame["module"]]
+        handler = next(frame for frame in frames if frame["symbol"] == "sysrq_handle_crash")
+        self.assertTrue(handler["file"].endswith("drivers/tty/sysrq.c"), handler)
+        self.assertGreater(handler["line"], 0)
+        kaslr = int(self.report["identity"]["kaslr_offset"], 16)
+        for frame in frames:
+            address = int(frame["pc"], 16) - kaslr - (4 if frame["pc_is_return_address"] else 0)
+            out = subprocess.run(["aarch64-linux-gnu-addr2line", "-i", "-f", "-e", self.vmlinux, hex(address)],
+                                 capture_output=True, text=True, check=True).stdout.splitlines()
+            expected = [(out[i].split(".")[0], Path(out[i + 1].split(":")[0]).name, int(out[i + 1].split(":")[1].split()[0]))
+                        for i in range(0, len(out), 2) if ":?" not in out[i + 1]]
+            ours = [(i["function"].split(".")[0], Path(i["file"]).name, i["line"]) for i in frame["inlines"]]
+            ours += [(frame["symbol"].split(".")[0], Path(frame["file"]).name, frame["line"])] if frame["line"] else []
+            self.assertEqual(expected, ours, frame["symbol"])
+
+    def test_other_cpu(self):
+        cpus = self.report["crash"]["cpus"]
+        self.assertEqual([0, 1], [cpu["cpu"] for cpu in cpus])
+        other = next(cpu for cpu in cpus if not cpu["crashed"])
+        self.assertTrue(other["answered"])
+        self.assertTrue(other["backtrace"]["frames"], other["backtrace"]["end"])
+        self.assertTrue(other["backtrace"]["complete"], other["backtrace"])
+
+    def test_tasks(self):
+        """Every thread the guest listed, with the same name, and no other. A kworker is named by what it does in
+        /proc but not in its task_struct; and kworkers come and go."""
+        tasks = {task["pid"]: task for task in self.report["tasks"]["items"]}
+        seen = {pid: task["comm"] for pid, task in tasks.items() if not task["comm"].startswith("kworker/")}
+        expected = {pid: comm[:15] for pid, (comm, _) in self.facts.tasks.items() if not comm.startswith("kworker/")}
+        self.assertEqual(expected, seen)
+        kworkers = {pid for pid, (comm, _) in self.facts.tasks.items() if comm.startswith("kworker/")}
+        self.assertLessEqual(len(kworkers ^ (tasks.keys() - seen.keys())), 2)
+        states = {pid: task["state"] for pid, task in tasks.items() if task["comm"].startswith("kdk-")}
+        self.assertEqual({pid: state for pid, (comm, state) in self.facts.tasks.items() if comm.startswith("kdk-")}, states)
+        self.assertEqual({"S", "D", "Z"}, set(states.values()))
+
+    def test_modules(self):
+        modules = {module["name"]: module["size_bytes"] for module in self.report["modules"]["items"]}
+        self.assertEqual(self.facts.modules, modules)
+
+    def test_text_report(self):
+        text = self.run_program("kdump-analyze", "report", self.dump_path, "--vmlinux", self.vmlinux)
+        for expected in ["sysrq triggered crash", "sysrq_handle_crash", "drivers/tty/sysrq.c", "kdk-blocked"]:
+            self.assertIn(expected, text)
+
+    def test_single_questions(self):
+        self.run_json("kdump-analyze", "info", self.dump_path, "--json")
+        trace = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "--json")
+        self.check_trace(self.crashing_cpu(trace)["backtrace"]["frames"])
+        answer = self.run_json("kdump-analyze", "sym", self.dump_path, "sysrq_handle_crash", "--json")["answers"][0]
+        address = answer["matches"][0]["address"]
+        back = self.run_json("kdump-analyze", "sym", self.dump_path, address, "--json")["answers"][0]["matches"][0]
+        self.assertEqual("sysrq_handle_crash", back["symbol"])
+
+    def test_wrong_vmlinux_is_refused(self):
+        other = next(name for name in guest.packages.KERNELS if name != guest.CONFIGS[CONFIG].kernel)
+        report = self.run_json("kdump-analyze", "report", self.dump_path, "--vmlinux", guest.packages.kernel(other).vmlinux,
+                               "--format", "json", expect=1)
+        self.fail(report)
+
+
+if __name__ == "__main__":
+    e2e.main(CONFIG)
