@@ -1,0 +1,217 @@
+#include "analyze/commands.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+#include <chrono>
+#include <functional>
+
+#include "analyze/triage/triage.h"
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+constexpr size_t max_matches = 64;  // a name like "__func__.0" exists thousands of times
+
+// Runs one section: what it throws becomes a limit, and its time is kept.
+class Sections {
+ public:
+  explicit Sections(Report& report) : report_(report) {}
+
+  void run(std::string_view name, std::string_view path, const std::function<void()>& fill) {
+    auto start = std::chrono::steady_clock::now();
+    auto unavailable = [&](std::string_view code, std::string_view why) {
+      report_.limits.push_back({std::string(path), std::string(code),
+                                fmt::format("unavailable: {}", escape_untrusted(why)), "", true});
+    };
+    try {
+      fill();
+    } catch (const Error& error) {
+      unavailable(error.code() == Errc::fault ? "page_unreadable" : "section_failed", error.message());
+    } catch (const std::bad_alloc&) {
+      unavailable("section_failed", "out of memory");
+    }
+    auto spent = std::chrono::steady_clock::now() - start;
+    report_.timing.push_back(
+        {std::string(name),
+         static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::microseconds>(spent).count())});
+  }
+
+ private:
+  Report& report_;
+};
+
+const Arch* arch_of(const Dump& dump) {
+  const Arch* arch = find_arch(dump.info().elf_machine);
+  return arch != nullptr ? arch : find_arch(dump.info().uts_machine);
+}
+
+// Crash and registers, from the kernel when it can be opened and from the notes when not.
+std::optional<Crash> crash_of(Session& session, const Arch* arch, std::vector<Limit>& limits) {
+  if (Kernel* kernel = session.kernel()) {
+    DebugInfo* debug = session.debug_info();
+    session.modules();  // frames in modules need their symbols
+    return examine_crash(*kernel, session.log(), debug, limits);
+  }
+  if (arch == nullptr) return std::nullopt;
+  return crash_from_notes(session.dump(), *arch);
+}
+
+void prepend(std::vector<Limit>& limits, std::vector<Limit> first) {
+  first.insert(first.end(), limits.begin(), limits.end());
+  limits = std::move(first);
+}
+
+std::optional<uint64_t> parse_hex(std::string_view digits) {
+  uint64_t value = 0;
+  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
+  if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<uint64_t> parse_address(std::string_view text) {
+  if (text.substr(0, 2) == "0x" || text.substr(0, 2) == "0X") return parse_hex(text.substr(2));
+  if (text.size() == 16) return parse_hex(text);
+  return std::nullopt;
+}
+
+SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, DebugInfo* debug) {
+  SymbolAnswer::Match match;
+  match.address = address;
+  match.symbol = escape_untrusted(symbol.name);
+  match.module = escape_untrusted(symbol.module);
+  match.offset = address - symbol.address;
+  match.size = symbol.size;
+  match.type = symbol.type;
+  if (debug != nullptr && symbol.text() && symbol.module.empty()) {
+    if (auto source = debug->source(address)) {
+      match.file = escape_untrusted(source->file);
+      match.line = source->line;
+      match.inlines = source->inlines;
+    }
+  }
+  return match;
+}
+
+SymbolAnswer answer(Kernel& kernel, DebugInfo* debug, const std::string& query) {
+  SymbolAnswer out;
+  out.query = escape_untrusted(query);
+  std::optional<uint64_t> address = parse_address(query);
+  size_t plus = query.rfind('+');
+  if (!address && plus != std::string::npos && plus > 0) {
+    auto offset = parse_address(std::string_view(query).substr(plus + 1));
+    auto base = kernel.symbols().find(std::string_view(query).substr(0, plus));
+    if (offset && base) address = base->address + *offset;
+  }
+  if (address) {
+    if (auto hit = kernel.symbols().lookup(*address))
+      out.matches.push_back(match_of(hit->symbol, *address, debug));
+    return out;
+  }
+  for (const Symbol& symbol : kernel.symbols().find_all(query)) {
+    if (out.matches.size() == max_matches) break;
+    out.matches.push_back(match_of(symbol, symbol.address, debug));
+  }
+  if (out.matches.empty()) {
+    // A kernel without kallsyms in the dump still names a few addresses in VMCOREINFO.
+    if (auto address_only = kernel.symbol(query)) {
+      SymbolAnswer::Match match;
+      match.address = address_only->value;
+      match.symbol = escape_untrusted(query);
+      out.matches.push_back(std::move(match));
+    }
+  }
+  return out;
+}
+
+}  // namespace
+
+Report make_report(Session& session) {
+  Report report;
+  report.arch = arch_of(session.dump());
+  Sections sections(report);
+  report.input = session.input();
+  report.identity = system_from_dump(session.dump());
+
+  Kernel* kernel = nullptr;
+  sections.run("kernel", "/evidence", [&] { kernel = session.kernel(); });
+  sections.run("log", "/log", [&] { session.log(); });
+  sections.run("vmlinux", "/evidence/vmlinux", [&] { session.debug_info(); });
+  sections.run("modules", "/modules", [&] {
+    if (kernel != nullptr)
+      report.modules = examine_modules(*kernel, session.modules(), session.log(), report.limits);
+  });
+  sections.run("crash", "/crash", [&] { report.crash = crash_of(session, report.arch, report.limits); });
+  sections.run("identity", "/identity", [&] {
+    if (kernel == nullptr) return;
+    if (report.identity.build_id.empty()) report.identity.build_id = dump_build_id(*kernel);
+    complete_system(report.identity, *kernel, session.log());
+  });
+  sections.run("tasks", "/tasks", [&] {
+    if (kernel != nullptr) report.tasks = examine_tasks(*kernel, report.limits);
+  });
+  sections.run("memory", "/memory", [&] {
+    if (kernel != nullptr) report.memory = examine_memory(*kernel, report.limits);
+  });
+  if (kernel != nullptr) {
+    report.log = examine_log(session.log(), report.crash ? &*report.crash : nullptr, report.limits);
+    note_identity_limits(report.identity, report.limits);
+  }
+  report.evidence = session.evidence();
+  prepend(report.limits, session.common_limits());
+  return report;
+}
+
+LogReport make_log(Session& session) {
+  LogReport report;
+  report.input = session.input();
+  report.log = session.log();
+  note_log_limits(report.log, report.limits);
+  prepend(report.limits, session.common_limits());
+  return report;
+}
+
+BacktraceReport make_backtrace(Session& session, bool all_cpus) {
+  BacktraceReport report;
+  report.input = session.input();
+  report.arch = arch_of(session.dump());
+  report.all_cpus = all_cpus;
+  report.crash = crash_of(session, report.arch, report.limits);
+  report.evidence = session.evidence();
+  prepend(report.limits, session.common_limits());
+  return report;
+}
+
+SymbolReport make_symbols(Session& session, const std::vector<std::string>& queries) {
+  SymbolReport report;
+  report.input = session.input();
+  if (Kernel* kernel = session.kernel()) {
+    DebugInfo* debug = session.debug_info();
+    const ModuleList& modules = session.modules();
+    if (!modules.why_not.empty()) {
+      report.limits.push_back({"/answers", "modules_absent", escape_untrusted(modules.why_not), ""});
+    }
+    for (const std::string& query : queries) report.answers.push_back(answer(*kernel, debug, query));
+  }
+  report.evidence = session.evidence();
+  prepend(report.limits, session.common_limits());
+  return report;
+}
+
+InfoReport make_info(Session& session) {
+  InfoReport report;
+  report.input = session.input();
+  report.identity = system_from_dump(session.dump());
+  uint64_t present = 0;
+  for (const PfnRange& range : session.dump().ram()) {
+    for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
+      if (session.dump().state(pfn) == PageState::present) ++present;
+    }
+  }
+  report.input.present_bytes = present * session.dump().info().page_size;
+  report.limits = session.common_limits();
+  return report;
+}
+
+}  // namespace kdk

@@ -1,0 +1,260 @@
+#include "analyze/inspect/tasks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <functional>
+#include <unordered_set>
+
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+// More tasks than Linux can number (PID_MAX_LIMIT, include/linux/threads.h): a longer list is a broken one.
+constexpr size_t max_tasks = size_t{4} << 20;
+constexpr size_t max_problems = 32;
+constexpr size_t comm_length = 16;           // TASK_COMM_LEN
+constexpr uint32_t pf_kthread = 0x00200000;  // PF_KTHREAD, include/linux/sched.h
+
+// Where the fields are. Only `tasks` is indispensable; the others cost a column each.
+struct Offsets {
+  uint64_t tasks = 0;
+  std::optional<uint64_t> pid, tgid, comm, flags, exit_state, on_cpu, cpu, real_parent, signal, thread_head,
+      thread_node;
+  std::optional<Layout::Field> state;
+};
+
+Offsets task_offsets(const Layout& layout) {
+  Offsets o;
+  o.tasks = layout.require_offset("task_struct", "tasks");
+  o.pid = layout.offset("task_struct", "pid");
+  o.tgid = layout.offset("task_struct", "tgid");
+  o.comm = layout.offset("task_struct", "comm");
+  o.flags = layout.offset("task_struct", "flags");
+  o.exit_state = layout.offset("task_struct", "exit_state");
+  o.on_cpu = layout.offset("task_struct", "on_cpu");
+  o.real_parent = layout.offset("task_struct", "real_parent");
+  // Linux commit 2f064a59a11f ("sched: Change task_struct::state") (in v5.14) renamed it and made it an int.
+  o.state = layout.first_field("task_struct", {"__state", "state"});
+  // Linux commit bcf9033e5449 ("sched: move CPU field back into thread_info if THREAD_INFO_IN_TASK=y") (in
+  // v5.16).
+  if (auto cpu = layout.first_field("task_struct", {"thread_info.cpu", "cpu"})) o.cpu = cpu->offset;
+  // include/linux/sched/signal.h: all threads of a group hang on signal->thread_head by
+  // task_struct.thread_node.
+  o.signal = layout.offset("task_struct", "signal");
+  o.thread_head = layout.offset("signal_struct", "thread_head");
+  o.thread_node = layout.offset("task_struct", "thread_node");
+  return o;
+}
+
+class Walker {
+ public:
+  Walker(Kernel& kernel, TaskList& list)
+      : memory_(kernel.memory()), o_(task_offsets(kernel.layout())), list_(list) {}
+
+  void walk(VirtAddr init_task) {
+    list_.complete = true;
+    if (!o_.signal || !o_.thread_head || !o_.thread_node) {
+      problem("threads are not listed: no layout for signal_struct.thread_head and task_struct.thread_node");
+    }
+    WalkEnd end = walk_list(memory_, init_task + o_.tasks, max_tasks, [&](VirtAddr node) {
+      VirtAddr leader = node - o_.tasks;
+      add(leader);
+      ++list_.processes;
+      add_threads(leader);
+      return list_.tasks.size() < max_tasks;
+    });
+    note_end(end, "the task list");
+    if (list_.tasks.size() >= max_tasks) note_end(WalkEnd::limit, "the task list");
+  }
+
+ private:
+  void add_threads(VirtAddr leader) {
+    if (!o_.signal || !o_.thread_head || !o_.thread_node) return;
+    std::optional<VirtAddr> signal = memory_.pointer(leader + *o_.signal);
+    if (!signal || signal->value == 0) {
+      note_end(WalkEnd::unreadable, fmt::format("threads of the task at {:#x}", leader.value));
+      return;
+    }
+    WalkEnd end = walk_list(memory_, *signal + *o_.thread_head, max_tasks, [&](VirtAddr node) {
+      VirtAddr thread = node - *o_.thread_node;
+      if (thread != leader) add(thread);
+      return list_.tasks.size() < max_tasks;
+    });
+    // An exiting group whose signal_struct is torn down already may end anywhere; its leader is listed all
+    // the same.
+    note_end(end, fmt::format("threads of the task at {:#x}", leader.value));
+  }
+
+  void add(VirtAddr address) {
+    if (!seen_.insert(address.value).second) return;  // lists that overlap are caught here
+    Task task;
+    task.address = address.value;
+    task.pid = integer(address, o_.pid);
+    task.tgid = integer(address, o_.tgid);
+    if (o_.comm) {
+      if (auto comm = memory_.string(address + *o_.comm, comm_length)) task.comm = escape_untrusted(*comm);
+    }
+    if (auto flags = integer(address, o_.flags))
+      task.kernel_thread = (static_cast<uint32_t>(*flags) & pf_kthread) != 0;
+    if (o_.state) {
+      // A long before v5.14, an unsigned int since; a source that does not tell the size is a new one.
+      task.state_bits = o_.state->size == 8 ? memory_.u64(address + o_.state->offset)
+                                            : widen(memory_.u32(address + o_.state->offset));
+    }
+    if (task.state_bits) {
+      auto exit_state = integer(address, o_.exit_state);
+      task.state = task_state_letter(*task.state_bits, exit_state ? static_cast<uint32_t>(*exit_state) : 0);
+    }
+    if (o_.cpu) task.cpu = memory_.u32(address + *o_.cpu);
+    if (auto on_cpu = integer(address, o_.on_cpu)) task.on_cpu = *on_cpu != 0;
+    if (o_.real_parent && o_.tgid) {
+      if (auto parent = memory_.pointer(address + *o_.real_parent)) task.ppid = integer(*parent, o_.tgid);
+    }
+    if (!task.pid && o_.pid) {
+      damaged_or_filtered(address + *o_.pid, fmt::format("the task at {:#x} cannot be read", address.value));
+    }
+    list_.tasks.push_back(std::move(task));
+  }
+
+  std::optional<int32_t> integer(VirtAddr base, std::optional<uint64_t> offset) {
+    if (!offset) return std::nullopt;
+    auto value = memory_.u32(base + *offset);
+    if (!value) return std::nullopt;
+    return static_cast<int32_t>(*value);
+  }
+  static std::optional<uint64_t> widen(std::optional<uint32_t> value) {
+    if (!value) return std::nullopt;
+    return *value;
+  }
+
+  void note_end(WalkEnd end, std::string_view what) {
+    if (end == WalkEnd::complete || end == WalkEnd::stopped) return;
+    list_.complete = false;
+    list_.damaged = true;
+    problem(fmt::format("{} ended early: {}", what, to_string(end)));
+  }
+
+  // A page that the dump filter left out is no sign of damage; anything else is.
+  void damaged_or_filtered(VirtAddr va, std::string text) {
+    uint8_t byte = 0;
+    ReadResult result = memory_.read(va, {&byte, 1});
+    if (result.status != ReadStatus::excluded) list_.damaged = true;
+    list_.complete = false;
+    problem(fmt::format("{}: {}", text, to_string(result.status)));
+  }
+
+  void problem(std::string text) {
+    if (list_.problems.size() == max_problems) list_.problems.push_back("more of the same is not shown");
+    if (list_.problems.size() < max_problems) list_.problems.push_back(std::move(text));
+  }
+
+  KernelMemory& memory_;
+  Offsets o_;
+  TaskList& list_;
+  std::unordered_set<uint64_t> seen_;
+};
+
+// True when the task_struct at `task` looks like the one idle task that starts the list.
+bool looks_like_init_task(Kernel& kernel, VirtAddr task) {
+  const Layout& layout = kernel.layout();
+  KernelMemory& memory = kernel.memory();
+  auto tasks = layout.offset("task_struct", "tasks");
+  auto pid = layout.offset("task_struct", "pid");
+  auto parent = layout.offset("task_struct", "real_parent");
+  if (!tasks || !pid || !parent) return false;
+  if (memory.u32(task + *pid) != 0u || memory.pointer(task + *parent) != task) return false;
+  VirtAddr head = task + *tasks;
+  auto next = memory.pointer(head);
+  auto prev = memory.pointer(head + 8);
+  return next && prev && *next != head && memory.pointer(*next + 8) == head && memory.pointer(*prev) == head;
+}
+
+}  // namespace
+
+char task_state_letter(uint64_t state, uint64_t exit_state) {
+  // include/linux/sched.h: TASK_REPORT, task_index_to_char(). The bits have had these values since
+  // Linux commit 8ef9925b02c2 ("sched/debug: Add explicit TASK_PARKED printing") (in v4.14).
+  constexpr uint64_t report = 0x7f, idle = 0x402, rtlock_wait = 0x1000, frozen = 0x8000,
+                     uninterruptible = 0x2;
+  constexpr std::string_view letters = "RSDTtXZPI";
+  uint64_t bits = (state | exit_state) & report;
+  if ((state & idle) == idle) bits = report + 1;
+  if ((state & (rtlock_wait | frozen)) != 0) bits = uninterruptible;
+  return letters[static_cast<size_t>(std::bit_width(bits))];
+}
+
+std::string_view task_state_name(char letter) {
+  switch (letter) {
+    case 'R':
+      return "running";
+    case 'S':
+      return "sleeping";
+    case 'D':
+      return "uninterruptible";
+    case 'T':
+      return "stopped";
+    case 't':
+      return "traced";
+    case 'X':
+      return "dead";
+    case 'Z':
+      return "zombie";
+    case 'P':
+      return "parked";
+    case 'I':
+      return "idle";
+    default:
+      return "unknown";
+  }
+}
+
+std::optional<VirtAddr> find_init_task(Kernel& kernel) {
+  constexpr uint64_t max_image_bytes = uint64_t{256} << 20;
+  constexpr std::string_view name = "swapper";  // followed by "/0" once the boot CPU runs (init_idle) and NUL
+  auto start = kernel.symbol("_stext");
+  auto comm = kernel.layout().offset("task_struct", "comm");
+  if (!start || !comm) return std::nullopt;
+  KernelMemory& memory = kernel.memory();
+  const uint64_t page_size = memory.page_size();
+  std::vector<uint8_t> buffer(page_size + name.size() - 1);  // the name may lie across two pages
+  std::optional<VirtAddr> found;
+  for (uint64_t done = 0; done < max_image_bytes; done += page_size) {
+    VirtAddr here = VirtAddr{align_down(start->value, page_size)} + done;
+    if (memory.translate(here).status == Translation::Status::unmapped) break;  // the end of the image
+    std::string_view text = as_text(buffer).substr(0, memory.read(here, buffer).bytes);
+    for (size_t at = text.find(name); at != std::string_view::npos; at = text.find(name, at + 1)) {
+      VirtAddr candidate = here + at - *comm;
+      if (candidate.value % 8 != 0 || !looks_like_init_task(kernel, candidate)) continue;
+      if (found && *found != candidate) return std::nullopt;  // two that look right: neither is believed
+      found = candidate;
+    }
+  }
+  return found;
+}
+
+TaskList read_tasks(Kernel& kernel) {
+  TaskList list;
+  try {
+    Walker walker(kernel, list);
+    std::optional<VirtAddr> init_task = kernel.symbol("init_task");
+    if (!init_task) {
+      init_task = find_init_task(kernel);
+      list.heuristic = init_task.has_value();
+    }
+    if (!init_task) {
+      list.why_not = "the symbol init_task is not known, and no init_task was recognised in the kernel image";
+      return list;
+    }
+    walker.walk(*init_task);
+    if (list.tasks.empty()) list.why_not = "the task list is empty or cannot be read";
+  } catch (const Error& e) {
+    list.complete = false;
+    list.why_not = e.message();
+  }
+  return list;
+}
+
+}  // namespace kdk

@@ -1,0 +1,174 @@
+// The report as JSON (schemas/report.schema.json).
+#include <fmt/format.h>
+
+#include <nlohmann/json.hpp>
+
+#include "analyze/render/json_parts.h"
+#include "analyze/render/render.h"
+
+namespace kdk {
+namespace {
+
+using json::hex;
+using json::integer;
+using json::text;
+using nlohmann::ordered_json;
+
+ordered_json signed_integer(std::optional<int32_t> value) {
+  return value ? ordered_json(*value) : ordered_json(nullptr);
+}
+
+ordered_json summary(const Report& report) {
+  ordered_json out;
+  const CpuState* cpu = report.crash ? crashing_cpu(*report.crash) : nullptr;
+  const Frame* frame = cpu != nullptr ? culprit(cpu->backtrace) : nullptr;
+  out["panic_message"] = report.crash ? text(report.crash->panic_message) : ordered_json(nullptr);
+  out["class"] = report.crash ? text(report.crash->crash_class.name) : ordered_json(nullptr);
+  out["title"] = report.crash ? text(report.crash->crash_class.title) : ordered_json(nullptr);
+  out["function"] = frame != nullptr ? text(frame->symbol) : ordered_json(nullptr);
+  out["module"] = frame != nullptr ? text(frame->module) : ordered_json(nullptr);
+  out["file"] = frame != nullptr ? text(frame->file) : ordered_json(nullptr);
+  out["line"] = frame != nullptr && frame->line != 0 ? ordered_json(frame->line) : ordered_json(nullptr);
+  return out;
+}
+
+ordered_json tasks(const TaskList& list) {
+  ordered_json states = ordered_json::object();
+  ordered_json items = ordered_json::array();
+  for (const Task& task : list.tasks) {
+    ordered_json& count = states[std::string(1, task.state)];
+    count = count.is_null() ? 1 : count.get<uint64_t>() + 1;
+    ordered_json item;
+    item["pid"] = signed_integer(task.pid);
+    item["tgid"] = signed_integer(task.tgid);
+    item["ppid"] = signed_integer(task.ppid);
+    item["comm"] = text(task.comm);
+    item["state"] = std::string(1, task.state);
+    item["state_bits"] = hex(task.state_bits);
+    item["cpu"] = integer(task.cpu);
+    item["on_cpu"] = task.on_cpu ? ordered_json(*task.on_cpu) : ordered_json(nullptr);
+    item["kernel_thread"] = task.kernel_thread;
+    item["address"] = hex(task.address);
+    items.push_back(std::move(item));
+  }
+  ordered_json out;
+  out["complete"] = list.complete;
+  out["source"] = list.heuristic ? "heuristic" : "init_task";
+  out["count"] = list.tasks.size();
+  out["processes"] = list.processes;
+  out["states"] = std::move(states);
+  out["items"] = std::move(items);
+  return out;
+}
+
+ordered_json modules(const ModulesFacts& facts) {
+  ordered_json items = ordered_json::array();
+  for (const Module& module : facts.list.modules) {
+    ordered_json ranges = ordered_json::array();
+    for (const Module::Range& range : module.ranges) {
+      ranges.push_back(
+          {{"kind", range.kind}, {"base", hex(range.base)}, {"size_bytes", integer(range.size)}});
+    }
+    bool walked = facts.source == "modules";
+    ordered_json item;
+    item["name"] = module.name;
+    item["size_bytes"] = walked ? integer(module.size_bytes) : ordered_json(nullptr);
+    item["state"] = text(module.state);
+    item["taint_mask"] = walked ? hex(module.taints) : ordered_json(nullptr);
+    item["taint_letters"] = module.taint_letters;
+    item["build_id"] = text(module.build_id);
+    item["srcversion"] = text(module.srcversion);
+    item["version"] = text(module.version);
+    item["address"] = walked ? hex(module.address) : ordered_json(nullptr);
+    item["ranges"] = std::move(ranges);
+    items.push_back(std::move(item));
+  }
+  ordered_json out;
+  out["source"] = facts.source;
+  out["count"] = items.size();
+  out["items"] = std::move(items);
+  return out;
+}
+
+ordered_json memory(const MemorySummary& m) {
+  auto size = [&](std::optional<uint64_t> pages) -> ordered_json {
+    uint64_t bytes = 0;
+    if (!pages || __builtin_mul_overflow(*pages, uint64_t{m.page_bytes}, &bytes)) return nullptr;
+    return integer(bytes);
+  };
+  ordered_json zones = ordered_json::array();
+  for (const Zone& zone : m.zones) {
+    zones.push_back({{"node", zone.node},
+                     {"name", text(zone.name)},
+                     {"spanned_pages", integer(zone.spanned_pages)},
+                     {"present_pages", integer(zone.present_pages)},
+                     {"managed_pages", integer(zone.managed_pages)},
+                     {"free_pages", integer(zone.free_pages)},
+                     {"min_pages", integer(zone.min_pages)},
+                     {"low_pages", integer(zone.low_pages)},
+                     {"high_pages", integer(zone.high_pages)}});
+  }
+  ordered_json huge = ordered_json::array();
+  for (const HugePagePool& pool : m.huge_pages) {
+    huge.push_back({{"page_bytes", integer(pool.page_bytes)},
+                    {"total", integer(pool.total)},
+                    {"free", integer(pool.free)}});
+  }
+  ordered_json out;
+  out["ram_bytes"] = integer(m.ram_bytes);
+  out["page_bytes"] = m.page_bytes;
+  out["total_bytes"] = size(m.total);
+  out["free_bytes"] = size(m.free);
+  out["anonymous_bytes"] = size(m.anon);
+  out["file_cache_bytes"] = size(m.file);
+  out["shared_bytes"] = size(m.shmem);
+  out["slab_reclaimable_bytes"] = size(m.slab_reclaimable);
+  out["slab_unreclaimable_bytes"] = size(m.slab_unreclaimable);
+  out["page_table_bytes"] = size(m.page_tables);
+  out["kernel_stack_bytes"] = integer(m.kernel_stack_bytes);
+  out["dirty_bytes"] = size(m.dirty);
+  out["writeback_bytes"] = size(m.writeback);
+  out["swap_total_bytes"] = size(m.swap_total);
+  out["swap_free_bytes"] = size(m.swap_free);
+  out["zones"] = std::move(zones);
+  out["huge_pages"] = std::move(huge);
+  return out;
+}
+
+ordered_json log(const LogFacts& facts) {
+  ordered_json tail = ordered_json::array();
+  for (const LogRecord& record : facts.tail) tail.push_back(json::log_record(record));
+  ordered_json out;
+  out["source"] = text(facts.source);
+  out["total_records"] = facts.total_records;
+  out["gap_after"] = facts.gap_after ? ordered_json(*facts.gap_after) : ordered_json(nullptr);
+  out["tail"] = std::move(tail);
+  out["problems"] = facts.problems;
+  return out;
+}
+
+}  // namespace
+
+std::string to_json_text(const Report& report) {
+  ordered_json out = json::envelope("report", report.input, report.limits);
+  out["summary"] = summary(report);
+  out["evidence"] = json::evidence(report.evidence);
+  out["identity"] = json::identity(report.identity);
+  bool named = report.crash && report.arch != nullptr;
+  out["crash"] = named ? to_json(*report.crash, *report.arch) : ordered_json(nullptr);
+  out["log"] = report.log ? log(*report.log) : ordered_json(nullptr);
+  bool listed = report.tasks && report.tasks->why_not.empty();
+  out["tasks"] = listed ? tasks(*report.tasks) : ordered_json(nullptr);
+  bool modules_known = report.modules && !report.modules->source.empty();
+  out["modules"] = modules_known ? modules(*report.modules) : ordered_json(nullptr);
+  out["memory"] = report.memory ? memory(*report.memory) : ordered_json(nullptr);
+  out["limits"] = json::limits(report.limits);
+  ordered_json timing = ordered_json::array();
+  for (const Phase& phase : report.timing) {
+    timing.push_back({{"phase", phase.name}, {"us", integer(phase.microseconds)}});
+  }
+  out["timing"] = std::move(timing);
+  return json::dump(out);
+}
+
+}  // namespace kdk

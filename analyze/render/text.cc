@@ -1,0 +1,291 @@
+// The report as an engineer reads it at three in the morning: the answer first, the trace next, tables last.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+
+#include "analyze/render/render.h"
+#include "analyze/render/text_parts.h"
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+using text::heading;
+
+constexpr size_t max_task_rows = 60;
+
+std::string fact(std::string_view label, std::string_view value) {
+  if (value.empty()) return {};
+  return text::wrap(fmt::format("{:<9}", label), value, std::string(9, ' '));
+}
+
+std::string or_unknown(std::string_view value) {
+  return std::string(value.empty() ? "unknown" : value);
+}
+
+std::string basis(const Evidence& evidence) {
+  if (evidence.tier == "T2") {
+    return fmt::format("T2: names, types and source lines ({}, same {})", evidence.vmlinux,
+                       evidence.vmlinux_match);
+  }
+  if (evidence.tier == "T1") {
+    return fmt::format("T1: names{} out of {}, no source lines", evidence.types ? " and types" : "",
+                       evidence.kallsyms.found ? "the dump" : "vmlinux");
+  }
+  return "T0: notes and VMCOREINFO only, no names";
+}
+
+std::string taint(const SystemInfo& id) {
+  if (id.taint_source.empty()) return "taint unknown";
+  if (id.taint_letters.empty()) return "not tainted";
+  std::string out = fmt::format("tainted {}", id.taint_letters);
+  std::string_view separator = " (";
+  for (const TaintFlag& flag : id.taint_flags) {
+    out += fmt::format("{}{}: {}", separator, flag.letter, flag.meaning);
+    separator = "; ";
+  }
+  return id.taint_flags.empty() ? out : out + ")";
+}
+
+std::string headline(const Report& report) {
+  const SystemInfo& id = report.identity;
+  std::string out;
+  if (report.crash) {
+    const Crash& crash = *report.crash;
+    const CpuState* cpu = crashing_cpu(crash);
+    out += fact("PANIC", crash.panic_message.empty() ? "no panic message" : crash.panic_message);
+    std::string title = crash.crash_class.title.empty() ? "" : ": " + crash.crash_class.title;
+    out += fact("CLASS", crash.crash_class.name + title);
+    if (cpu != nullptr) {
+      if (const Frame* frame = culprit(cpu->backtrace)) {
+        std::string where = text::position(frame->file, frame->line);
+        out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
+      }
+    }
+    std::string on = crash.cpu ? fmt::format("CPU {}", *crash.cpu) : "CPU unknown";
+    if (!crash.comm.empty()) on += fmt::format(", task {}", crash.comm);
+    if (crash.pid) on += fmt::format(", pid {}", *crash.pid);
+    out += fact("ON", on);
+  } else {
+    out += fact("PANIC", "the crash could not be examined, see LIMITS");
+  }
+  out += fact("KERNEL", fmt::format("{} {}, {}", or_unknown(id.release), id.machine, taint(id)));
+  std::string host = or_unknown(id.hostname);
+  if (id.cpus_possible)
+    host += fmt::format(", {} CPU{}", *id.cpus_possible, *id.cpus_possible == 1 ? "" : "s");
+  host += fmt::format(", {} RAM", text::bytes(report.input.ram_bytes));
+  out += fact("HOST", host);
+  std::string time = id.crash_time ? text::utc(*id.crash_time) : "crash time unknown";
+  if (id.uptime_ns) time += fmt::format(", {} after boot", text::duration(*id.uptime_ns));
+  out += fact("TIME", time);
+  out += fact("BASIS", basis(report.evidence));
+  size_t damage = static_cast<size_t>(std::count_if(report.limits.begin(), report.limits.end(),
+                                                    [](const Limit& limit) { return limit.damage; }));
+  if (damage != 0) {
+    out += fact("DAMAGE", fmt::format("the input is damaged or incomplete in {} place{}, see LIMITS", damage,
+                                      damage == 1 ? "" : "s"));
+  }
+  return out;
+}
+
+std::string crash_section(const Report& report) {
+  if (!report.crash) return {};
+  const Crash& crash = *report.crash;
+  std::string out;
+  const CpuState* first = crashing_cpu(crash);
+  if (first != nullptr) {
+    out += heading("BACKTRACE", text::cpu_title(*first));
+    out += text::backtrace(first->backtrace, false);
+  }
+  if (report.arch != nullptr) {
+    if (crash.fault_registers) {
+      out += heading("REGISTERS", "at the exception");
+      out += text::registers(*crash.fault_registers, *report.arch);
+    } else if (first != nullptr && first->registers) {
+      out += heading("REGISTERS", "as the crash path saved them");
+      out += text::registers(*first->registers, *report.arch);
+    }
+  }
+  if (!crash.crash_class.evidence.empty()) {
+    out += heading("EVIDENCE", fmt::format("log lines behind class {}", crash.crash_class.name));
+    for (const LogEvidence& evidence : crash.crash_class.evidence) {
+      out += fmt::format("  #{} {}\n", evidence.seq, evidence.text);
+    }
+  }
+  for (const CpuState& cpu : crash.cpus) {
+    if (&cpu == first) continue;
+    out += heading("OTHER CPU", text::cpu_title(cpu));
+    if (!cpu.answered) {
+      out += "  did not answer: online, but it left no registers. Look here first for a stuck CPU.\n";
+    } else {
+      out += text::backtrace(cpu.backtrace, false);
+    }
+  }
+  return out;
+}
+
+std::string log_section(const Report& report) {
+  if (!report.log) return {};
+  const LogFacts& log = *report.log;
+  std::string out = heading("LOG", fmt::format("{} of {} records", log.tail.size(), log.total_records));
+  for (size_t i = 0; i < log.tail.size(); ++i) {
+    out += format_record(log.tail[i]) + '\n';
+    if (log.gap_after == i) out += "  [...]\n";
+  }
+  return out;
+}
+
+std::string task_row(const Task& task) {
+  auto number = [](const auto& value) { return value ? fmt::format("{}", *value) : std::string("?"); };
+  std::string name = task.comm.empty() ? "?" : task.comm;
+  return fmt::format("  {} {:>7} {:>7} {:>7} {:>4}{} {}\n", task.state, number(task.pid), number(task.tgid),
+                     number(task.ppid), number(task.cpu), task.on_cpu.value_or(false) ? '*' : ' ',
+                     task.kernel_thread ? "[" + name + "]" : name);
+}
+
+std::string tasks_section(const Report& report) {
+  if (!report.tasks) return {};
+  const TaskList& list = *report.tasks;
+  std::string out = heading("TASKS", fmt::format("{} in {} processes{}", list.tasks.size(), list.processes,
+                                                 list.complete ? "" : ", incomplete"));
+  if (list.tasks.empty()) return out + "  unavailable, see LIMITS\n";
+  constexpr std::string_view order = "DRZTtXPIS?";  // what may explain the crash first
+  std::map<size_t, size_t> counts;
+  std::vector<const Task*> sorted;
+  for (const Task& task : list.tasks) {
+    ++counts[order.find(task.state)];
+    sorted.push_back(&task);
+  }
+  std::string_view separator = "  ";
+  for (auto [place, count] : counts) {
+    out += fmt::format("{}{} {} ({})", separator, count, task_state_name(order[place]), order[place]);
+    separator = ", ";
+  }
+  std::stable_sort(sorted.begin(), sorted.end(),
+                   [&](const Task* a, const Task* b) { return order.find(a->state) < order.find(b->state); });
+  out += fmt::format("\n\n  S {:>7} {:>7} {:>7} {:>4}  COMMAND   (* = on a CPU, [] = kernel thread)\n", "PID",
+                     "TGID", "PPID", "CPU");
+  for (size_t i = 0; i < std::min(sorted.size(), max_task_rows); ++i) out += task_row(*sorted[i]);
+  if (sorted.size() > max_task_rows) {
+    out += fmt::format("  ... {} more: --format json lists all\n", sorted.size() - max_task_rows);
+  }
+  return out;
+}
+
+std::string modules_section(const Report& report) {
+  if (!report.modules) return {};
+  const ModulesFacts& facts = *report.modules;
+  std::string out = heading("MODULES", facts.source.empty() ? "unavailable, see LIMITS"
+                                       : facts.source == "log"
+                                           ? fmt::format("{}, names from the log", facts.list.modules.size())
+                                           : fmt::format("{}", facts.list.modules.size()));
+  std::string line;
+  for (const Module& module : facts.list.modules) {
+    std::string cell = module.name;
+    if (!module.taint_letters.empty()) cell += fmt::format(" ({})", module.taint_letters);
+    if (module.size_bytes != 0) cell += fmt::format(" {}", module.size_bytes);
+    if (!module.state.empty() && module.state != "live") cell += " " + module.state;
+    cell = fmt::format("  {:<31}", cell);
+    if (!line.empty() && line.size() + cell.size() > text::width) {
+      out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+      line.clear();
+    }
+    line += cell;
+  }
+  if (!line.empty()) out += line.substr(0, line.find_last_not_of(' ') + 1) + '\n';
+  return out;
+}
+
+std::string memory_section(const Report& report) {
+  if (!report.memory) return {};
+  const MemorySummary& m = *report.memory;
+  std::string out = heading("MEMORY", "the kernel's counters, not yet folded per-CPU counts excepted");
+  std::string line;
+  auto cell = [&](std::string_view name, std::optional<uint64_t> pages) {
+    if (!pages) return;
+    uint64_t size = 0;
+    if (__builtin_mul_overflow(*pages, uint64_t{m.page_bytes}, &size)) return;
+    std::string text = fmt::format("  {:<16}{:>12}", name, text::bytes(size));
+    if (line.size() + text.size() > text::width) {
+      out += line + '\n';
+      line.clear();
+    }
+    line += text;
+  };
+  cell("total", m.total);
+  cell("free", m.free);
+  cell("anonymous", m.anon);
+  cell("file cache", m.file);
+  cell("shared", m.shmem);
+  cell("slab", m.slab_unreclaimable);
+  cell("slab reclaim.", m.slab_reclaimable);
+  cell("page tables", m.page_tables);
+  cell("dirty", m.dirty);
+  cell("writeback", m.writeback);
+  cell("swap", m.swap_total);
+  cell("swap free", m.swap_free);
+  if (!line.empty()) out += line + '\n';
+  for (const HugePagePool& pool : m.huge_pages) {
+    out +=
+        fmt::format("  huge pages of {}: {}, {} free\n", text::bytes(pool.page_bytes), pool.total, pool.free);
+  }
+  auto number = [](std::optional<uint64_t> value) {
+    return value ? fmt::format("{}", *value) : std::string("?");
+  };
+  if (!m.zones.empty()) {
+    out += fmt::format("\n  {:<16}{:>12}{:>12}{:>12}{:>10}{:>10}{:>10}  (pages)\n", "zone", "present",
+                       "managed", "free", "min", "low", "high");
+  }
+  for (const Zone& zone : m.zones) {
+    out += fmt::format("  {:<16}{:>12}{:>12}{:>12}{:>10}{:>10}{:>10}\n",
+                       fmt::format("{} {}", zone.node, zone.name), number(zone.present_pages),
+                       number(zone.managed_pages), number(zone.free_pages), number(zone.min_pages),
+                       number(zone.low_pages), number(zone.high_pages));
+  }
+  return out;
+}
+
+std::string identity_section(const Report& report) {
+  const SystemInfo& id = report.identity;
+  std::string out = heading("IDENTITY");
+  auto row = [&](std::string_view label, std::string_view value) {
+    out += text::wrap(fmt::format("  {:<16}", label), or_unknown(value), std::string(18, ' '));
+  };
+  row("version", id.version);
+  row("build-id", id.build_id);
+  row("KASLR offset", id.kaslr_offset ? fmt::format("{:#x}", *id.kaslr_offset) : "");
+  if (id.va) {
+    row("addresses",
+        fmt::format("{}: {} pages, {}-bit virtual, {}-bit physical", id.architecture,
+                    text::bytes(uint64_t{1} << id.va->page_shift), id.va->va_bits, id.va->pa_bits));
+  }
+  row("command line", id.command_line);
+  std::string format = report.input.dump.format == DumpFormat::elf ? "ELF" : "kdump-compressed";
+  row("dump", fmt::format("{}{}, {}{}", format, report.input.dump.flattened ? " (flattened)" : "",
+                          text::bytes(report.input.dump.file_bytes),
+                          report.input.dump.incomplete ? ", INCOMPLETE" : ""));
+  return out;
+}
+
+}  // namespace
+
+std::string to_text(const Report& report) {
+  std::string out = fmt::format("kdump-analyze {}: {}\n\n", KDK_VERSION, fmt::join(report.input.files, " "));
+  out += headline(report);
+  out += crash_section(report);
+  out += log_section(report);
+  out += tasks_section(report);
+  out += modules_section(report);
+  out += memory_section(report);
+  out += identity_section(report);
+  out += text::limits(report.limits);
+  uint64_t total = 0;
+  for (const Phase& phase : report.timing) total += phase.microseconds;
+  out += fmt::format("\nTook {} ms:", total / 1000);
+  for (const Phase& phase : report.timing)
+    out += fmt::format(" {} {}", phase.name, phase.microseconds / 1000);
+  return out + '\n';
+}
+
+}  // namespace kdk

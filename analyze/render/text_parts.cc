@@ -1,0 +1,161 @@
+#include "analyze/render/text_parts.h"
+
+#include <fmt/format.h>
+
+#include <ctime>
+
+namespace kdk::text {
+
+std::string heading(std::string_view title, std::string_view remark) {
+  std::string line(title);
+  if (!remark.empty()) line += fmt::format("  ({})", remark);
+  return fmt::format("\n{}\n{}\n", line, std::string(line.size(), '-'));
+}
+
+std::string bytes(uint64_t n) {
+  constexpr const char* units[] = {"bytes", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
+  double value = static_cast<double>(n);
+  size_t unit = 0;
+  while (value >= 1024 && unit + 1 < std::size(units)) {
+    value /= 1024;
+    ++unit;
+  }
+  if (unit == 0) return fmt::format("{} bytes", n);
+  return value < 100 ? fmt::format("{:.1f} {}", value, units[unit])
+                     : fmt::format("{:.0f} {}", value, units[unit]);
+}
+
+std::string utc(uint64_t epoch_seconds) {
+  std::tm parts{};
+  std::time_t time = static_cast<std::time_t>(epoch_seconds);
+  char buffer[64];
+  if (epoch_seconds > 253402300799 || gmtime_r(&time, &parts) == nullptr ||
+      std::strftime(buffer, sizeof buffer, "%Y-%m-%d %H:%M:%S UTC", &parts) == 0) {
+    return fmt::format("{} s after the epoch", epoch_seconds);
+  }
+  return buffer;
+}
+
+std::string duration(uint64_t nanoseconds) {
+  uint64_t seconds = nanoseconds / 1'000'000'000;
+  if (seconds < 120) return fmt::format("{}.{} s", seconds, nanoseconds / 100'000'000 % 10);
+  uint64_t days = seconds / 86400;
+  std::string clock = fmt::format("{:02}:{:02}:{:02}", seconds / 3600 % 24, seconds / 60 % 60, seconds % 60);
+  return days == 0 ? clock + " h" : fmt::format("{} d {}", days, clock);
+}
+
+std::string frame_name(const Frame& frame) {
+  std::string name;
+  if (!frame.symbol.empty()) {
+    name = fmt::format("{}+{:#x}", frame.symbol, frame.symbol_offset);
+    if (frame.symbol_size != 0) name += fmt::format("/{:#x}", frame.symbol_size);
+  } else {
+    name = fmt::format("{:#018x}", frame.pc);
+    if (frame.image_offset) {
+      name += fmt::format(" ({}+{:#x})", frame.module.empty() ? "_stext" : frame.module, *frame.image_offset);
+    }
+  }
+  if (!frame.module.empty()) name += fmt::format(" [{}]", frame.module);
+  return name;
+}
+
+std::string position(std::string_view file, unsigned line) {
+  if (file.empty()) return {};
+  return line == 0 ? std::string(file) : fmt::format("{}:{}", file, line);
+}
+
+std::string backtrace(const Backtrace& trace, bool addresses) {
+  std::string out;
+  auto row = [&](std::string_view number, std::string_view address, std::string_view name,
+                 std::string_view where) {
+    std::string line = fmt::format("  {:<4}", number);
+    if (addresses) line += fmt::format("{:<17}", address);
+    line += where.empty() ? std::string(name) : fmt::format("{:<46}  {}", name, where);
+    out += line + '\n';
+  };
+  for (size_t i = 0; i < trace.frames.size(); ++i) {
+    const Frame& frame = trace.frames[i];
+    if (frame.kind == FrameKind::exception && i > 0) out += "      ---- exception ----\n";
+    std::string number = fmt::format("#{}", i);
+    std::string address = fmt::format("{:016x}", frame.pc);
+    for (const InlineFrame& inlined : frame.inlines) {
+      row(number, address, inlined.function + " (inlined)", position(inlined.file, inlined.line));
+      number.clear();
+      address.clear();
+    }
+    std::string name = frame_name(frame);
+    if (frame.kind == FrameKind::lr_candidate) name += " (perhaps: link register)";
+    if (frame.kind == FrameKind::bad_call) name += " (called a bad address)";
+    if (frame.trust == Trust::inferred || frame.trust == Trust::scan)
+      name += fmt::format(" ({})", to_string(frame.trust));
+    row(number, address, name, position(frame.file, frame.line));
+  }
+  if (trace.frames.empty()) out += "  no frames\n";
+  if (!trace.complete) out += fmt::format("  (ends here: {})\n", trace.end.empty() ? "unknown" : trace.end);
+  if (trace.complete && trace.end == "user mode") out += "  (user mode)\n";
+  return out;
+}
+
+std::string registers(const Registers& registers, const Arch& arch) {
+  std::string out;
+  size_t column = 0;
+  auto names = arch.register_names();
+  for (size_t i = 0; i < names.size(); ++i) {
+    auto value = registers.get(i);
+    if (!value) continue;
+    out += fmt::format("{}{:>6} {:016x}", column == 0 ? "" : " ", names[i], *value);
+    column = (column + 1) % 4;
+    if (column == 0) out += '\n';
+  }
+  if (column != 0) out += '\n';
+  return out;
+}
+
+std::string cpu_title(const CpuState& cpu) {
+  std::string title = cpu.cpu ? fmt::format("CPU {}", *cpu.cpu) : "CPU ?";
+  if (cpu.crashed) title += " (crashed)";
+  if (!cpu.comm.empty()) title += fmt::format(", task {}", cpu.comm);
+  if (cpu.pid) title += fmt::format(", pid {}", *cpu.pid);
+  return title;
+}
+
+std::string wrap(std::string_view first, std::string_view text, std::string_view indent) {
+  std::string out(first);
+  size_t column = first.size();
+  bool fresh = true;
+  while (!text.empty()) {
+    size_t begin = text.find_first_not_of(" \n");
+    if (begin == std::string_view::npos) break;
+    text.remove_prefix(begin);
+    std::string_view word = text.substr(0, text.find_first_of(" \n"));
+    text.remove_prefix(word.size());
+    if (!fresh && column + 1 + word.size() > width) {
+      out += '\n';
+      out += indent;
+      column = indent.size();
+      fresh = true;
+    }
+    if (!fresh) {
+      out += ' ';
+      ++column;
+    }
+    out += word;
+    column += word.size();
+    fresh = false;
+  }
+  return out + '\n';
+}
+
+std::string limits(const std::vector<Limit>& limits) {
+  if (limits.empty()) return {};
+  std::string out = heading("LIMITS", "what could not be known, and why");
+  for (const Limit& limit : limits) {
+    std::string text = limit.detail;
+    if (!limit.need.empty()) text += fmt::format(". Would help: {}", limit.need);
+    out +=
+        wrap(fmt::format("  {} {} [{}] ", limit.damage ? "!" : "-", limit.path, limit.code), text, "      ");
+  }
+  return out;
+}
+
+}  // namespace kdk::text

@@ -1,0 +1,37 @@
+// Pieces that several text renderings share.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "analyze/triage/report.h"
+
+namespace kdk::text {
+
+constexpr size_t width = 100;  // columns the tables aim for
+
+// "LOG  (last 40 of 512 records)" underlined.
+std::string heading(std::string_view title, std::string_view remark = {});
+// "1.0 GiB", "512 KiB", "17 bytes".
+std::string bytes(uint64_t n);
+// "2026-11-23 18:01:26 UTC"; the number itself when it is no date.
+std::string utc(uint64_t epoch_seconds);
+// "14.2 s", "3 d 04:05:06".
+std::string duration(uint64_t nanoseconds);
+// "panic+0x398/0x3c8 [module]", or the address and its distance from _stext when it has no name.
+std::string frame_name(const Frame& frame);
+// "drivers/tty/sysrq.c:154" or "".
+std::string position(std::string_view file, unsigned line);
+// Numbered frames, innermost first, with inlined functions on rows of their own and exceptions marked.
+std::string backtrace(const Backtrace& trace, bool addresses);
+// Four registers a row.
+std::string registers(const Registers& registers, const Arch& arch);
+// "CPU 1 (crashed), task sh, pid 123".
+std::string cpu_title(const CpuState& cpu);
+// `text` wrapped at `width` columns, every line after `first` starting with `indent`.
+std::string wrap(std::string_view first, std::string_view text, std::string_view indent);
+// The LIMITS section; "" when there are none.
+std::string limits(const std::vector<Limit>& limits);
+
+}  // namespace kdk::text

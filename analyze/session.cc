@@ -1,0 +1,161 @@
+#include "analyze/session.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+KernelLog empty_log(std::string problem) {
+  KernelLog log;
+  log.problems.push_back(std::move(problem));
+  return log;
+}
+
+}  // namespace
+
+Session::Session(SessionOptions options) : options_(std::move(options)), dump_(open_dump(options_.dump)) {}
+
+InputFacts Session::input() const {
+  InputFacts input;
+  for (const auto& path : options_.dump) input.files.push_back(escape_untrusted(path.string()));
+  input.dump = dump_->info();
+  const Arch* arch = find_arch(input.dump.elf_machine);
+  if (arch == nullptr) arch = find_arch(input.dump.uts_machine);
+  if (arch != nullptr) input.architecture = arch->name();
+  for (const PfnRange& range : dump_->ram()) input.ram_bytes += range.count() * input.dump.page_size;
+  for (const Note& note : dump_->notes()) {
+    if (note.name == "CORE" && note.type == nt_prstatus) ++input.cpu_notes;
+  }
+  input.vmcoreinfo = !dump_->vmcoreinfo().empty();
+  return input;
+}
+
+Kernel* Session::kernel() {
+  if (!kernel_tried_) {
+    kernel_tried_ = true;
+    // A dump without a readable kernel still has notes and facts to show: kernel_error_ says what went wrong.
+    try {
+      kernel_ = std::make_unique<Kernel>(*dump_);
+    } catch (const Error& error) {
+      kernel_error_ = error.message();
+    }
+  }
+  return kernel_.get();
+}
+
+const KernelLog& Session::log() {
+  if (log_) return *log_;
+  if (kernel_) {
+    log_ = read_log(kernel_->memory());
+    return *log_;
+  }
+  try {
+    KernelMemory memory(*dump_);
+    log_ = read_log(memory);
+  } catch (const Error& error) {
+    if (kernel_error_.empty()) kernel_error_ = error.message();
+    log_ = empty_log(error.message());
+  }
+  return *log_;
+}
+
+DebugInfo* Session::debug_info() {
+  if (debug_tried_ || !options_.use_debug_info) return debug_.info.get();
+  debug_tried_ = true;
+  if (kernel() == nullptr) return nullptr;
+  try {
+    debug_ = find_debug_info(*kernel_, options_.search);
+    if (debug_.info) {
+      debug_.info->add_symbols(*kernel_);
+      debug_.info->add_types(*kernel_, &types_problem_);
+    }
+  } catch (const Error& error) {
+    // Wrong or unreadable debug information never stops the answer: it is refused, said so, and the rest goes
+    // on.
+    debug_ = {};
+    debug_error_ = error.message();
+  }
+  return debug_.info.get();
+}
+
+const ModuleList& Session::modules() {
+  if (!modules_) {
+    if (kernel() != nullptr) {
+      modules_ = read_modules(*kernel_);
+    } else {
+      modules_.emplace();
+      modules_->why_not = kernel_error_;
+    }
+  }
+  return *modules_;
+}
+
+Evidence Session::evidence() {
+  Evidence evidence;
+  if (!kernel_) {
+    evidence.kallsyms.why_not = kernel_error_;
+    return evidence;
+  }
+  evidence.kallsyms = kernel_->kallsyms();
+  evidence.types = kernel_->layout().has_types();
+  if (evidence.types) evidence.types_source = kernel_->btf() != nullptr ? "dump" : "vmlinux";
+  for (const std::string& path : debug_.tried) evidence.vmlinux_tried.push_back(escape_untrusted(path));
+  for (const std::string& why : debug_.problems) evidence.vmlinux_refused.push_back(escape_untrusted(why));
+  if (!debug_error_.empty()) evidence.vmlinux_refused.push_back(escape_untrusted(debug_error_));
+  if (evidence.kallsyms.found || debug_.info) evidence.tier = "T1";
+  if (debug_.info) {
+    evidence.vmlinux = escape_untrusted(debug_.info->path().string());
+    evidence.vmlinux_build_id = debug_.info->build_id();
+    evidence.vmlinux_match = debug_.match;
+    if (debug_.info->has_dwarf()) evidence.tier = "T2";
+  }
+  return evidence;
+}
+
+std::vector<Limit> Session::common_limits() {
+  std::vector<Limit> limits;
+  const DumpInfo& info = dump_->info();
+  if (info.incomplete) {
+    limits.push_back({"/input/complete", "dump_incomplete", escape_untrusted(info.incomplete_reason),
+                      "a complete dump of the same crash", true});
+  }
+  if (dump_->vmcoreinfo().empty()) {
+    limits.push_back({"/input/vmcoreinfo", "vmcoreinfo_absent",
+                      "the dump has no VMCOREINFO note: its memory cannot be interpreted",
+                      "a dump taken by kdump, or through a hypervisor that passes the note on", true});
+  } else if (!kernel_error_.empty()) {
+    limits.push_back({"/evidence", "kernel_unreadable", escape_untrusted(kernel_error_), "", true});
+  }
+  for (const std::string& problem : dump_->problems()) {
+    limits.push_back({"/input", "input_oddity", escape_untrusted(problem), ""});
+  }
+  if (kernel_) {
+    for (const std::string& problem : kernel_->problems()) {
+      limits.push_back({"/evidence", "evidence_absent", escape_untrusted(problem), ""});
+    }
+  }
+  if (!debug_error_.empty()) {
+    limits.push_back({"/evidence/vmlinux", "debug_info_refused", escape_untrusted(debug_error_),
+                      "the vmlinux of exactly this build", true});
+  } else if (debug_tried_ && !debug_.info && kernel_) {
+    std::string build_id = dump_build_id(*kernel_);
+    limits.push_back(
+        {"/evidence/vmlinux", "debug_info_absent",
+         fmt::format("no vmlinux of this build was found in {} places: no source lines, no inlined functions",
+                     debug_.tried.size()),
+         fmt::format("the kernel's debug package{}, or --vmlinux FILE",
+                     build_id.empty() ? "" : " (build-id " + build_id + ")")});
+  }
+  for (const std::string& problem : debug_.problems) {
+    limits.push_back({"/evidence/vmlinux", "debug_info_refused", escape_untrusted(problem), ""});
+  }
+  if (!types_problem_.empty()) {
+    limits.push_back({"/evidence/types", "type_absent", escape_untrusted(types_problem_), ""});
+  }
+  return limits;
+}
+
+}  // namespace kdk

@@ -1,0 +1,63 @@
+// Session: one dump and whatever was found to explain it, opened step by step. What a command does not ask
+// for is not opened: `log` never loads symbols, `bt` never walks tasks.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analyze/symbols/find.h"
+#include "analyze/triage/report.h"
+#include "core/formats/dump.h"
+#include "core/kernel/kernel.h"
+#include "core/kernel/modules.h"
+#include "core/kernel/printk.h"
+
+namespace kdk {
+
+struct SessionOptions {
+  std::vector<std::filesystem::path> dump;  // several: the parts of a split set
+  DebugSearch search;
+  bool use_debug_info = true;
+};
+
+class Session {
+ public:
+  // Opens the dump. Throws what open_dump() throws.
+  explicit Session(SessionOptions options);
+
+  const Dump& dump() const { return *dump_; }
+  InputFacts input() const;
+
+  // The kernel, or nullptr when the dump does not allow it (no VMCOREINFO, unknown machine): then
+  // kernel_error() says why.
+  Kernel* kernel();
+  const std::string& kernel_error() const { return kernel_error_; }
+  // The log, through memory alone: symbols and types are not loaded for it.
+  const KernelLog& log();
+  // The matching vmlinux with its symbols and types added to kernel(), or nullptr.
+  DebugInfo* debug_info();
+  // Modules, with their symbols added to kernel().
+  const ModuleList& modules();
+
+  // What the answers rest on so far.
+  Evidence evidence();
+  // Limits that concern every command: incomplete dump, no VMCOREINFO, refused vmlinux.
+  std::vector<Limit> common_limits();
+
+ private:
+  SessionOptions options_;
+  std::unique_ptr<Dump> dump_;
+  bool kernel_tried_ = false, debug_tried_ = false;
+  std::unique_ptr<Kernel> kernel_;
+  std::string kernel_error_;
+  std::optional<KernelLog> log_;
+  FoundDebugInfo debug_;
+  std::string debug_error_;  // the vmlinux that was asked for cannot be used
+  std::string types_problem_;
+  std::optional<ModuleList> modules_;
+};
+
+}  // namespace kdk

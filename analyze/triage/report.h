@@ -1,0 +1,139 @@
+// The report: plain structs that triage fills and every renderer reads. No renderer sees a dump, and no
+// walker prints. The kernel facts are the structs of core and inspect themselves; this header re-exports
+// them.
+//
+// Text that came out of the dump is escaped where it enters the model (core/base/log.h escape_untrusted), so
+// a renderer may print it as it stands. The one exception are log records, which hold raw bytes for exact
+// comparison.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "analyze/inspect/memory.h"
+#include "analyze/inspect/system.h"
+#include "analyze/inspect/tasks.h"
+#include "core/diagnose/crash.h"
+#include "core/formats/dump.h"
+#include "core/kernel/modules.h"
+#include "core/kernel/printk.h"
+
+namespace kdk {
+
+// Something the report could not know. `code` is stable (schemas/README.md lists them); `path` is a JSON
+// pointer to what is null, incomplete or doubtful because of it.
+struct Limit {
+  std::string path;
+  std::string code;
+  std::string detail;   // why, one sentence
+  std::string need;     // what would help; may be empty
+  bool damage = false;  // the input is damaged or incomplete there: exit code 3
+};
+
+struct InputFacts {
+  std::vector<std::string> files;
+  DumpInfo dump;
+  std::string architecture;               // empty: not recognised
+  uint64_t ram_bytes = 0;                 // RAM the dump knows of, present or filtered out
+  std::optional<uint64_t> present_bytes;  // of it, in the dump; counted by `info` only
+  size_t cpu_notes = 0;                   // NT_PRSTATUS notes
+  bool vmcoreinfo = false;
+};
+
+// What the answers rest on. T0: notes and VMCOREINFO. T1: symbols out of the dump. T2: a matching vmlinux
+// with DWARF.
+struct Evidence {
+  std::string tier = "T0";
+  KallsymsResult kallsyms;
+  bool types = false;        // struct layouts are known
+  std::string types_source;  // "dump", "vmlinux" or empty
+  std::string vmlinux;       // path in use; empty: none
+  std::string vmlinux_build_id;
+  std::string vmlinux_match;  // "build-id", "banner"
+  std::vector<std::string> vmlinux_tried, vmlinux_refused;
+};
+
+struct ModulesFacts {
+  ModuleList list;
+  // "modules": walked. "log": only names, from the last "Modules linked in:" line. Empty: unknown.
+  std::string source;
+};
+
+// The end of the log that matters. `records` are indexes into nothing: copies, in order.
+struct LogFacts {
+  std::string source;  // as KernelLog
+  uint64_t total_records = 0;
+  std::vector<LogRecord> tail;
+  std::optional<size_t> gap_after;  // records were left out after tail[gap_after]
+  std::vector<std::string> problems;
+};
+
+struct Phase {
+  std::string name;
+  uint64_t microseconds = 0;
+};
+
+struct Report {
+  InputFacts input;
+  Evidence evidence;
+  SystemInfo identity;
+  const Arch* arch = nullptr;  // names the registers; nullptr: architecture unknown
+  std::optional<Crash> crash;  // each optional: nullopt = unavailable, and limits says why
+  std::optional<TaskList> tasks;
+  std::optional<ModulesFacts> modules;
+  std::optional<MemorySummary> memory;
+  std::optional<LogFacts> log;
+  std::vector<Limit> limits;
+  std::vector<Phase> timing;
+};
+
+// `kdump-analyze log`, `bt`, `sym`: the same facts, cut to the question.
+struct LogReport {
+  InputFacts input;
+  KernelLog log;
+  std::vector<Limit> limits;
+};
+struct BacktraceReport {
+  InputFacts input;
+  Evidence evidence;
+  const Arch* arch = nullptr;
+  std::optional<Crash> crash;
+  bool all_cpus = false;
+  std::vector<Limit> limits;
+};
+struct SymbolAnswer {
+  std::string query;  // escaped
+  struct Match {
+    uint64_t address = 0;        // of the query (address) or of the symbol (name)
+    std::string symbol, module;  // escaped; module empty: the kernel
+    uint64_t offset = 0, size = 0;
+    char type = '?';   // nm letter
+    std::string file;  // with DWARF only
+    unsigned line = 0;
+    std::vector<InlineFrame> inlines;
+  };
+  std::vector<Match> matches;  // empty: not found
+};
+struct SymbolReport {
+  InputFacts input;
+  Evidence evidence;
+  std::vector<SymbolAnswer> answers;
+  std::vector<Limit> limits;
+};
+struct InfoReport {
+  InputFacts input;
+  SystemInfo identity;
+  std::vector<Limit> limits;
+};
+
+// True when a limit says that the input is damaged or incomplete: the programs then end with exit_partial.
+bool partial(const std::vector<Limit>& limits);
+
+// The frame an engineer wants to see first: where the innermost exception hit, else who called panic().
+// nullptr when the trace tells neither.
+const Frame* culprit(const Backtrace& trace);
+
+}  // namespace kdk
