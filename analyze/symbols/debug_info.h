@@ -1,8 +1,10 @@
-// DebugInfo: one vmlinux with its symbol table, BTF and DWARF, opened lazily: what is not asked for is not read.
+// DebugInfo: one vmlinux with its symbol table, BTF and DWARF, opened lazily: what is not asked for is not
+// read.
 //
-// No name index of the DWARF is built: a backtrace needs address -> compilation unit only, which .debug_aranges gives
-// (0.16 MB of a 346 MB vmlinux). Types come from BTF, which is a fiftieth of the DWARF. Source: DWARF 5 sections 2.17,
-// 3.3.8, 6.1.2, 6.2 through libdw; ELF through libelf. Everything in the file is untrusted.
+// No name index of the DWARF is built: a backtrace needs address -> compilation unit only, which
+// .debug_aranges gives (0.16 MB of a 346 MB vmlinux). Types come from BTF, which is a fiftieth of the DWARF.
+// Source: DWARF 5 sections 2.17, 3.3.8, 6.1.2, 6.2 through libdw; ELF through libelf. Everything in the file
+// is untrusted.
 #pragma once
 
 #include <cstdint>
@@ -24,12 +26,14 @@ class DwarfReader;
 struct SourceInfo {
   std::string file;  // relative to the kernel tree when the file is inside it
   unsigned line = 0;
-  std::vector<InlineFrame> inlines;  // innermost first; then file/line are the call site in the physical function
+  std::vector<InlineFrame>
+      inlines;  // innermost first; then file/line are the call site in the physical function
 };
 
 class DebugInfo {
  public:
-  // Opens an ELF file with a symbol table or DWARF. Throws Error{io,missing,denied,format,unsupported} naming it.
+  // Opens an ELF file with a symbol table or DWARF. Throws Error{io,missing,denied,format,unsupported} naming
+  // it.
   static std::unique_ptr<DebugInfo> open(const std::filesystem::path& path);
   ~DebugInfo();
 
@@ -40,18 +44,18 @@ class DebugInfo {
   std::string banner() const;
   bool has_dwarf() const;
 
-  // Throws Error{format} naming both ids when this is not the vmlinux of the dump, Error{missing} when neither build-id
-  // nor banner can be compared. Returns how the match is known: "build-id", "banner". Also finds the KASLR offset,
-  // which the calls below need.
+  // Throws Error{format} naming both ids when this is not the vmlinux of the dump, Error{missing} when
+  // neither build-id nor banner can be compared. Returns how the match is known: "build-id", "banner". Also
+  // finds the KASLR offset, which the calls below need.
   std::string require_match(Kernel& kernel);
   // Run-time address - link address (modulo 2^64). 0 before require_match().
   uint64_t kaslr_offset() const;
 
-  // Adds what the dump's kallsyms lacks: everything without kallsyms, data symbols without CONFIG_KALLSYMS_ALL, nothing
-  // when it was complete. Returns the number added.
+  // Adds what the dump's kallsyms lacks: everything without kallsyms, data symbols without
+  // CONFIG_KALLSYMS_ALL, nothing when it was complete. Returns the number added.
   size_t add_symbols(Kernel& kernel);
-  // Adds the file's BTF as a source of types when the dump carried none. False when there is nothing to add; `why_not`
-  // then gets a sentence (empty when the dump's own BTF is there).
+  // Adds the file's BTF as a source of types when the dump carried none. False when there is nothing to add;
+  // `why_not` then gets a sentence (empty when the dump's own BTF is there).
   bool add_types(Kernel& kernel, std::string* why_not = nullptr);
 
   // File, line and inlined functions at a run-time address. For a return address pass the address of the call

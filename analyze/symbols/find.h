@@ -15,27 +15,30 @@ namespace kdk {
 struct DebugSearch {
   std::optional<std::filesystem::path> vmlinux;   // --vmlinux: this one or nothing
   std::vector<std::filesystem::path> debug_dirs;  // --debug-dir, searched before the system's places
-  std::filesystem::path root = "/";               // where /usr/lib/debug, /lib/modules and /boot are looked up
+  std::filesystem::path root = "/";  // where /usr/lib/debug, /lib/modules and /boot are looked up
 };
 
 struct FoundDebugInfo {
-  std::unique_ptr<DebugInfo> info;     // matched; nullptr when none was found
-  std::string match;                   // "build-id" or "banner"
-  std::vector<std::string> tried;      // every path looked at, in order
-  std::vector<std::string> problems;   // files that were there but refused, and why
+  std::unique_ptr<DebugInfo> info;    // matched; nullptr when none was found
+  std::string match;                  // "build-id" or "banner"
+  std::vector<std::string> tried;     // every path looked at, in order
+  std::vector<std::string> problems;  // files that were there but refused, and why
 };
 
 // Symbols and types are not added yet: call info->add_symbols() and add_types(). Throws only for an explicit
-// `search.vmlinux` that cannot be opened or is of another build; what is wrong with files found by searching goes to
-// `problems`.
+// `search.vmlinux` that cannot be opened or is of another build; what is wrong with files found by searching
+// goes to `problems`.
 FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search);
 
 // The candidates in search order, for tests and messages. `build_id` lower-case hex, empty when unknown.
 std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, const std::string& build_id,
                                                     const std::string& release);
 
-// The dump's own build-id (lower-case hex): VMCOREINFO BUILD-ID when it looks like one, else the image's .notes; empty
-// when unknown. Some stable releases print garbage there, which is recognised by its form.
+// The GNU build-id among ELF notes, lower-case hex; empty when there is none.
+std::string build_id_of_notes(Bytes notes);
+
+// The dump's own build-id (lower-case hex): VMCOREINFO BUILD-ID when it looks like one, else the image's
+// .notes; empty when unknown. Some stable releases print garbage there, which is recognised by its form.
 std::string dump_build_id(Kernel& kernel);
 
 }  // namespace kdk

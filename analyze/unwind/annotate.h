@@ -1,4 +1,5 @@
-// Joins core's walk with DWARF: adds file, line and inlined functions to the frames that lie in the kernel image.
+// Joins core's walk with DWARF: adds file, line and inlined functions to the frames that lie in the kernel
+// image.
 #pragma once
 
 #include "analyze/symbols/debug_info.h"

@@ -1,0 +1,203 @@
+#include "analyze/symbols/dwarf.h"
+
+#include <dwarf.h>
+#include <elfutils/libdw.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+// A function of the kernel has a few dozen nested scopes at most; hostile DWARF could nest for ever.
+constexpr unsigned max_depth = 64;
+// DIEs looked at for one address: the largest unit of a stock kernel has some 50,000.
+constexpr size_t max_dies = 2'000'000;
+constexpr size_t max_unit_ranges = 1'000'000;
+
+std::string die_name(Dwarf_Die* die) {
+  const char* name = dwarf_diename(die);  // follows abstract_origin and specification
+  return name ? escape_untrusted(name) : std::string();
+}
+
+uint64_t unsigned_attribute(Dwarf_Die* die, unsigned which) {
+  Dwarf_Attribute attribute;
+  Dwarf_Word value = 0;
+  if (!dwarf_attr_integrate(die, which, &attribute) || dwarf_formudata(&attribute, &value) != 0) return 0;
+  return value;
+}
+
+const char* string_attribute(Dwarf_Die* die, unsigned which) {
+  Dwarf_Attribute attribute;
+  return dwarf_attr_integrate(die, which, &attribute) ? dwarf_formstring(&attribute) : nullptr;
+}
+
+// A unit and its way of naming files.
+class Unit {
+ public:
+  explicit Unit(Dwarf_Die die) : die_(die) {
+    const char* directory = string_attribute(&die_, DW_AT_comp_dir);
+    if (directory) directory_ = directory;
+    if (dwarf_getsrcfiles(&die_, &files_, &file_count_) != 0) files_ = nullptr;
+  }
+  Dwarf_Die* die() { return &die_; }
+
+  // Position of the line table row that holds `address`.
+  bool line_at(uint64_t address, std::string& file, unsigned& line) {
+    Dwarf_Line* row = dwarf_getsrc_die(&die_, address);
+    int number = 0;
+    if (!row || dwarf_lineno(row, &number) != 0) return false;
+    const char* name = dwarf_linesrc(row, nullptr, nullptr);
+    if (!name) return false;
+    file = display_path(name);
+    line = number > 0 ? static_cast<unsigned>(number) : 0;
+    return true;
+  }
+
+  std::string file_name(uint64_t index) {
+    if (!files_ || index >= file_count_) return {};
+    const char* name = dwarf_filesrc(files_, index, nullptr, nullptr);
+    return name ? display_path(name) : std::string();
+  }
+
+ private:
+  // Kernel developers know files by their path in the tree: the build directory is cut.
+  std::string display_path(std::string_view name) const {
+    std::filesystem::path path = std::filesystem::path(name).lexically_normal();
+    if (!directory_.empty() && path.is_absolute()) {
+      std::filesystem::path relative =
+          path.lexically_relative(std::filesystem::path(directory_).lexically_normal());
+      if (!relative.empty() && *relative.begin() != "..") path = relative;
+    }
+    return escape_untrusted(path.string());
+  }
+
+  Dwarf_Die die_;
+  std::string directory_;
+  Dwarf_Files* files_ = nullptr;
+  size_t file_count_ = 0;
+};
+
+// Collects the inlined subroutines around an address, outermost first.
+class ScopeSearch {
+ public:
+  explicit ScopeSearch(uint64_t address) : address_(address) {}
+
+  // Finds the function below `parent` and descends into it.
+  void search(Dwarf_Die* parent, unsigned depth) {
+    Dwarf_Die child;
+    if (depth > max_depth || dwarf_child(parent, &child) != 0) return;
+    do {
+      if (++visited_ > max_dies) return;
+      int tag = dwarf_tag(&child);
+      // Rust units nest their functions in namespaces, which have no addresses of their own.
+      if (tag == DW_TAG_namespace) {
+        search(&child, depth + 1);
+        if (found_) return;
+        continue;
+      }
+      if (tag != DW_TAG_subprogram && tag != DW_TAG_inlined_subroutine && tag != DW_TAG_lexical_block)
+        continue;
+      if (dwarf_haspc(&child, address_) != 1) continue;
+      found_ = true;
+      if (tag == DW_TAG_inlined_subroutine) inlined_.push_back(child);
+      search(&child, depth + 1);
+      return;  // scopes do not overlap: the first that holds the address is the only one
+    } while (dwarf_siblingof(&child, &child) == 0);
+  }
+
+  bool found() const { return found_; }
+  std::vector<Dwarf_Die>& inlined() { return inlined_; }
+
+ private:
+  uint64_t address_;
+  size_t visited_ = 0;
+  bool found_ = false;
+  std::vector<Dwarf_Die> inlined_;
+};
+
+}  // namespace
+
+struct DwarfReader::Impl {
+  struct UnitRange {
+    uint64_t begin, end;
+    Dwarf_Off die;
+  };
+
+  Dwarf* dwarf = nullptr;
+  bool ranges_read = false;
+  std::vector<UnitRange> ranges;  // only filled when .debug_aranges does not know an address
+
+  ~Impl() { dwarf_end(dwarf); }
+  bool unit_of(uint64_t address, Dwarf_Die& unit);
+  void read_ranges();
+};
+
+// Every unit's own ranges, from its root DIE alone.
+void DwarfReader::Impl::read_ranges() {
+  ranges_read = true;
+  Dwarf_CU* cu = nullptr;
+  Dwarf_Die die;
+  while (ranges.size() < max_unit_ranges &&
+         dwarf_get_units(dwarf, cu, &cu, nullptr, nullptr, &die, nullptr) == 0) {
+    Dwarf_Addr base = 0, begin = 0, end = 0;
+    for (ptrdiff_t at = 0; (at = dwarf_ranges(&die, at, &base, &begin, &end)) > 0;) {
+      if (begin < end) ranges.push_back({begin, end, dwarf_dieoffset(&die)});
+      if (ranges.size() >= max_unit_ranges) break;
+    }
+  }
+  std::sort(ranges.begin(), ranges.end(),
+            [](const UnitRange& a, const UnitRange& b) { return a.begin < b.begin; });
+}
+
+bool DwarfReader::Impl::unit_of(uint64_t address, Dwarf_Die& unit) {
+  if (dwarf_addrdie(dwarf, address, &unit)) return true;
+  if (!ranges_read) read_ranges();
+  auto next = std::upper_bound(ranges.begin(), ranges.end(), address,
+                               [](uint64_t a, const UnitRange& range) { return a < range.begin; });
+  if (next == ranges.begin()) return false;
+  const UnitRange& range = *std::prev(next);
+  return address < range.end && dwarf_offdie(dwarf, range.die, &unit);
+}
+
+DwarfReader::DwarfReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+DwarfReader::~DwarfReader() = default;
+
+std::unique_ptr<DwarfReader> DwarfReader::open(const VmlinuxFile& file, std::string* why_not) {
+  auto impl = std::make_unique<Impl>();
+  impl->dwarf = dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr);
+  if (!impl->dwarf) {
+    if (why_not)
+      *why_not = fmt::format("{}: no debug information: {}", file.path().string(), dwarf_errmsg(-1));
+    return nullptr;
+  }
+  return std::unique_ptr<DwarfReader>(new DwarfReader(std::move(impl)));
+}
+
+std::optional<SourceInfo> DwarfReader::source(uint64_t address) {
+  Dwarf_Die unit_die;
+  if (!impl_->unit_of(address, unit_die)) return std::nullopt;
+  Unit unit(unit_die);
+  SourceInfo info;
+  bool has_line = unit.line_at(address, info.file, info.line);
+  ScopeSearch scopes(address);
+  scopes.search(unit.die(), 0);
+  if (!has_line && !scopes.found()) return std::nullopt;
+
+  // From the innermost out: each inlined function is at the position reached so far, and was called from the
+  // next.
+  std::vector<Dwarf_Die>& inlined = scopes.inlined();
+  for (auto die = inlined.rbegin(); die != inlined.rend(); ++die) {
+    info.inlines.push_back({die_name(&*die), info.file, info.line});
+    info.file = unit.file_name(unsigned_attribute(&*die, DW_AT_call_file));
+    uint64_t line = unsigned_attribute(&*die, DW_AT_call_line);
+    info.line = line <= UINT32_MAX ? static_cast<unsigned>(line) : 0;
+  }
+  return info;
+}
+
+}  // namespace kdk

@@ -1,0 +1,32 @@
+// Address -> file, line and inlined functions, through libdw.
+//
+// Only what one address needs is read: .debug_aranges names its compilation unit, then that unit's DIEs and
+// line table. Without aranges (clang does not write them) the units' own ranges are collected once.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "analyze/symbols/debug_info.h"
+#include "analyze/symbols/vmlinux.h"
+
+namespace kdk {
+
+class DwarfReader {
+ public:
+  // nullptr when the file has no DWARF that libdw can open; `why_not` then gets a sentence.
+  static std::unique_ptr<DwarfReader> open(const VmlinuxFile& file, std::string* why_not = nullptr);
+  ~DwarfReader();
+
+  // By link address. nullopt when no unit covers it or the DWARF is damaged there.
+  std::optional<SourceInfo> source(uint64_t address);
+
+ private:
+  struct Impl;
+  explicit DwarfReader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace kdk
