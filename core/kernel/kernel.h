@@ -1,5 +1,6 @@
-// Kernel: everything core knows about one dumped kernel, opened in evidence tiers. T0: notes, VMCOREINFO, memory, log.
-// T1: kallsyms (and modules' symbols), BTF layouts from the dump. T2 (vmlinux DWARF) is analyze's.
+// Kernel: everything core knows about one dumped kernel, opened in evidence tiers. T0: notes, VMCOREINFO,
+// memory, log. T1: kallsyms (and modules' symbols), BTF layouts from the dump. T2 (vmlinux DWARF) is
+// analyze's.
 #pragma once
 
 #include <memory>
@@ -17,25 +18,38 @@ namespace kdk {
 
 class Kernel {
  public:
-  // Opens all tiers that the dump allows; what is absent goes to problems(), not into an exception. Throws only what
-  // KernelMemory's constructor throws. `dump` must outlive it. Module symbols are added by read_modules (modules.h).
+  // Opens T0. T1 follows when it is first asked for, so that reading the log costs neither symbols nor types.
+  // What is absent goes to problems(), not into an exception. Throws only what KernelMemory's constructor
+  // throws. `dump` must outlive it. Module symbols are added by read_modules (modules.h). Not thread-safe.
   explicit Kernel(const Dump& dump);
+  Kernel(const Kernel&) = delete;
+  Kernel& operator=(const Kernel&) = delete;
 
   const Dump& dump() const { return dump_; }
   KernelMemory& memory() { return memory_; }
   const Vmcoreinfo& vmcoreinfo() const { return dump_.vmcoreinfo(); }
-  SymbolTable& symbols() { return symbols_; }
-  const KallsymsResult& kallsyms() const { return kallsyms_; }
-  const Btf* btf() const { return btf_.get(); }
-  Layout& layout() { return layout_; }
+
+  // kallsyms, read on first use; whatever the callers added since.
+  SymbolTable& symbols();
+  const KallsymsResult& kallsyms();
+  // Types of the dump, found on first use; nullptr when it has none.
+  const Btf* btf();
+  // Layouts from VMCOREINFO and btf(). Callers may add sources of types.
+  Layout& layout();
+  // True once the two above have been asked for: for callers that report without making the dump pay for it.
+  bool symbols_opened() const { return symbols_opened_; }
+  bool types_opened() const { return types_opened_; }
+
+  // Sentences on what the tiers opened so far lack.
   const std::vector<std::string>& problems() const { return problems_; }
 
-  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then kallsyms.
-  std::optional<VirtAddr> symbol(std::string_view name) const;
+  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then the symbol table.
+  std::optional<VirtAddr> symbol(std::string_view name);
 
  private:
   const Dump& dump_;
   KernelMemory memory_;
+  bool symbols_opened_ = false, types_opened_ = false;
   SymbolTable symbols_;
   KallsymsResult kallsyms_;
   std::unique_ptr<Btf> btf_;

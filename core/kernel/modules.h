@@ -16,14 +16,14 @@ struct Module {
   struct Range {
     uint64_t base = 0;
     uint64_t size = 0;
-    std::string kind;    // "text", "data", "rodata", "ro_after_init", "init_text", ...
+    std::string kind;  // "text", "data", "rodata", "ro_after_init", "init_text", ...
   };
   std::vector<Range> ranges;
-  uint64_t size_bytes = 0;   // what /proc/modules prints: core memory
-  std::string state;         // "live", "coming", "going", "unformed"
-  uint64_t taints = 0;       // bit mask
-  std::string taint_letters; // "OE"
-  std::string build_id;      // hex, empty when unknown
+  uint64_t size_bytes = 0;    // what /proc/modules prints: core memory
+  std::string state;          // "live", "coming", "going", "unformed"
+  uint64_t taints = 0;        // bit mask
+  std::string taint_letters;  // "OE"
+  std::string build_id;       // hex, empty when unknown
   std::string srcversion, version;
 };
 
@@ -33,8 +33,8 @@ struct ModuleList {
   std::vector<std::string> problems;  // per-module sentences
 };
 
-// Walks the module list and adds every module's symbols and ranges to kernel.symbols() (and finishes the table). Needs
-// the symbol `modules` and layouts. Never throws.
+// Walks the module list and adds every module's symbols and ranges to kernel.symbols() (and finishes the
+// table). Needs the symbol `modules` and layouts. Never throws.
 ModuleList read_modules(Kernel& kernel);
 
 }  // namespace kdk

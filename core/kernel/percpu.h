@@ -9,8 +9,8 @@
 
 namespace kdk {
 
-// CPU numbers set in a cpumask symbol ("__cpu_online_mask", "__cpu_possible_mask", "__cpu_present_mask"). nullopt when
-// the symbol is unknown or unreadable. Bounded by the mask's size.
+// CPU numbers set in a cpumask symbol ("__cpu_online_mask", "__cpu_possible_mask", "__cpu_present_mask").
+// nullopt when the symbol is unknown or unreadable. Bounded by the mask's size.
 std::optional<std::vector<unsigned>> cpu_mask(Kernel& kernel, std::string_view symbol);
 
 // &per_cpu(symbol, cpu); nullopt when the symbol or __per_cpu_offset is unknown.
