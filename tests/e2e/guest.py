@@ -46,6 +46,7 @@ class Config:
     production: str = "production.sh"
     crash: str = "crash.sh"
     disk_mib: int = 3072
+    huge_initrd_mib: int = 0  # also put huge.initrd on the disk: packed small, unpacked this big
 
 
 # pauth-impdef: QEMU's own pointer-authentication function instead of the architected one, which TCG computes very
@@ -57,7 +58,8 @@ CONFIGS = {
     "6.12-max": Config("6.12-cloud", MAX, crash_cpu=1),
     "6.12-16k-max": Config("6.12-16k", MAX, memory=1536, crash_cpu=1),
     # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
-    "bad-cases": Config("6.12-cloud", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh", disk_mib=512),
+    "bad-cases": Config("6.12-cloud", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh", disk_mib=512,
+                        huge_initrd_mib=160),
 }
 
 
@@ -155,6 +157,10 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         initrd.write_bytes(production)
         (files / "crash.initrd").write_bytes(crash)
         shutil.copyfile(kernel.image, files / "Image")
+        if config.huge_initrd_mib:
+            huge = initramfs.Initramfs()
+            huge.add("filler", bytes(config.huge_initrd_mib << 20))
+            (files / "huge.initrd").write_bytes(huge.pack())
         with disk.open("wb") as image:
             image.truncate(config.disk_mib << 20)
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)

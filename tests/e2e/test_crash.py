@@ -5,7 +5,6 @@ import re
 import subprocess
 import sys
 import tempfile
-import unittest
 from pathlib import Path
 
 import e2e

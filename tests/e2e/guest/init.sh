@@ -1,12 +1,14 @@
 #!/bin/busybox sh
 # PID 1 of both guest kernels: brings up the disk, then runs /stage.sh (production.sh before the crash, crash.sh after).
-# Whatever a step prints and returns goes to /mnt/out, which the host reads back: NAME.stdout, NAME.stderr, NAME.rc.
+# Whatever a step prints and returns goes to $results, which the host reads back: NAME.stdout, NAME.stderr, NAME.rc.
 /bin/busybox --install -s /bin
 export PATH=/bin:/sbin
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
 mount -t devtmpfs devtmpfs /dev
 exec </dev/console >/dev/console 2>&1
+
+results=/mnt/out
 
 finish() {
   sync
@@ -19,10 +21,10 @@ step() {
   name=$1
   shift
   echo "guest: $name: $*"
-  "$@" >/mnt/out/$name.stdout 2>/mnt/out/$name.stderr
+  "$@" >$results/$name.stdout 2>$results/$name.stderr
   rc=$?
-  echo $rc >/mnt/out/$name.rc
-  cat /mnt/out/$name.stderr
+  echo $rc >$results/$name.rc
+  cat $results/$name.stderr
   echo "guest: $name: exit $rc after $(cut -d' ' -f1 /proc/uptime) s of uptime"
   return $rc
 }
