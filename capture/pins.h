@@ -1,0 +1,36 @@
+// Pages that stay in the dump whatever their struct page says, because without them the dump cannot be opened or
+// understood: a damaged memory map must not be able to drop the page tables that everything else is found through.
+//
+// What to pin is read off the page tables themselves, not off symbols: whatever the kernel maps outside its linear map
+// it uses - its image, modules, task stacks (VMAP_STACK), vmalloc and per-CPU chunks. Image memory that the kernel has
+// given back to the allocator (init sections) is no longer mapped there, and so is not pinned.
+// Source: arch/arm64/mm/init.c free_initmem (unmaps the init range), mm/vmalloc.c, mm/percpu.c.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "core/base/types.h"
+#include "core/kernel/kernel.h"
+#include "core/kernel/pages.h"
+
+namespace kdk {
+
+struct PinKind {
+  std::string name;     // "kernel_image", "page_tables", "mapped", "memory_map", "per_cpu", "task_stacks"
+  uint64_t pages = 0;   // page frames it names; kinds may overlap
+  std::string problem;  // why it is absent or not whole; empty otherwise
+};
+
+struct Pins {
+  std::vector<PfnRange> ranges;  // sorted, disjoint, clipped to the dump's RAM
+  std::vector<PinKind> kinds;
+};
+
+// Never throws: what cannot be found is said in its kind. `map` may be nullptr.
+Pins find_pins(Kernel& kernel, const MemMap* map);
+
+// Sorts, merges and clips to `ram` (sorted, disjoint). For tests.
+std::vector<PfnRange> merge_ranges(std::vector<PfnRange> ranges, const std::vector<PfnRange>& ram);
+
+}  // namespace kdk

@@ -1,0 +1,60 @@
+// What a capture did, as plain data: filled by save.cc step by step, written as JSON by summary.cc.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "capture/free_check.h"
+#include "capture/pins.h"
+#include "capture/pipeline.h"
+#include "capture/scan.h"
+#include "core/diagnose/crash.h"
+#include "core/formats/dump.h"
+
+namespace kdk {
+
+enum class CaptureStatus { running, complete, partial, failed };
+std::string_view to_string(CaptureStatus status);
+
+struct CaptureReport {
+  CaptureStatus status = CaptureStatus::running;
+  std::vector<std::string> reasons;  // why it is partial or failed; sentences
+  std::vector<std::string> notes;    // worth knowing, changes nothing
+
+  std::vector<std::string> inputs;
+  DumpInfo input_info;
+  std::string machine, release;     // of the crashed kernel; empty when unknown
+
+  std::string output;               // where the dump is now; empty when there is none
+  uint64_t output_bytes = 0;
+  std::string log_file;             // empty: not asked for
+  size_t log_records = 0;
+
+  unsigned level_asked = 0, level_used = 0;
+  std::string why_level;            // why they differ
+  Codec codec = Codec::zstd;
+  int codec_level = 0;
+  unsigned threads_asked = 0;       // 0: chosen here
+
+  std::optional<Scan> scan;
+  std::string memory_model;
+  std::optional<Pins> pins;
+  std::optional<FreeCheck> free_check;
+  uint64_t excluded_before = 0;     // pages the input itself leaves out
+  uint64_t pages_to_write = 0;
+  std::optional<PipelineResult> pipeline;
+
+  struct Stage {
+    std::string name;
+    uint64_t milliseconds = 0;
+  };
+  std::vector<Stage> stages;
+
+  const Arch* arch = nullptr;       // nullptr: unknown, then there is no crash either
+  std::optional<Crash> crash;
+  std::string why_no_crash;
+};
+
+}  // namespace kdk

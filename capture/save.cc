@@ -1,0 +1,356 @@
+#include "capture/save.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <thread>
+
+#include "capture/kernel_facts.h"
+#include "capture/summary.h"
+#include "core/base/log.h"
+#include "core/kernel/printk.h"
+
+namespace kdk {
+namespace {
+
+// Below this much free memory the output must not fill the page cache.
+constexpr uint64_t little_memory = uint64_t{1} << 30;
+
+class Capture {
+ public:
+  Capture(const SaveOptions& options, const std::atomic<bool>& stop)
+      : options_(options), stop_(stop), progress_(options.progress) {}
+
+  CaptureReport run() {
+    check_output_name();
+    open_input();
+    try {
+      read_kernel_log();
+      first_report();
+      choose_pages();
+      write_dump();
+    } catch (Error& e) {
+      progress_.finish();
+      report_.status = CaptureStatus::failed;
+      report_.reasons.push_back(e.message());
+      save_summary();
+      throw;
+    }
+    progress_.finish();
+    report_.status = report_.reasons.empty() ? CaptureStatus::complete : CaptureStatus::partial;
+    save_summary();
+    return std::move(report_);
+  }
+
+ private:
+  void check_output_name() {
+    std::error_code error;
+    const std::filesystem::file_status status = std::filesystem::status(options_.output, error);
+    if (!std::filesystem::exists(status)) return;
+    const std::string name = options_.output.string();
+    if (!std::filesystem::is_regular_file(status)) {
+      throw Error(Errc::unsupported, name + ": is not a regular file").with_hint("give the name of a new file");
+    }
+    for (const std::filesystem::path& input : options_.inputs) {
+      if (std::filesystem::equivalent(input, options_.output, error)) {
+        throw Error(Errc::unsupported, name + ": is the input").with_hint("give another name for the output");
+      }
+    }
+    if (!options_.force) {
+      throw Error(Errc::denied, name + ": already exists").with_hint("-f (--force) replaces it");
+    }
+  }
+
+  void open_input() {
+    report_.level_asked = report_.level_used = options_.level;
+    report_.codec = options_.codec;
+    report_.codec_level = options_.codec_level;
+    report_.threads_asked = options_.threads;
+    for (const std::filesystem::path& input : options_.inputs) report_.inputs.push_back(input.string());
+    begin("open", "opening the dump");
+    dump_ = open_dump(options_.inputs);
+    report_.input_info = dump_->info();
+    if (dump_->info().incomplete) {
+      report_.reasons.push_back(fmt::format("the input is incomplete: {}", dump_->info().incomplete_reason));
+    }
+    for (const std::string& problem : dump_->problems()) report_.notes.push_back(problem);
+    if (dump_->ram().empty()) throw Error(Errc::format, fmt::format("{}: holds no memory", dump_->name()));
+    try {
+      kernel_ = std::make_unique<Kernel>(*dump_);
+      report_.arch = &kernel_->memory().arch();
+    } catch (const Error& e) {
+      why_no_kernel_ = e.message();
+    }
+    const KernelNames names = read_kernel_names(*dump_, kernel_.get());
+    report_.machine = names.machine;
+    report_.release = names.release;
+    header_ = dump_header(*dump_, names);
+    end();
+  }
+
+  void read_kernel_log() {
+    if (!options_.log && !options_.summary) return;
+    begin("log", "reading the kernel log");
+    std::string text;
+    if (kernel_) {
+      guarded("log", [&] {
+        log_ = read_log(kernel_->memory());
+        for (const LogRecord& record : log_.records) text += format_record(record) + "\n";
+      });
+    }
+    report_.log_records = log_.records.size();
+    for (const std::string& problem : log_.problems) report_.notes.push_back("log: " + problem);
+    if (options_.log) {
+      if (log_.records.empty()) {
+        report_.reasons.push_back("the kernel log could not be read" + (kernel_ ? "" : ": " + why_no_kernel_));
+      }
+      guarded("saving the log", [&] {
+        write_file_atomic(*options_.log, as_bytes(text), 0600);
+        report_.log_file = options_.log->string();
+      });
+    }
+    end();
+  }
+
+  void first_report() {
+    if (!options_.summary) return;
+    begin("crash", "looking at the crash");
+    report_.why_no_crash = why_no_kernel_;
+    if (kernel_) {
+      try {
+        report_.crash = diagnose(*kernel_, log_);
+      } catch (const std::exception& e) {  // a report section: whatever it hits, the dump is still to be saved
+        report_.why_no_crash = e.what();
+      }
+    }
+    end();
+    save_summary();
+  }
+
+  void choose_pages() {
+    begin("scan", "choosing pages");
+    std::string why_not = why_no_kernel_;
+    if (kernel_) {
+      try {
+        filter_pages();
+      } catch (const Error& e) {
+        why_not = e.message();
+        report_.scan.reset();
+      }
+    }
+    if (stop_) throw Error(Errc::io, "interrupted before anything was written");
+    if (!report_.scan) {
+      report_.scan = keep_everything(dump_->ram());
+      report_.level_used = options_.level & level_zero;
+      if (report_.level_used != options_.level) {
+        report_.why_level = why_not;
+        report_.reasons.push_back("pages cannot be told apart, so all are saved: " + why_not);
+      } else {
+        report_.notes.push_back("poisoned and offline pages cannot be told apart: " + why_not);
+      }
+    }
+    drop_absent_pages();
+    end();
+  }
+
+  // Fills report_.scan. Throws when struct pages cannot be used.
+  void filter_pages() {
+    KernelMemory& memory = kernel_->memory();
+    const PageMarkers markers = read_page_markers(kernel_->vmcoreinfo());
+    MemMap map(memory, markers);
+    report_.memory_model = map.model();
+    report_.pins = find_pins(*kernel_, &map);
+    ScanRequest request;
+    request.level = options_.level;
+    request.pinned = &report_.pins->ranges;
+    request.stop = &stop_;
+    request.progress = [this](uint64_t done, uint64_t total) { progress_.update(done, total, 0); };
+    report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
+    if (!report_.scan->complete) return;
+    report_.free_check = check_free_pages(*kernel_, map, markers, *report_.scan);
+    const FreeCheck& check = *report_.free_check;
+    if (check.result == FreeCheck::Result::more_found && (options_.level & level_free) != 0) {
+      report_.level_used = request.level = options_.level & ~unsigned{level_free};
+      report_.why_level = check.detail;
+      report_.reasons.push_back(fmt::format("free pages are saved too, because the marks are not to be trusted: {}",
+                                            check.detail));
+      report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
+    } else if (check.result == FreeCheck::Result::fewer_found) {
+      report_.notes.push_back("the dump may be larger than it need be: " + check.detail);
+    }
+    note_contradictions(*report_.scan);
+  }
+
+  void note_contradictions(const Scan& scan) {
+    if (scan.pinned_conflicts != 0) {
+      report_.notes.push_back(fmt::format("{} pages in use by the kernel are marked as if they could go; they are kept",
+                                          scan.pinned_conflicts));
+    }
+    const uint64_t odd = scan.bad_orders + scan.broken_compounds;
+    if (odd != 0) report_.notes.push_back(fmt::format("{} struct pages contradict themselves; their pages are kept", odd));
+    const uint64_t unknown = scan.of(PageClass::unknown).found;
+    if (unknown != 0) {
+      report_.notes.push_back(fmt::format("{} pages have no readable struct page; they are kept", unknown));
+    }
+  }
+
+  // Pages that the input itself leaves out get no descriptor.
+  void drop_absent_pages() {
+    Scan& scan = *report_.scan;
+    for (const PfnRange& range : dump_->ram()) {
+      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
+        if (!scan.keep.test(pfn)) continue;
+        const PageState state = dump_->state(pfn);
+        if (state == PageState::present || state == PageState::unreadable) continue;
+        scan.keep.clear(pfn);
+        ++report_.excluded_before;
+      }
+    }
+    report_.pages_to_write = scan.keep.count();
+  }
+
+  void write_dump() {
+    begin("dump", fmt::format("saving {} of {} pages to {}", report_.pages_to_write, report_.scan->ram_pages,
+                              options_.output.string()));
+    PfnBitmap ram(dump_->end_pfn().value);
+    for (const PfnRange& range : dump_->ram()) ram.set_range(range);
+    header_.dump_level = static_cast<int>(report_.level_used);
+    header_.codec_hint = codec_flag(options_.codec);
+
+    AtomicFile file(options_.output);
+    const std::string name = file.temporary_path().string();
+    KdumpWriter writer(file.fd(), name, header_, ram, report_.scan->keep);
+    const std::optional<uint64_t> available = available_memory();
+    const Budget budget = plan_budget(options_.threads, std::thread::hardware_concurrency(), available);
+    PipelineOptions pipeline;
+    pipeline.codec = options_.codec;
+    pipeline.codec_level = options_.codec_level;
+    pipeline.threads = budget.threads;
+    pipeline.unit_bytes = budget.unit_bytes;
+    pipeline.drop_page_cache = options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
+    pipeline.stop = &stop_;
+    report_.pipeline = run_pipeline(*dump_, report_.scan->keep, writer, file.fd(), name, pipeline,
+                                    [this](const PipelineProgress& p) {
+                                      progress_.update(p.pages_done, p.pages_total, p.bytes_written);
+                                    });
+    end();
+    begin("sync", "waiting for the disk");
+    const PipelineResult& result = *report_.pipeline;
+    if (result.failure || result.stopped) {
+      keep_incomplete(file, writer, result.failure ? result.failure->message() : "interrupted");
+    } else {
+      finish_file(file, writer);
+    }
+    end();
+  }
+
+  void finish_file(AtomicFile& file, KdumpWriter& writer) {
+    const PipelineResult& result = *report_.pipeline;
+    try {
+      writer.finish(result.read_errors == 0);
+      report_.output_bytes = writer.size();
+      file.commit();
+    } catch (const Error& e) {
+      keep_incomplete(file, writer, e.message());
+      return;
+    }
+    report_.output = options_.output.string();
+    if (result.read_errors != 0) {
+      report_.reasons.push_back(fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));
+    }
+  }
+
+  // What is written stands: descriptors point only at data that is there, and the header says INCOMPLETE.
+  void keep_incomplete(AtomicFile& file, KdumpWriter& writer, const std::string& why) {
+    const PipelineResult& result = *report_.pipeline;
+    if (result.pages_written == result.zero_pages) throw Error(Errc::io, why);  // nothing of use: `file` goes away
+    guarded("marking the incomplete dump", [&] { writer.finish(false); });
+    const std::filesystem::path name = incomplete_name(options_.output);
+    file.keep_as(name);
+    report_.output = name.string();
+    report_.output_bytes = writer.size();
+    report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}", result.pages_written,
+                                          report_.pages_to_write, name.string(), why));
+  }
+
+  // Runs a step that must not stop the capture; its failure becomes a reason.
+  template <typename F>
+  void guarded(std::string_view what, F&& step) {
+    try {
+      step();
+    } catch (const std::exception& e) {
+      report_.reasons.push_back(fmt::format("{}: {}", what, e.what()));
+    }
+  }
+
+  void save_summary() {
+    if (!options_.summary) return;
+    guarded("saving the summary", [&] { write_summary(*options_.summary, report_); });
+  }
+
+  void begin(std::string_view name, std::string_view what) {
+    report_.stages.push_back({std::string(name), 0});
+    stage_start_ = std::chrono::steady_clock::now();
+    progress_.stage(name, what);
+  }
+  void end() {
+    const auto spent = std::chrono::steady_clock::now() - stage_start_;
+    report_.stages.back().milliseconds =
+        static_cast<uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(spent).count());
+  }
+
+  const SaveOptions& options_;
+  const std::atomic<bool>& stop_;
+  Progress progress_;
+  CaptureReport report_;
+  std::unique_ptr<Dump> dump_;
+  std::unique_ptr<Kernel> kernel_;
+  std::string why_no_kernel_;
+  KdumpHeader header_;
+  KernelLog log_;
+  std::chrono::steady_clock::time_point stage_start_;
+};
+
+}  // namespace
+
+CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& stop) {
+  return Capture(options, stop).run();
+}
+
+std::filesystem::path incomplete_name(const std::filesystem::path& output) {
+  std::filesystem::path name = output;
+  name += ".incomplete";
+  std::error_code error;
+  if (std::filesystem::exists(name, error)) name += fmt::format("-{}", ::getpid());  // an earlier one may be the better
+  return name;
+}
+
+std::string report_text(const CaptureReport& report) {
+  if (!report.pipeline || !report.scan) return {};
+  const PipelineResult& result = *report.pipeline;
+  uint64_t milliseconds = 0;
+  for (const CaptureReport::Stage& stage : report.stages) milliseconds += stage.milliseconds;
+  std::string text = fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n", report.output,
+                                 static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
+                                 report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
+                                 result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);
+  std::string left_out;
+  for (size_t c = 0; c < page_class_count; ++c) {
+    const uint64_t pages = report.scan->classes[c].excluded;
+    if (pages == 0) continue;
+    left_out += fmt::format("{}{} {}", left_out.empty() ? "" : ", ", to_string(static_cast<PageClass>(c)), pages);
+  }
+  if (report.excluded_before != 0) {
+    left_out += fmt::format("{}by the input {}", left_out.empty() ? "" : ", ", report.excluded_before);
+  }
+  if (!left_out.empty()) text += fmt::format("left out (pages): {}\n", left_out);
+  if (report.free_check) {
+    const FreeCheck& check = *report.free_check;
+    text += fmt::format("free pages: {} found, {}\n", check.found,
+                        check.zones == 0 ? "not checked" : fmt::format("{} counted by the kernel", check.kernel_count));
+  }
+  return text;
+}
+
+}  // namespace kdk

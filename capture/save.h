@@ -1,0 +1,40 @@
+// `kdump-capture save`: log first, then the first report, then the dump, so that whatever goes wrong later, the most
+// telling part is already safe. Every step that can fail has a next best thing; only "nothing could be written" fails.
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <optional>
+#include <vector>
+
+#include "capture/filter.h"
+#include "capture/progress.h"
+#include "capture/report.h"
+#include "core/formats/codec.h"
+
+namespace kdk {
+
+struct SaveOptions {
+  std::vector<std::filesystem::path> inputs;  // several: the parts of one split dump
+  std::filesystem::path output;
+  unsigned level = level_all;
+  Codec codec = Codec::zstd;
+  int codec_level = 0;   // 0: the codec's default
+  unsigned threads = 0;  // 0: as many as CPUs, at most 8
+  std::optional<std::filesystem::path> summary;
+  std::optional<std::filesystem::path> log;
+  ProgressMode progress = ProgressMode::automatic;
+  bool force = false;    // replace an existing OUTPUT
+};
+
+// Returns what was done; status complete or partial (then the reasons say why). Throws Error when no dump could be
+// written at all; the summary file, if asked for, then says so too. `stop`: set to end early (a signal).
+CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& stop);
+
+// What save prints on stdout at the end.
+std::string report_text(const CaptureReport& report);
+
+// Name under which an incomplete dump for `output` is kept: never the asked-for name.
+std::filesystem::path incomplete_name(const std::filesystem::path& output);
+
+}  // namespace kdk
