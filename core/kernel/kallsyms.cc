@@ -20,7 +20,8 @@ constexpr size_t max_name = 1024;                         // KSYM_NAME_LEN is 51
 
 struct Token {
   std::string_view text;
-  bool usable = false;  // inside the table and printable
+  bool usable = false;          // inside the table and printable
+  std::array<char, 8> start{};  // of the text, padded: copied in one move
 };
 using Tokens = std::array<Token, 256>;
 
@@ -34,7 +35,8 @@ Tokens read_tokens(Bytes table, Bytes index) {
     if (end == std::string_view::npos) continue;
     std::string_view token = text.substr(*start, end - *start);
     bool printable = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    tokens[i] = {token, printable && token.size() <= max_name};
+    tokens[i] = {token, printable && token.size() <= max_name, {}};
+    token.copy(tokens[i].start.data(), tokens[i].start.size());
   }
   return tokens;
 }
@@ -194,8 +196,11 @@ struct Coverage {
   }
 };
 
-bool is_data_type(char type) {
-  return std::string_view("dDbBrR").find(type) != std::string_view::npos;
+// A symbol that a kallsyms of text only would not have: that one ends with _etext and _einittext, which nm
+// may call data.
+bool is_data(char type, std::string_view name) {
+  return std::string_view("dDbBrR").find(type) != std::string_view::npos && name != "_etext" &&
+         name != "_einittext";
 }
 
 KallsymsResult failed(std::string why) {
@@ -236,6 +241,7 @@ KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
     result.encoding = to_string(*encoding);
     Coverage coverage;
     std::array<char, max_name> text;
+    table.reserve(records.size());
     for (size_t i = 0; i < records.size(); ++i) {
       const size_t length = expand(image.names, records[i], tokens, text);
       if (length < 2) continue;
@@ -243,7 +249,7 @@ KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
       const std::string_view name(text.data() + 1, length - 1);
       table.add(address, 0, text[0], name);
       coverage.note(address, name);
-      result.all = result.all || is_data_type(text[0]);
+      result.all = result.all || is_data(text[0], name);
       ++result.count;
     }
     coverage.add_ranges(result.all, table);

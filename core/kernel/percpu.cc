@@ -34,7 +34,8 @@ std::optional<VirtAddr> per_cpu_address(Kernel& kernel, std::string_view symbol,
   const std::optional<VirtAddr> variable = kernel.symbol(symbol), offsets = kernel.symbol("__per_cpu_offset");
   if (!variable || !offsets) return std::nullopt;
   const std::optional<uint64_t> offset = kernel.memory().u64(*offsets + uint64_t{cpu} * 8);
-  if (!offset) return std::nullopt;
+  // A CPU that never was possible has none.
+  if (!offset || *offset == 0) return std::nullopt;
   // Modulo 2^64: offsets are often "negative", and x86 before v6.15 links per-CPU variables from address 0.
   return *variable + *offset;
 }

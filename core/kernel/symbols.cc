@@ -1,9 +1,11 @@
 #include "core/kernel/symbols.h"
 
 #include <algorithm>
+#include <bit>
 #include <cstring>
 #include <functional>
 #include <limits>
+#include <utility>
 
 namespace kdk {
 namespace {
@@ -35,6 +37,10 @@ uint16_t SymbolTable::module_index(std::string_view name) {
     return static_cast<uint16_t>(modules_.size() - 1);
   modules_.emplace_back(name);
   return static_cast<uint16_t>(modules_.size() - 1);
+}
+
+void SymbolTable::reserve(size_t count) {
+  entries_.reserve(entries_.size() + count);
 }
 
 void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_view name,
@@ -84,7 +90,7 @@ void SymbolTable::finish() {
   }
   entries_.resize(kept);
   sorted_ = kept;
-  by_name_.clear();
+  name_heads_.clear();
 }
 
 const SymbolTable::Range* SymbolTable::range_of(uint64_t address) const {
@@ -129,26 +135,26 @@ std::optional<SymbolHit> SymbolTable::lookup(uint64_t address) const {
   return hit;
 }
 
-uint32_t SymbolTable::name_hash(std::string_view name) {
-  return static_cast<uint32_t>(std::hash<std::string_view>{}(name));
+void SymbolTable::build_name_index() const {
+  if (!name_heads_.empty()) return;
+  name_heads_.assign(std::bit_ceil(sorted_ + 1), no_entry);
+  name_next_.resize(sorted_);
+  // Backwards, so that each chain is in order of address.
+  for (size_t i = sorted_; i-- > 0;) {
+    uint32_t& head = name_heads_[name_bucket(entries_[i].text())];
+    name_next_[i] = std::exchange(head, static_cast<uint32_t>(i));
+  }
 }
 
-void SymbolTable::build_name_index() const {
-  if (!by_name_.empty()) return;
-  by_name_.reserve(sorted_);
-  for (size_t i = 0; i < sorted_; ++i) by_name_.push_back(uint64_t{name_hash(entries_[i].text())} << 32 | i);
-  // Sorting numbers is several times faster than sorting names, and unlike a hash table it has no bad case.
-  std::sort(by_name_.begin(), by_name_.end());
+size_t SymbolTable::name_bucket(std::string_view name) const {
+  return std::hash<std::string_view>{}(name) & (name_heads_.size() - 1);
 }
 
 std::vector<Symbol> SymbolTable::find_all(std::string_view name) const {
   std::vector<Symbol> found;
   build_name_index();
-  const uint64_t hash = name_hash(name);
-  for (auto it = std::lower_bound(by_name_.begin(), by_name_.end(), hash << 32);
-       it != by_name_.end() && *it >> 32 == hash; ++it) {
-    const Entry& e = entries_[static_cast<uint32_t>(*it)];
-    if (e.text() == name) found.push_back(symbol(e));
+  for (uint32_t i = name_heads_[name_bucket(name)]; i != no_entry; i = name_next_[i]) {
+    if (entries_[i].text() == name) found.push_back(symbol(entries_[i]));
   }
   std::stable_sort(found.begin(), found.end(), [](const Symbol& a, const Symbol& b) {
     if (a.module.empty() != b.module.empty()) return a.module.empty();

@@ -36,6 +36,8 @@ class SymbolTable {
   // Adds a symbol; call finish() once after the last. `module` "" = kernel. Several sources may add the same
   // symbol: finish() keeps one entry per address, name and module, with the size if any source knew it.
   void add(uint64_t address, uint64_t size, char type, std::string_view name, std::string_view module = {});
+  // A hint that `count` symbols will be added.
+  void reserve(size_t count);
   // Declares [begin, end) as an address range of `module` ("" = kernel): once there is a range, addresses
   // outside every range resolve to nothing, and the last symbol of a range ends with it. A module may have
   // several.
@@ -72,7 +74,7 @@ class SymbolTable {
   Symbol symbol(const Entry& e) const { return {e.address, e.size, e.text(), modules_[e.module], e.type}; }
   uint16_t module_index(std::string_view name);
   const Range* range_of(uint64_t address) const;
-  static uint32_t name_hash(std::string_view name);
+  size_t name_bucket(std::string_view name) const;
   void build_name_index() const;
 
   // Names live in chunks that never move, so that string_views handed out stay valid while symbols are added.
@@ -83,7 +85,10 @@ class SymbolTable {
   std::vector<Entry> entries_;
   size_t sorted_ = 0;  // entries_[0, sorted_) are in order; the rest was added since
   std::vector<Range> ranges_;
-  mutable std::vector<uint64_t> by_name_;  // hash of the name << 32 | entry index, sorted; empty = not built
+  // Index by name, built on first use (empty = not built): first entry of each hash bucket, next of the same
+  // bucket.
+  static constexpr uint32_t no_entry = UINT32_MAX;
+  mutable std::vector<uint32_t> name_heads_, name_next_;
 };
 
 }  // namespace kdk
