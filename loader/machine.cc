@@ -138,8 +138,9 @@ std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
   // By directory, not by counting: CPU numbers may have holes.
   for (const std::filesystem::directory_entry& entry : entries) {
     std::string name = entry.path().filename().string();
-    std::optional<uint64_t> cpu = name.starts_with("cpu") ? parse_number(name.substr(3), 10) : std::nullopt;
-    if (!cpu || *cpu > UINT32_MAX) continue;
+    if (!name.starts_with("cpu")) continue;
+    std::optional<uint64_t> cpu = parse_number(std::string_view(name).substr(3), 10);
+    if (!cpu || *cpu > UINT32_MAX) continue;  // cpufreq, cpuidle and the like
     std::string path = "/sys/devices/system/cpu/" + name + "/crash_notes";
     std::optional<std::string> address = root.read_line(path);
     if (!address) continue;  // present in sysfs, but the kernel keeps no note for it

@@ -13,6 +13,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,9 @@ struct MachineOptions {
   // PHYS_OFFSET; nullopt: the first bank's base rounded down to 1 GiB, less the bias that a 52-bit build
   // running with fewer bits has. May be "negative".
   std::optional<uint64_t> phys_offset;
+  // PHYS_OFFSET of a 52-bit build that runs with fewer bits counts from the build's linear map (v5.11 and later) or, as
+  // false, from the smaller one's.
+  bool biased_phys_offset = true;
   uint64_t kaslr = 0x12600000;  // image slide, a multiple of 2 MiB
   uint64_t image_size = uint64_t{4} << 20;
   bool block_mappings = true;  // linear map by blocks where alignment allows, else by pages
@@ -70,6 +74,7 @@ class DumpBuilder {
   VirtAddr image_end() const { return {image_va_ + options_.image_size}; }
   VirtAddr module_area() const { return {module_area_}; }  // unmapped until map()ped
   VirtAddr vmalloc_area() const { return {vmalloc_next_}; }
+  VirtAddr vmemmap_start() const { return {vmemmap_start_}; }  // struct page of the first linear-map address
   VirtAddr linear(PhysAddr pa) const { return {pa.value - phys_offset_ + page_offset_}; }
   PhysAddr image_phys(VirtAddr va) const { return {va.value - image_offset_}; }
   PhysAddr root_table() const { return root_; }
@@ -132,13 +137,20 @@ class DumpBuilder {
   }
   void choose_layout();
   void build_vmcoreinfo();
+  bool lpa2() const;
+  unsigned shift(unsigned height) const { return page_shift_ + height * (page_shift_ - 3); }
+  bool block_allowed(unsigned height) const;
   uint64_t encode_address(uint64_t pa) const;
-  PhysAddr entry_of(VirtAddr va, unsigned height, bool create);
+  uint64_t decode_address(uint64_t descriptor) const;
+  // Address of the entry for `va` at `height` (0 = last level); tables on the way are made when `create`. nullopt when
+  // one is not there.
+  std::optional<PhysAddr> entry_of(VirtAddr va, unsigned height, bool create);
   std::vector<uint8_t>& page_bytes(uint64_t pfn);
 
   MachineOptions options_;
   unsigned page_shift_ = 0, levels_ = 0, root_bits_ = 0;
   uint64_t page_offset_ = 0, phys_offset_ = 0, image_offset_ = 0, image_va_ = 0, module_area_ = 0;
+  uint64_t vmemmap_start_ = 0;
   uint64_t next_phys_ = 0, next_data_ = 0, vmalloc_next_ = 0, heap_next_ = 0, heap_end_ = 0;
   PhysAddr root_;
   std::map<uint64_t, std::vector<uint8_t>> pages_;  // by PFN; absent = zeros

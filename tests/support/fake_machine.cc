@@ -1,0 +1,239 @@
+#include "tests/support/fake_machine.h"
+
+#include <fmt/format.h>
+#include <libfdt.h>
+#include <stdlib.h>
+#include <zlib.h>
+#include <zstd.h>
+
+#include <fstream>
+#include <stdexcept>
+
+#include "loader/elf64.h"
+
+namespace kdk::testing {
+namespace {
+
+std::vector<uint8_t> big_endian(uint64_t value, unsigned bytes) {
+  std::vector<uint8_t> out;
+  for (unsigned i = bytes; i-- > 0;) out.push_back(static_cast<uint8_t>(value >> (8 * i)));
+  return out;
+}
+
+void check(int result) {
+  if (result < 0) throw std::runtime_error(fdt_strerror(result));
+}
+
+}  // namespace
+
+FakeTree FakeTree::booted() {
+  FakeTree tree;
+  tree.chosen_properties["linux,initrd-start"] = big_endian(0x48000000, 8);
+  tree.chosen_properties["linux,initrd-end"] = big_endian(0x48123456, 8);
+  tree.chosen_properties["bootargs"] = {'o', 'l', 'd', 0};
+  tree.chosen_properties["kaslr-seed"] = big_endian(0, 8);
+  tree.chosen_properties["stdout-path"] = {'/', 'u', 0};
+  tree.chosen_properties["linux,uefi-system-table"] = big_endian(0x7f000000, 8);
+  tree.reservations = {{0x48000000, 0x124000}, {0x80000, 0x1000}};
+  return tree;
+}
+
+std::vector<uint8_t> FakeTree::bytes() const {
+  std::vector<uint8_t> out(65536 + padding);
+  void* fdt = out.data();
+  check(fdt_create(fdt, static_cast<int>(out.size())));
+  for (auto [start, size] : reservations) check(fdt_add_reservemap_entry(fdt, start, size));
+  check(fdt_finish_reservemap(fdt));
+  check(fdt_begin_node(fdt, ""));
+  check(fdt_property_u32(fdt, "#address-cells", cells));
+  check(fdt_property_u32(fdt, "#size-cells", cells));
+  check(fdt_property_string(fdt, "model", "fake,machine"));
+  if (padding != 0) {
+    std::vector<uint8_t> filler(padding, 0x55);
+    check(fdt_property(fdt, "padding", filler.data(), static_cast<int>(filler.size())));
+  }
+  if (chosen) {
+    check(fdt_begin_node(fdt, "chosen"));
+    for (const auto& [name, value] : chosen_properties) {
+      check(fdt_property(fdt, name.c_str(), value.data(), static_cast<int>(value.size())));
+    }
+    check(fdt_end_node(fdt));
+  }
+  check(fdt_begin_node(fdt, "memory@40000000"));
+  check(fdt_property_string(fdt, "device_type", "memory"));
+  check(fdt_end_node(fdt));
+  check(fdt_end_node(fdt));
+  check(fdt_finish(fdt));
+  out.resize(fdt_totalsize(fdt));
+  return out;
+}
+
+FakeMachine::FakeMachine() {
+  iomem =
+      "09000000-09000fff : pl011@9000000\n"
+      "  09000000-09000fff : 9000000.pl011 pl011@9000000\n"
+      "40000000-7fffffff : System RAM\n"
+      "  40210000-4167ffff : Kernel code\n"
+      "  41680000-41c8ffff : reserved\n"
+      "  41c90000-4243ffff : Kernel data\n"
+      "  6ac00000-7abfffff : Crash kernel\n"
+      "4010000000-401fffffff : PCI ECAM\n";
+  cpus = {{0, 0x7fdbec00}, {1, 0x7fde0c00}};
+  vmcoreinfo_address = "0x000000004304a000 1024\n";
+  kcore_segments = {{fake_image_paddr + fake_image_voffset, fake_image_paddr, fake_image_size},
+                    {0xffff800080000000, ~uint64_t{0}, 0x7fffffff0000},  // vmalloc
+                    {fake_ram_start + fake_linear_offset, fake_ram_start, fake_ram_size}};
+  vmcoreinfo = fmt::format(
+      "OSRELEASE=6.12.0-fake\nPAGESIZE=4096\nSYMBOL(_stext)={:x}\nNUMBER(VA_BITS)=52\n"
+      "NUMBER(kimage_voffset)={:#x}\nNUMBER(PHYS_OFFSET)=0xfff0f4f000000000\nNUMBER(TCR_EL1_T1SZ)=0x10\n",
+      fake_image_paddr + fake_image_voffset + 0x10000, fake_image_voffset);
+  // As on a kernel without KALLSYMS_ALL: _text is not listed.
+  kallsyms = fmt::format("{:016x} T _stext\n{:016x} T do_something\t[module]\n",
+                         fake_image_paddr + fake_image_voffset + 0x10000,
+                         fake_image_paddr + fake_image_voffset + 0x20000);
+  command_line =
+      "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet console=ttyAMA0 crashkernel=256M panic_on_warn=1\n";
+  tree = FakeTree::booted();
+  crash_size = "268435456\n";
+}
+
+std::vector<uint8_t> FakeMachine::kcore_bytes() const {
+  std::string name = "VMCOREINFO";
+  std::vector<uint8_t> note(12 + 12 + align_up(vmcoreinfo.size(), 4));
+  store(note, 0, ul32(static_cast<uint32_t>(name.size() + 1)));
+  store(note, 4, ul32(static_cast<uint32_t>(vmcoreinfo.size())));
+  std::copy(name.begin(), name.end(), note.begin() + 12);
+  std::copy(vmcoreinfo.begin(), vmcoreinfo.end(), note.begin() + 24);
+
+  elf64::Header header;
+  header.ident = elf64::ident_le64;
+  header.type = elf64::type_core;
+  header.machine = kcore_machine;
+  header.phoff = sizeof(header);
+  header.phentsize = sizeof(elf64::ProgramHeader);
+  header.phnum = static_cast<uint16_t>(kcore_segments.size() + 1);
+  uint64_t notes_at = sizeof(header) + sizeof(elf64::ProgramHeader) * header.phnum;
+  std::vector<uint8_t> out(notes_at + note.size());
+  store(out, 0, header);
+  elf64::ProgramHeader row;
+  row.type = elf64::pt_note;
+  row.offset = notes_at;
+  row.filesz = note.size();
+  store(out, sizeof(header), row);
+  uint64_t at = sizeof(header) + sizeof(row);
+  for (const FakeSegment& segment : kcore_segments) {
+    elf64::ProgramHeader load_row;
+    load_row.type = elf64::pt_load;
+    load_row.vaddr = segment.vaddr;
+    load_row.paddr = segment.paddr;
+    load_row.filesz = segment.size;
+    load_row.memsz = segment.size;
+    store(out, at, load_row);
+    at += sizeof(row);
+  }
+  std::copy(note.begin(), note.end(), out.begin() + static_cast<ptrdiff_t>(notes_at));
+  return out;
+}
+
+void FakeMachine::write(const std::filesystem::path& root) const {
+  std::filesystem::remove_all(root);
+  auto text = [&](std::string_view path, std::string_view content) {
+    write_test_file(root / path, as_bytes(content));
+  };
+  text("proc/iomem", iomem);
+  text("proc/cmdline", command_line);
+  text("proc/kallsyms", kallsyms);
+  text("proc/sys/kernel/kexec_load_disabled", load_disabled);
+  text("proc/sys/kernel/random/boot_id", boot_id);
+  text("sys/kernel/kexec_crash_loaded", crash_loaded);
+  if (kcore) write_test_file(root / "proc/kcore", kcore_bytes());
+  if (vmcoreinfo_address) text("sys/kernel/vmcoreinfo", *vmcoreinfo_address);
+  if (crash_size) text("sys/kernel/kexec_crash_size", *crash_size);
+  if (!lockdown.empty()) text("sys/kernel/security/lockdown", lockdown);
+  if (tree) write_test_file(root / "sys/firmware/fdt", tree->bytes());
+  text("sys/devices/system/cpu/cpufreq/dummy", "");
+  for (const FakeCpu& cpu : cpus) {
+    std::string directory = fmt::format("sys/devices/system/cpu/cpu{}/", cpu.number);
+    text(directory + "crash_notes", fmt::format("{:x}\n", cpu.notes));
+    if (cpu.with_size) text(directory + "crash_notes_size", "424\n");
+  }
+}
+
+std::vector<uint8_t> FakeImage::bytes() const {
+  std::vector<uint8_t> out(file_size);
+  if (pe) {
+    out[0] = 'M';
+    out[1] = 'Z';
+    store(out, 60, ul32(64));
+    store(out, 64, ul32(0x4550));
+    store(out, 64 + 4, ul16(0xaa64));
+    store(out, 64 + 6, ul16(1));                                                      // sections
+    store(out, 64 + 20, ul16(160));                                                   // optional header
+    store(out, 64 + 24 + 160 + 16, ul32(static_cast<uint32_t>(file_size - 0x1000)));  // raw size
+    store(out, 64 + 24 + 160 + 20, ul32(0x1000));                                     // raw offset
+  }
+  store(out, 8, ul64(text_offset));
+  store(out, 16, ul64(image_size));
+  store(out, 24, ul64(flags));
+  store(out, 56, ul32(0x644d5241));
+  return out;
+}
+
+std::vector<uint8_t> fake_cpio(const std::vector<FakeFile>& files) {
+  std::string out;
+  auto add = [&](const FakeFile& file) {
+    std::string header =
+        fmt::format("070701{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}{:08x}", 1,
+                    file.mode, 0, 0, 1, 0, file.size, 0, 0, 0, 0, file.name.size() + 1, 0);
+    out += header + file.name + '\0';
+    out.resize(align_up(out.size(), 4));
+    out.resize(align_up(out.size() + file.size, 4));
+  };
+  for (const FakeFile& file : files) add(file);
+  add({"TRAILER!!!", 0, 0});
+  return {out.begin(), out.end()};
+}
+
+std::vector<uint8_t> gzip(Bytes data) {
+  z_stream stream{};
+  if (deflateInit2(&stream, 6, Z_DEFLATED, 16 + MAX_WBITS, 8, Z_DEFAULT_STRATEGY) != Z_OK)
+    throw std::bad_alloc();
+  std::vector<uint8_t> out(deflateBound(&stream, data.size()) + 64);
+  stream.next_in = const_cast<uint8_t*>(data.data());
+  stream.avail_in = static_cast<uInt>(data.size());
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uInt>(out.size());
+  int status = deflate(&stream, Z_FINISH);
+  out.resize(stream.total_out);
+  deflateEnd(&stream);
+  if (status != Z_STREAM_END) throw std::runtime_error("deflate");
+  return out;
+}
+
+std::vector<uint8_t> zstd(Bytes data) {
+  std::vector<uint8_t> out(ZSTD_compressBound(data.size()));
+  size_t size = ZSTD_compress(out.data(), out.size(), data.data(), data.size(), 3);
+  if (ZSTD_isError(size)) throw std::runtime_error(ZSTD_getErrorName(size));
+  out.resize(size);
+  return out;
+}
+
+TempDir::TempDir() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "kdk-loader-XXXXXX").string();
+  if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp");
+  path_ = pattern;
+}
+
+TempDir::~TempDir() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+void write_test_file(const std::filesystem::path& path, Bytes content) {
+  std::filesystem::create_directories(path.parent_path());
+  std::ofstream file(path, std::ios::binary);
+  file << as_text(content);
+  if (!file.flush()) throw std::runtime_error(path.string());
+}
+
+}  // namespace kdk::testing

@@ -1,0 +1,113 @@
+// A recorded arm64 machine built from nothing: the files under /proc and /sys that kdump-load reads, and the
+// inputs a user gives it. Every part can be changed before it is written, so each test breaks exactly one
+// thing.
+//
+// The default is a healthy guest like those of the end-to-end tests: 1 GiB of RAM at 0x40000000, two CPUs, a
+// crash region of 256 MiB, 48-bit addresses on a kernel built for 52 (so PHYS_OFFSET is biased).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/bytes.h"
+
+namespace kdk::testing {
+
+struct FakeSegment {
+  uint64_t vaddr = 0;
+  uint64_t paddr = 0;
+  uint64_t size = 0;
+};
+
+struct FakeTree {
+  unsigned cells = 2;  // #address-cells and #size-cells of the root
+  bool chosen = true;
+  std::map<std::string, std::vector<uint8_t>> chosen_properties;
+  std::vector<std::pair<uint64_t, uint64_t>> reservations;
+  uint64_t padding = 0;  // bytes of a property that only takes room
+
+  // A firmware tree after a first boot: initrd addresses, seeds, UEFI properties.
+  static FakeTree booted();
+  std::vector<uint8_t> bytes() const;
+};
+
+struct FakeCpu {
+  unsigned number = 0;
+  uint64_t notes = 0;
+  bool with_size = true;  // crash_notes_size exists
+};
+
+struct FakeMachine {
+  std::string iomem;
+  std::vector<FakeCpu> cpus;
+  std::optional<std::string> vmcoreinfo_address;  // content of /sys/kernel/vmcoreinfo
+  bool kcore = true;
+  uint16_t kcore_machine = 183;
+  std::vector<FakeSegment> kcore_segments;
+  std::string vmcoreinfo;  // text of the note in /proc/kcore
+  std::string kallsyms;
+  std::string command_line;
+  std::optional<FakeTree> tree;  // /sys/firmware/fdt
+  std::optional<std::string> crash_size;
+  std::string crash_loaded = "0";
+  std::string lockdown;
+  std::string load_disabled = "0";
+  std::string boot_id = "11111111-2222-3333-4444-555555555555";
+
+  FakeMachine();
+  std::vector<uint8_t> kcore_bytes() const;
+  // Writes all of it below `root`, which is emptied first.
+  void write(const std::filesystem::path& root) const;
+};
+
+// Addresses of the default machine.
+constexpr uint64_t fake_ram_start = 0x40000000;
+constexpr uint64_t fake_ram_size = 0x40000000;
+constexpr uint64_t fake_crash_start = 0x6ac00000;
+constexpr uint64_t fake_crash_size = 0x10000000;
+constexpr uint64_t fake_linear_offset = 0xffff0b1000000000;
+constexpr uint64_t fake_image_paddr = 0x40200000;
+constexpr uint64_t fake_image_size = 0x2240000;
+constexpr uint64_t fake_image_voffset = 0xffffd775c2800000;
+
+struct FakeImage {
+  uint64_t text_offset = 0;
+  uint64_t image_size = 0x200000;
+  uint64_t flags = 0xa;  // little-endian, 4 KiB pages, any base
+  uint64_t file_size = 0x20000;
+  bool pe = true;  // with a PE header and one section that reaches the end of the file
+
+  std::vector<uint8_t> bytes() const;
+};
+
+struct FakeFile {
+  std::string name;
+  uint64_t size = 0;
+  uint32_t mode = 0100755;
+};
+
+// A newc archive with its trailer. Contents are zero bytes.
+std::vector<uint8_t> fake_cpio(const std::vector<FakeFile>& files);
+std::vector<uint8_t> gzip(Bytes data);
+std::vector<uint8_t> zstd(Bytes data);
+
+// A directory that is removed with its content.
+class TempDir {
+ public:
+  TempDir();
+  ~TempDir();
+  TempDir(const TempDir&) = delete;
+  TempDir& operator=(const TempDir&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+void write_test_file(const std::filesystem::path& path, Bytes content);
+
+}  // namespace kdk::testing

@@ -1,0 +1,120 @@
+#include "loader/status.h"
+
+#include <gtest/gtest.h>
+
+#include <cerrno>
+
+#include "core/base/error.h"
+#include "loader/kexec.h"
+#include "tests/support/fake_machine.h"
+
+namespace kdk {
+namespace {
+
+using testing::FakeMachine;
+using State = LoadStatus::State;
+
+// A machine on which `load` has just succeeded.
+class StatusTest : public ::testing::Test {
+ protected:
+  StatusTest() : root_(dir_.path()) {
+    fake_.crash_loaded = "1\n";
+    fake_.write(dir_.path());
+    LoadInputs inputs;
+    inputs.kernel = {"/boot/vmlinuz \"x\"", testing::FakeImage().bytes()};
+    record_ = make_record(root_, make_plan(read_machine(root_), inputs));
+    write_record(root_, record_);
+  }
+  // The machine after a change; the record stays.
+  LoadStatus after(const FakeMachine& changed) {
+    changed.write(dir_.path());
+    write_record(root_, record_);
+    return read_status(root_);
+  }
+
+  testing::TempDir dir_;
+  SysRoot root_;
+  FakeMachine fake_;
+  LoadRecord record_;
+};
+
+TEST_F(StatusTest, ArmedWithItsRecord) {
+  LoadStatus status = read_status(root_);
+  EXPECT_EQ(status.state, State::armed);
+  EXPECT_TRUE(status.reasons.empty());
+  EXPECT_EQ(status.reserved_bytes, 268435456u);
+  ASSERT_TRUE(status.record);
+  EXPECT_EQ(status.record->kernel.path, "/boot/vmlinuz \"x\"");
+  EXPECT_EQ(status.record->kernel.sha256.size(), 64u);
+  EXPECT_EQ(status.record->cpu_notes, record_.cpu_notes);
+  EXPECT_EQ(status.record->crash_regions, record_.crash_regions);
+  EXPECT_EQ(status.record->system_ram, record_.system_ram);
+}
+
+TEST_F(StatusTest, NotArmed) {
+  fake_.crash_loaded = "0\n";
+  EXPECT_EQ(after(fake_).state, State::not_armed);
+  fake_.crash_size = "0\n";
+  LoadStatus status = after(fake_);
+  ASSERT_EQ(status.reasons.size(), 1u);
+  EXPECT_NE(status.reasons[0].find("crashkernel="), std::string::npos);
+}
+
+TEST_F(StatusTest, HotplugMakesItStale) {
+  FakeMachine more_cpus = fake_;
+  more_cpus.cpus.push_back({2, 0x7fe00000});
+  EXPECT_EQ(after(more_cpus).state, State::stale);
+  FakeMachine moved = fake_;
+  moved.cpus[1].notes += 0x1000;
+  EXPECT_EQ(after(moved).state, State::stale);
+  FakeMachine more_memory = fake_;
+  more_memory.iomem += "8000000000-803fffffff : System RAM\n";
+  EXPECT_EQ(after(more_memory).state, State::stale);
+  FakeMachine shrunk = fake_;
+  shrunk.iomem.replace(shrunk.iomem.find("7abfffff"), 8, "79bfffff");
+  EXPECT_EQ(after(shrunk).state, State::stale);
+  EXPECT_EQ(after(fake_).state, State::armed);
+}
+
+TEST_F(StatusTest, RecordsThatDoNotApply) {
+  FakeMachine rebooted = fake_;
+  rebooted.boot_id = "99999999-2222-3333-4444-555555555555";
+  LoadStatus status = after(rebooted);
+  EXPECT_EQ(status.state, State::armed);
+  EXPECT_FALSE(status.record);
+  EXPECT_EQ(status.reasons.size(), 1u);
+
+  fake_.write(dir_.path());
+  for (std::string_view bad : {"", "{", "[]", "{\"boot_id\": 5}", "null", "\xff\xfe"}) {
+    testing::write_test_file(root_.path(load_record_path), as_bytes(bad));
+    status = read_status(root_);
+    EXPECT_EQ(status.state, State::armed) << bad;
+    EXPECT_FALSE(status.record) << bad;
+    EXPECT_EQ(status.reasons.size(), 2u) << bad;
+  }
+}
+
+TEST_F(StatusTest, ChangesThatMayNotBeLookedAtAreSaid) {
+  fake_.iomem = "00000000-00000000 : System RAM\n";
+  LoadStatus status = after(fake_);
+  EXPECT_EQ(status.state, State::armed);
+  ASSERT_EQ(status.reasons.size(), 1u);
+  EXPECT_NE(status.reasons[0].find("not checked"), std::string::npos);
+}
+
+TEST_F(StatusTest, KernelWithoutKexec) {
+  std::filesystem::remove(dir_.path() / "sys/kernel/kexec_crash_loaded");
+  EXPECT_THROW(read_status(root_), Error);
+}
+
+TEST(KexecErrno, EveryRefusalHasACauseAndANextStep) {
+  for (int value : {EPERM, EBUSY, EADDRNOTAVAIL, EINVAL, ENOMEM, ENOSYS}) {
+    Error error = explain_kexec_errno(value, "kexec_load");
+    EXPECT_FALSE(error.hint().empty()) << value;
+    EXPECT_EQ(error.code() == Errc::denied, value == EPERM);
+  }
+  EXPECT_NE(explain_kexec_errno(EIO, "kexec_load").message().find("Input/output"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace kdk
