@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "analyze/symbols/dwarf.h"
 #include "analyze/symbols/find.h"
 #include "analyze/symbols/vmlinux.h"
@@ -139,14 +141,22 @@ size_t DebugInfo::add_symbols(Kernel& kernel) {
   if (kallsyms.found && kallsyms.all) return 0;
   SymbolTable& table = kernel.symbols();
   size_t count = 0;
+  uint64_t begin = UINT64_MAX, end = 0;
   file_->for_each_symbol([&](const VmlinuxFile::Symbol& symbol) {
     bool text = symbol.type == 't' || symbol.type == 'T' || symbol.type == 'W';
     // Absolute symbols are constants, not addresses.
     if (symbol.type == 'a' || symbol.type == 'A' || (kallsyms.found && text)) return true;
-    table.add(symbol.address + kaslr_offset_, symbol.size, symbol.type, symbol.name);
+    const uint64_t address = symbol.address + kaslr_offset_;
+    table.add(address, symbol.size, symbol.type, symbol.name);
+    // Values in the lower half are offsets (x86 per-CPU variables), not addresses.
+    if (address >> 63 != 0) {
+      begin = std::min(begin, address);
+      end = std::max(end, address + symbol.size + 1);
+    }
     ++count;
     return true;
   });
+  table.add_range(begin, end, {});
   table.finish();
   return count;
 }

@@ -64,6 +64,16 @@ void SymbolTable::add_range(uint64_t begin, uint64_t end, std::string_view modul
 
 void SymbolTable::finish() {
   std::sort(ranges_.begin(), ranges_.end(), [](const Range& a, const Range& b) { return a.begin < b.begin; });
+  // Overlapping ranges of one module become one: a vmlinux adds the whole image to what kallsyms covered.
+  size_t merged = 0;
+  for (const Range& r : ranges_) {
+    if (merged > 0 && ranges_[merged - 1].module == r.module && r.begin <= ranges_[merged - 1].end) {
+      ranges_[merged - 1].end = std::max(ranges_[merged - 1].end, r.end);
+    } else {
+      ranges_[merged++] = r;
+    }
+  }
+  ranges_.resize(merged);
   if (sorted_ == entries_.size()) return;
   auto by_address = [](const Entry& a, const Entry& b) { return a.address < b.address; };
   // Stable: within one address the order of adding is kept.
