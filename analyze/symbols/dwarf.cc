@@ -41,7 +41,7 @@ class Unit {
  public:
   explicit Unit(Dwarf_Die die) : die_(die) {
     const char* directory = string_attribute(&die_, DW_AT_comp_dir);
-    if (directory) directory_ = directory;
+    if (directory) directory_ = std::filesystem::path(directory).lexically_normal();
     if (dwarf_getsrcfiles(&die_, &files_, &file_count_) != 0) files_ = nullptr;
   }
   Dwarf_Die* die() { return &die_; }
@@ -65,19 +65,24 @@ class Unit {
   }
 
  private:
-  // Kernel developers know files by their path in the tree: the build directory is cut.
+  // Kernel developers know files by their path in the tree. The unit was compiled in the tree or in a build
+  // directory below it, so what the path shares with that directory is cut.
   std::string display_path(std::string_view name) const {
     std::filesystem::path path = std::filesystem::path(name).lexically_normal();
-    if (!directory_.empty() && path.is_absolute()) {
-      std::filesystem::path relative =
-          path.lexically_relative(std::filesystem::path(directory_).lexically_normal());
-      if (!relative.empty() && *relative.begin() != "..") path = relative;
+    if (path.is_absolute()) {
+      auto [rest, differs] = std::mismatch(path.begin(), path.end(), directory_.begin(), directory_.end());
+      // "/" alone or "/build" in common says nothing.
+      if (std::distance(path.begin(), rest) > 2 && rest != path.end()) {
+        std::filesystem::path relative;
+        for (; rest != path.end(); ++rest) relative /= *rest;
+        path = relative;
+      }
     }
     return escape_untrusted(path.string());
   }
 
   Dwarf_Die die_;
-  std::string directory_;
+  std::filesystem::path directory_;
   Dwarf_Files* files_ = nullptr;
   size_t file_count_ = 0;
 };
