@@ -1,21 +1,10 @@
 #include "analyze/session.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "core/base/log.h"
 
 namespace kdk {
-namespace {
-
-KernelLog empty_log(std::string problem) {
-  KernelLog log;
-  log.problems.push_back(std::move(problem));
-  return log;
-}
-
-}  // namespace
-
 Session::Session(SessionOptions options) : options_(std::move(options)), dump_(open_dump(options_.dump)) {}
 
 InputFacts Session::input() const {
@@ -47,17 +36,13 @@ Kernel* Session::kernel() {
 }
 
 const KernelLog& Session::log() {
-  if (log_) return *log_;
-  if (kernel_) {
-    log_ = read_log(kernel_->memory());
-    return *log_;
-  }
-  try {
-    KernelMemory memory(*dump_);
-    log_ = read_log(memory);
-  } catch (const Error& error) {
-    if (kernel_error_.empty()) kernel_error_ = error.message();
-    log_ = empty_log(error.message());
+  if (!log_) {
+    log_.emplace();
+    if (kernel() != nullptr) {
+      log_ = read_log(kernel_->memory());
+    } else {
+      log_->problems.push_back(kernel_error_);
+    }
   }
   return *log_;
 }
@@ -100,7 +85,7 @@ Evidence Session::evidence() {
     return evidence;
   }
   evidence.kallsyms = kernel_->kallsyms();
-  evidence.types = kernel_->layout().has_types();
+  evidence.types = kernel_->types_opened() && kernel_->layout().has_types();
   if (evidence.types) evidence.types_source = kernel_->btf() != nullptr ? "dump" : "vmlinux";
   for (const std::string& path : debug_.tried) evidence.vmlinux_tried.push_back(escape_untrusted(path));
   for (const std::string& why : debug_.problems) evidence.vmlinux_refused.push_back(escape_untrusted(why));

@@ -35,7 +35,7 @@ class Session {
   // kernel_error() says why.
   Kernel* kernel();
   const std::string& kernel_error() const { return kernel_error_; }
-  // The log, through memory alone: symbols and types are not loaded for it.
+  // The log. Symbols and types are not loaded for it (Kernel opens them on first use).
   const KernelLog& log();
   // The matching vmlinux with its symbols and types added to kernel(), or nullptr.
   DebugInfo* debug_info();

@@ -110,13 +110,13 @@ ordered_json memory(const MemorySummary& m) {
   }
   ordered_json huge = ordered_json::array();
   for (const HugePagePool& pool : m.huge_pages) {
-    huge.push_back({{"page_bytes", integer(pool.page_bytes)},
+    huge.push_back({{"page_size_bytes", integer(pool.page_bytes)},
                     {"total", integer(pool.total)},
                     {"free", integer(pool.free)}});
   }
   ordered_json out;
   out["ram_bytes"] = integer(m.ram_bytes);
-  out["page_bytes"] = m.page_bytes;
+  out["page_size_bytes"] = m.page_bytes;
   out["total_bytes"] = size(m.total);
   out["free_bytes"] = size(m.free);
   out["anonymous_bytes"] = size(m.anon);

@@ -45,7 +45,7 @@ ordered_json input(const InputFacts& facts) {
       dump.format == DumpFormat::elf ? ordered_json(nullptr) : ordered_json(dump.header_version);
   out["file_bytes"] = integer(dump.file_bytes);
   out["architecture"] = text(facts.architecture);
-  out["page_bytes"] = dump.page_size;
+  out["page_size_bytes"] = dump.page_size;
   out["page_size_assumed"] = dump.page_size_assumed;
   out["dump_level"] = dump.dump_level ? ordered_json(*dump.dump_level) : ordered_json(nullptr);
   out["complete"] = !dump.incomplete;
@@ -103,7 +103,7 @@ ordered_json identity(const SystemInfo& id) {
   if (id.va) {
     out["addresses"] = {{"virtual_bits", id.va->va_bits},
                         {"physical_bits", id.va->pa_bits},
-                        {"page_bytes", uint64_t{1} << id.va->page_shift},
+                        {"page_size_bytes", uint64_t{1} << id.va->page_shift},
                         {"page_offset", hex(id.va->page_offset)},
                         {"phys_offset", hex(id.va->phys_offset)},
                         {"image_offset", hex(id.va->image_offset)},
