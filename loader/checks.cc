@@ -276,9 +276,10 @@ void run_checks(const Machine& machine, LoadPlan& plan) {
   run("kernel_addresses", [&] { return check_addresses(plan); });
   run("device_tree", [&] { return check_dtb(plan); });
   run("command_line", [&] { return check_command_line(plan); });
+  const Segment* initrd = plan.find_segment("initrd");
+  plan.memory = estimate_memory(plan, initrd != nullptr ? initrd->data.size() : 0);
   run("initrd_unpacks", [&] {
-    const Segment* initrd = plan.find_segment("initrd");
-    plan.memory = estimate_memory(plan, initrd != nullptr ? Bytes(initrd->data) : Bytes());
+    if (initrd != nullptr) plan.memory.initrd = estimate_unpacking(plan, initrd->data);
     return check_initrd(plan);
   });
 }

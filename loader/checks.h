@@ -10,8 +10,9 @@ namespace kdk {
 // Fills plan.checks and plan.memory from the finished segments. Never throws for what it finds.
 void run_checks(const Machine& machine, LoadPlan& plan);
 
-// What the crash kernel will have when it unpacks its initramfs (memory_estimate.cc). `initrd` is the file,
-// empty for none. Throws Error{format} when the initramfs is damaged.
-MemoryEstimate estimate_memory(const LoadPlan& plan, Bytes initrd);
+// What the crash kernel will have when it unpacks its initramfs (memory_estimate.cc). Both parts are separate
+// because the second throws Error{format} when the initramfs is damaged; the first never does.
+MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size);
+InitrdEstimate estimate_unpacking(const LoadPlan& plan, Bytes initrd);
 
 }  // namespace kdk

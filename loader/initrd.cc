@@ -181,7 +181,8 @@ InitrdEstimate estimate_initrd(Bytes initrd, uint64_t page_size, std::string_vie
     InitrdMember member;
     member.offset = at;
     member.format = detect_pack_format(rest);
-    with_context(fmt::format("member at offset {:#x} ({})", at, to_string(member.format)), [&] {
+    std::string_view kind = member.format == PackFormat::none ? "cpio" : to_string(member.format);
+    with_context(fmt::format("member at offset {:#x} ({})", at, kind), [&] {
       CpioCounter counter(result, page_size, init, limit);
       if (rest[0] == '0') {
         member.packed_size = counter.feed(rest);

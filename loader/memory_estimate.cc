@@ -36,28 +36,32 @@ std::string init_program(const std::string& command_line) {
   return path.substr(std::min(path.find_first_not_of('/'), path.size()));
 }
 
+// With 4 KiB pages there are the most struct pages, with 64 KiB pages the most rounding: use what the image
+// says.
+uint64_t page_size_of(const LoadPlan& plan) {
+  return plan.kernel_page_size != 0 ? plan.kernel_page_size : 4096;
+}
+
 }  // namespace
 
-MemoryEstimate estimate_memory(const LoadPlan& plan, Bytes initrd) {
+MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size) {
   MemoryEstimate memory;
-  // With 4 KiB pages there are the most struct pages, with 64 KiB pages the most rounding: use what the image
-  // says.
-  uint64_t page_size = plan.kernel_page_size != 0 ? plan.kernel_page_size : 4096;
   memory.usable = total_size(plan.crash_regions);
   memory.kernel = plan.image_size;
-  memory.kernel_own = memory.usable / page_size * struct_page_size + early_kernel_memory;
-  memory.initrd_packed = initrd.size();
+  memory.kernel_own = memory.usable / page_size_of(plan) * struct_page_size + early_kernel_memory;
+  memory.initrd_packed = initrd_size;
   memory.limited_by_tmpfs = root_is_tmpfs(plan.command_line.text);
   uint64_t free_at_unpacking =
       subtract(memory.usable, memory.kernel + memory.kernel_own + memory.initrd_packed);
   memory.unpack_limit =
       memory.limited_by_tmpfs ? free_at_unpacking / 2 : subtract(free_at_unpacking, working_memory);
-  if (!initrd.empty()) {
-    // Counting on a little past the limit costs nothing and gives people a better number than "too much".
-    memory.initrd =
-        estimate_initrd(initrd, page_size, init_program(plan.command_line.text), 4 * memory.usable);
-  }
   return memory;
+}
+
+InitrdEstimate estimate_unpacking(const LoadPlan& plan, Bytes initrd) {
+  // Counting on a little past what fits costs nothing and gives people a better number than "too much".
+  uint64_t limit = 4 * total_size(plan.crash_regions);
+  return estimate_initrd(initrd, page_size_of(plan), init_program(plan.command_line.text), limit);
 }
 
 }  // namespace kdk
