@@ -289,21 +289,23 @@ class Arm64Translator final : public Translator {
     const uint64_t build = negative_power(geometry_.build_va_bits), used = negative_power(geometry_.va_bits);
     const uint64_t upper_half = negative_power(geometry_.build_va_bits - 1);
     const bool flipped = is_flipped(info);
-    uint64_t chosen = flipped ? build : upper_half;
-    for (uint64_t candidate : {chosen, build, used, upper_half}) {
-      uint64_t alias = root_.value - layout_.phys_offset + candidate;
+    std::optional<uint64_t> chosen;
+    for (uint64_t candidate : {flipped ? build : upper_half, build, used, upper_half}) {
+      const uint64_t alias = root_.value - layout_.phys_offset + candidate;
       if (alias < layout_.kernel_start) continue;
-      Translation t = walk(alias);
+      if (!chosen) chosen = candidate;  // the likely one, should no table be readable
+      const Translation t = walk(alias);
       if (t && t.pa == root_) {
         chosen = candidate;
         break;
       }
     }
-    layout_.page_offset = chosen;
+    if (!chosen) return;
+    layout_.page_offset = *chosen;
     // Up to PAGE_END, the middle of the smallest range this build can run with (VA_BITS_MIN).
     unsigned smallest = geometry_.build_va_bits;
     if (smallest > 48) smallest = geometry_.page_shift == 14 ? 47 : 48;
-    linear_size_ = (chosen == upper_half ? 0 : negative_power(smallest - 1)) - chosen;
+    linear_size_ = (*chosen == upper_half ? 0 : negative_power(smallest - 1)) - *chosen;
   }
 
   // The image lies above the middle of the range in the flipped layout, below it (in vmalloc space) before.

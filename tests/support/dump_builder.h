@@ -39,10 +39,10 @@ struct MachineOptions {
   bool lpa = true;             // 64K pages: store PA[51:48] in descriptor bits [15:12]
   // RAM banks {physical base, bytes}, multiples of 2 MiB; the image is in the first. Empty: 16 MiB (64K
   // pages: 32 MiB) at 1 GiB.
-  std::vector<std::pair<uint64_t, uint64_t>> ram;
+  std::vector<std::pair<uint64_t, uint64_t>> ram = {};
   // PHYS_OFFSET; nullopt: the first bank's base rounded down to 1 GiB, less the bias that a 52-bit build
   // running with fewer bits has. May be "negative".
-  std::optional<uint64_t> phys_offset;
+  std::optional<uint64_t> phys_offset = {};
   // PHYS_OFFSET of a 52-bit build that runs with fewer bits counts from the build's linear map (v5.11 and later) or, as
   // false, from the smaller one's.
   bool biased_phys_offset = true;
