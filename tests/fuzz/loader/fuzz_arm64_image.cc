@@ -1,0 +1,15 @@
+// Kernel images: an accepted one fits the memory it asks for.
+#include <cstdlib>
+
+#include "core/base/error.h"
+#include "loader/image.h"
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace kdk;
+  try {
+    KernelImage image = load_arm64_image({data, data + size});
+    if (image.bytes.size() > image.image_size || image.image_size > max_image_bytes) std::abort();
+  } catch (const Error&) {
+  }
+  return 0;
+}
