@@ -1,0 +1,96 @@
+#!/usr/bin/python3
+"""Page by page, which pages kdump-capture and makedumpfile keep of the same full vmcore at the same level.
+
+  page_classes.py KDUMP_CAPTURE PAGE_HASH
+
+The full vmcore is that of the 6.1 guest (48-bit addresses), which Debian's makedumpfile can filter; FULL_VMCORE=FILE
+and MAKEDUMPFILE=PROGRAM name others by hand. Two differences are allowed, each counted by our own summary:
+  - pages kept here although their struct page says that they may go, because the kernel has them mapped (pins);
+  - poisoned pages inside a larger page, and at level 1 all poisoned and offline pages, left out here.
+"""
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+LEVELS = (1, 2, 4, 8, 16, 31)
+
+
+def skip(why):
+    print("SKIP:", why)
+    sys.exit(1 if os.environ.get("CI") == "true" else 77)
+
+
+def run(*command, allowed=(0,)):
+    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
+    if done.returncode not in allowed:
+        sys.exit(f"{command} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def full_vmcore():
+    if "FULL_VMCORE" in os.environ:
+        return Path(os.environ["FULL_VMCORE"])
+    found = subprocess.run([ROOT / "tests/e2e/guest.py", "get", "6.1-a57"], capture_output=True, text=True)
+    if found.returncode != 0:
+        skip("no guest run: " + (found.stderr.strip().splitlines() or ["?"])[-1])
+    return Path(found.stdout.strip().splitlines()[-1]) / "full.elf"
+
+
+def pages(page_hash, dump):
+    """PFN -> CRC of every page that has bytes."""
+    kept = {}
+    for line in run(page_hash, dump).splitlines():
+        fields = line.split()
+        if fields[0] != "#" and fields[1] == "present":
+            kept[int(fields[0])] = fields[2]
+    return kept
+
+
+def compare(level, ours, theirs, summary):
+    """Sentences about what no rule explains."""
+    problems = []
+    classes = summary["filter"]["classes"]
+    kept_here, left_out_here = ours.keys() - theirs.keys(), theirs.keys() - ours.keys()
+    pinned = summary["self_checks"]["pins"]["conflict_pages"]
+    never_read = classes["poisoned"]["excluded_pages"] + (classes["offline"]["excluded_pages"] if level == 1 else 0)
+    if len(kept_here) > pinned:
+        problems.append(f"{len(kept_here)} pages are kept here only, {pinned} are pinned: {sorted(kept_here)[:8]}")
+    if len(left_out_here) > never_read:
+        problems.append(f"{len(left_out_here)} pages are left out here only, {never_read} are poisoned or offline: "
+                        f"{sorted(left_out_here)[:8]}")
+    different = [pfn for pfn in ours.keys() & theirs.keys() if ours[pfn] != theirs[pfn]]
+    if different:
+        problems.append(f"{len(different)} pages have other content: {sorted(different)[:8]}")
+    print(f"level {level:2}: {len(ours)} pages here, {len(theirs)} there; {len(kept_here)} here only, "
+          f"{len(left_out_here)} there only")
+    return [f"level {level}: {problem}" for problem in problems]
+
+
+def main():
+    capture, page_hash = sys.argv[1:3]
+    makedumpfile = os.environ.get("MAKEDUMPFILE") or shutil.which("makedumpfile")
+    if not makedumpfile:
+        skip("makedumpfile is not installed")
+    vmcore = full_vmcore()
+    problems = []
+    with tempfile.TemporaryDirectory() as directory:
+        here = Path(directory)
+        for level in LEVELS:
+            run(capture, "save", vmcore, here / "ours", "-f", "-d", level, "--compress", "none", "--summary", here / "summary",
+                "--progress", "none")
+            run(makedumpfile, "-f", "-d", level, vmcore, here / "theirs")
+            ours, theirs = pages(page_hash, here / "ours"), pages(page_hash, here / "theirs")
+            if len(theirs) < 1000:
+                sys.exit(f"makedumpfile kept only {len(theirs)} pages: nothing is compared")
+            problems += compare(level, ours, theirs, json.loads((here / "summary").read_text()))
+    print("\n".join(problems) or "every page agrees, or is explained")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
