@@ -135,9 +135,11 @@ std::optional<std::string> Ring::text(const Desc& d, std::optional<uint64_t> len
   // exactly at the end; in older kernels that never happens, so one rule serves all.
   const uint64_t begin_lap = d.begin / data_size_, end_lap = (d.next - 1) / data_size_;
   uint64_t place = 0, size = 0;
-  if (begin_lap == end_lap && d.begin < d.next) {
+  // Positions start just below 2^64 and pass through 0: only differences count.
+  const uint64_t distance = d.next - d.begin;
+  if (begin_lap == end_lap && distance != 0 && distance <= data_size_) {
     place = d.begin % data_size_;
-    size = d.next - d.begin;
+    size = distance;
   } else if ((d.begin + data_size_) / data_size_ == end_lap) {
     size = (d.next - 1) % data_size_ + 1;
   } else {
