@@ -26,7 +26,7 @@ class MemorySource : public ByteSource {
   const std::string& name() const override { return name_; }
   uint64_t size() const override { return data_.size(); }
   size_t read(uint64_t offset, MutableBytes out) const override {
-    if (offset >= data_.size()) return 0;
+    if (offset >= data_.size() || out.empty()) return 0;
     size_t n = std::min<size_t>(out.size(), data_.size() - offset);
     std::memcpy(out.data(), data_.data() + offset, n);
     return n;

@@ -27,7 +27,7 @@ class FlattenedSource : public ByteSource {
   uint64_t stored_bytes() const override { return stream_->size(); }
 
   size_t read(uint64_t offset, MutableBytes out) const override {
-    if (offset >= size_) return 0;
+    if (offset >= size_ || out.empty()) return 0;
     out = out.first(std::min<uint64_t>(out.size(), size_ - offset));
     uint64_t end = offset + out.size();
     const Extent* last = records_.extents().data() + records_.extents().size();
