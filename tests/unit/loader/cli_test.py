@@ -1,0 +1,155 @@
+#!/usr/bin/python3
+"""kdump-load as users call it: exit codes, what goes to stdout and stderr, JSON against its schema.
+
+usage: cli_test.py KDUMP_LOAD WRITE_FAKE_MACHINE
+"""
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "support"))
+import schemas  # noqa: E402
+
+PROGRAM, WRITER = sys.argv[1:3]
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        self.directory = Path(tempfile.mkdtemp())
+        self.addCleanup(shutil.rmtree, self.directory)
+        subprocess.run([WRITER, self.directory], check=True)
+        self.root = self.directory / "root"
+        self.inputs = ["--kernel", self.directory / "Image", "--initrd", self.directory / "initrd"]
+
+    def call(self, *arguments, code=0):
+        result = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True)
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        return result
+
+    def plan(self, *arguments, code=0):
+        return self.call("plan", "--sysroot", self.root, *self.inputs, *arguments, code=code)
+
+    def plan_json(self, *arguments, code=0):
+        document = json.loads(self.plan("--json", *arguments, code=code).stdout)
+        self.assertEqual(schemas.problems(document, "load-plan"), [])
+        return document
+
+    def test_plan_text(self):
+        text = self.plan().stdout
+        for part in ["segments (entry 0x", "elfcorehdr", "kernel_image", "removed: BOOT_IMAGE=/boot/vmlinuz quiet",
+                     "set       /chosen/linux,usable-memory-range", "ok       program_headers"]:
+            self.assertIn(part, text)
+
+    def test_plan_json(self):
+        document = self.plan_json()
+        self.assertTrue(document["good"])
+        self.assertFalse(document["loaded"])
+        # The schema itself must be able to refuse.
+        self.assertTrue(schemas.problems(document | {"entry": "0x1"}, "load-plan"))
+        self.assertTrue(schemas.problems(document | {"extra": 1}, "load-plan"))
+
+    def test_dry_run_is_plan(self):
+        dry = self.call("load", "--dry-run", "--sysroot", self.root, *self.inputs, "--json").stdout
+        self.assertEqual(json.loads(dry), self.plan_json())
+
+    def test_load_refuses_another_machines_root(self):
+        result = self.call("load", "--sysroot", self.root, *self.inputs, code=1)
+        self.assertIn("--dry-run", result.stderr)
+
+    def test_failed_check(self):
+        (self.root / "proc/sys/kernel/kexec_load_disabled").write_text("1\n")
+        document = self.plan_json(code=1)
+        self.assertFalse(document["good"])
+        self.assertEqual([c["name"] for c in document["checks"] if c["status"] == "failed"], ["permission"])
+        result = self.plan(code=1)
+        self.assertIn("FAILED   permission", result.stdout)
+        self.assertIn("kexec_load_disabled", result.stderr)
+
+    def test_errors_name_file_and_cause(self):
+        cases = [
+            (["--kernel", self.directory / "missing"], "missing: No such file"),
+            (["--kernel", "/dev/null"], "/dev/null: not an arm64 kernel image"),
+            (["--kernel", self.directory], "Is a directory"),
+            (["--kernel", self.directory / "Image", "--initrd", "/dev/null"], "/dev/null: the file is empty"),
+            (["--kernel", self.directory / "Image", "--dtb", self.directory / "initrd"], "initrd: the device tree"),
+        ]
+        for arguments, part in cases:
+            result = self.call("plan", "--sysroot", self.root, *arguments, code=1)
+            self.assertIn(part, result.stderr)
+            self.assertEqual(result.stdout, "")
+
+    def test_hidden_addresses(self):
+        (self.root / "proc/iomem").write_text("00000000-00000000 : System RAM\n")
+        result = self.plan(code=1)
+        self.assertIn("every address is hidden", result.stderr)
+        self.assertIn("hint: run as root", result.stderr)
+
+    def test_no_reservation(self):
+        text = (self.root / "proc/iomem").read_text()
+        (self.root / "proc/iomem").write_text("".join(l for l in text.splitlines(True) if "Crash" not in l))
+        self.assertIn("hint: boot with crashkernel=", self.plan(code=1).stderr)
+
+    def test_artefacts(self):
+        out = self.directory / "out"
+        self.plan("--output-dir", out)
+        self.assertEqual((out / "kernel.bin").read_bytes(), (self.directory / "Image").read_bytes())
+        self.assertEqual((out / "initrd.bin").read_bytes(), (self.directory / "initrd").read_bytes())
+        self.assertEqual((out / "dtb.bin").read_bytes()[:4], b"\xd0\x0d\xfe\xed")
+        self.assertEqual((out / "elfcorehdr.bin").read_bytes()[:4], b"\x7fELF")
+        self.assertEqual((out / "trampoline.bin").stat().st_size, 40)
+        self.assertEqual(schemas.problems(json.loads((out / "plan.json").read_text()), "load-plan"), [])
+
+    def test_command_lines(self):
+        line = self.plan_json("--command-line", "a=1", "--append", "b=2", "--no-crash-defaults")["command_line"]
+        self.assertEqual((line["text"], line["source"]), ("a=1 b=2", "given"))
+        line = self.plan_json("--reuse-command-line", "--append", "b=2")["command_line"]
+        self.assertEqual(line["text"], "root=/dev/vda1 ro console=ttyAMA0 b=2 reset_devices nr_cpus=1 panic=10 cma=0 "
+                                       "hugetlb_cma=0")
+        self.plan("--command-line", "a", "--reuse-command-line", code=2)
+
+    def test_kexec_habits(self):
+        def kexec(*rest):
+            document = json.loads(self.call("-p", self.directory / "Image", "--sysroot", self.root, "--dry-run",
+                                            "--json", *rest).stdout)
+            return document["command_line"]
+
+        self.assertEqual(kexec("--append=a=1")["source"], "given")
+        self.assertTrue(kexec("--append=a=1")["text"].startswith("a=1 "))
+        self.assertEqual(kexec("--reuse-cmdline", "--append=a=1")["source"], "running kernel")
+        self.call("-S", "--sysroot", self.root, code=3)
+
+    def test_status(self):
+        def status(code):
+            document = json.loads(self.call("status", "--sysroot", self.root, "--json", code=code).stdout)
+            self.assertEqual(schemas.problems(document, "load-status"), [])
+            return document["state"]
+
+        self.assertEqual(status(3), "not_armed")
+        (self.root / "sys/kernel/kexec_crash_loaded").write_text("1\n")
+        self.assertEqual(status(0), "armed")
+        self.assertIn("armed", self.call("status", "--sysroot", self.root).stdout)
+        (self.root / "sys/kernel/kexec_crash_loaded").unlink()
+        self.assertIn("without kexec", self.call("status", "--sysroot", self.root, code=1).stderr)
+
+    def test_usage(self):
+        self.call(code=2)
+        self.call("plan", code=2)  # no kernel
+        self.call("plan", "--frobnicate", code=2)
+        self.call("explode", code=2)
+        self.assertIn("Exit codes", self.call("--help").stdout)
+        self.assertRegex(self.call("--version").stdout, r"^\d+\.\d+\.\d+")
+
+    def test_full_output_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            result = subprocess.run([PROGRAM, "plan", "--sysroot", self.root, *self.inputs], stdout=full,
+                                    stderr=subprocess.PIPE, text=True)
+        self.assertEqual(result.returncode, 1)
+        self.assertIn("No space left", result.stderr)
+
+
+if __name__ == "__main__":
+    unittest.main(argv=sys.argv[:1])
