@@ -19,7 +19,8 @@ using namespace kdk;
 
 struct Arguments {
   SessionOptions session;
-  std::vector<std::string> parts;    // sym: further parts of a split set
+  std::string one_dump;  // sym: the dump, and further parts of a split set
+  std::vector<std::string> parts;
   std::vector<std::string> queries;  // sym
   std::string format = "text";
   std::string output;
@@ -34,17 +35,23 @@ void add_dump(CLI::App& command, Arguments& args) {
 }
 
 void add_search(CLI::App& command, Arguments& args) {
-  command.add_option("--vmlinux", args.session.search.vmlinux,
-                     "Use this vmlinux; refused when it is another build");
-  command.add_option("--debug-dir", args.session.search.debug_dirs,
-                     "Look for debug information here first (may be repeated)");
+  command
+      .add_option("--vmlinux", args.session.search.vmlinux,
+                  "Use this vmlinux; refused when it is another build")
+      ->type_name("FILE");
+  command
+      .add_option("--debug-dir", args.session.search.debug_dirs,
+                  "Look for debug information here first (may be repeated)")
+      ->type_name("DIR")
+      ->allow_extra_args(false);
   command.add_flag("--no-debug-info", args.no_debug_info, "Do not look for a vmlinux");
 }
 
 void add_output(CLI::App& command, Arguments& args) {
   command.add_flag("--json", args.json, "Print JSON (schemas/*.schema.json)");
-  command.add_option("-o,--output", args.output,
-                     "Write to this file, whole or not at all, instead of stdout");
+  command
+      .add_option("-o,--output", args.output, "Write to this file, whole or not at all, instead of stdout")
+      ->type_name("FILE");
 }
 
 void emit(const Arguments& args, const std::string& text) {
@@ -93,6 +100,7 @@ int backtrace(Arguments& args) {
 }
 
 int symbols(Arguments& args) {
+  args.session.dump.emplace_back(args.one_dump);
   for (const std::string& part : args.parts) args.session.dump.emplace_back(part);
   Session session(args.session);
   SymbolReport answer = make_symbols(session, args.queries);
@@ -112,6 +120,7 @@ int run(int argc, char** argv) {
   CLI::App app(
       "Explains a Linux crash dump: ELF vmcore, kdump-compressed, flattened or split.\n"
       "Exit codes: 0 done, 1 failed, 2 usage, 3 done in part.");
+  app.name("kdump-analyze");
   app.set_version_flag("--version", fmt::format("kdump-analyze {}", KDK_VERSION));
   app.require_subcommand(1);
   Arguments args;
@@ -138,10 +147,12 @@ int run(int argc, char** argv) {
   command->callback([&] { body = [&] { return backtrace(args); }; });
 
   command = app.add_subcommand("sym", "Address to symbol, and symbol to address");
-  command->add_option("DUMP", args.session.dump, "The dump")->required()->expected(1);
+  command->add_option("DUMP", args.one_dump, "The dump")->required()->type_name("FILE");
   command->add_option("QUERY", args.queries, "0x-address, 16 hexadecimal digits, name, or name+0xoffset")
       ->required();
-  command->add_option("--part", args.parts, "A further part of a split set (may be repeated)");
+  command->add_option("--part", args.parts, "A further part of a split set (may be repeated)")
+      ->type_name("FILE")
+      ->allow_extra_args(false);
   add_search(*command, args);
   add_output(*command, args);
   command->callback([&] { body = [&] { return symbols(args); }; });

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <utility>
 
 #include "analyze/render/render.h"
 #include "analyze/render/text_parts.h"
@@ -150,7 +151,7 @@ std::string tasks_section(const Report& report) {
   std::string out = heading("TASKS", fmt::format("{} in {} processes{}", list.tasks.size(), list.processes,
                                                  list.complete ? "" : ", incomplete"));
   if (list.tasks.empty()) return out + "  unavailable, see LIMITS\n";
-  constexpr std::string_view order = "DRZTtXPIS?";  // what may explain the crash first
+  constexpr std::string_view order = "DRTtZXPSI?";  // what may explain the crash first
   std::map<size_t, size_t> counts;
   std::vector<const Task*> sorted;
   for (const Task& task : list.tasks) {
@@ -162,8 +163,11 @@ std::string tasks_section(const Report& report) {
     out += fmt::format("{}{} {} ({})", separator, count, task_state_name(order[place]), order[place]);
     separator = ", ";
   }
-  std::stable_sort(sorted.begin(), sorted.end(),
-                   [&](const Task* a, const Task* b) { return order.find(a->state) < order.find(b->state); });
+  // Within a state, user tasks before kernel threads.
+  std::stable_sort(sorted.begin(), sorted.end(), [&](const Task* a, const Task* b) {
+    return std::pair(order.find(a->state), a->kernel_thread) <
+           std::pair(order.find(b->state), b->kernel_thread);
+  });
   out += fmt::format("\n\n  S {:>7} {:>7} {:>7} {:>4}  COMMAND   (* = on a CPU, [] = kernel thread)\n", "PID",
                      "TGID", "PPID", "CPU");
   for (size_t i = 0; i < std::min(sorted.size(), max_task_rows); ++i) out += task_row(*sorted[i]);
