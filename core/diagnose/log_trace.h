@@ -39,8 +39,8 @@ struct LogCpuLine {
 struct LogTraceEntry {
   std::string function;  // escaped; "0x..." for an address the kernel could not name
   uint64_t offset = 0;   // bytes into the function, 0 when the kernel printed none
-  std::string module;
-  std::string marker;  // "P", "L", ... (arm64 since v6.13), without brackets
+  std::string module = {};
+  std::string marker = {};  // "P", "L", ... (arm64 since v6.13), without brackets
 };
 
 struct LogCrash {
