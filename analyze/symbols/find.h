@@ -13,8 +13,8 @@
 namespace kdk {
 
 struct DebugSearch {
-  std::optional<std::filesystem::path> vmlinux;   // --vmlinux: this one or nothing
-  std::vector<std::filesystem::path> debug_dirs;  // --debug-dir, searched before the system's places
+  std::optional<std::filesystem::path> vmlinux = {};   // --vmlinux: this one or nothing
+  std::vector<std::filesystem::path> debug_dirs = {};  // --debug-dir, searched before the system's places
   std::filesystem::path root = "/";  // where /usr/lib/debug, /lib/modules and /boot are looked up
 };
 
