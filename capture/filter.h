@@ -62,6 +62,7 @@ class PageClassifier {
 
   size_t struct_size() const { return size_; }
   // `page`: struct_size() bytes, here and below.
+  uint64_t flags(const uint8_t* page) const { return load64(page + m_.flags); }
   bool is_tail(const uint8_t* page) const { return (load64(page + m_.compound_head) & 1) != 0; }
   bool is_poisoned(const uint8_t* page) const { return (load64(page + m_.flags) & poison_mask_) != 0; }
   bool is_head(const uint8_t* page) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "capture/filter.h"
 #include "core/formats/notes.h"
 #include "core/kernel/percpu.h"
 
@@ -22,6 +23,8 @@ class Kind {
     if (!ranges_.empty() && ranges_.back().end.value == begin) ranges_.back().end = {end};
     else ranges_.push_back({{begin}, {end}});
   }
+  const std::vector<PfnRange>& ranges() const { return ranges_; }
+  void replace(std::vector<PfnRange> ranges) { ranges_ = std::move(ranges); }
   void problem(std::string text) { kind_.problem = std::move(text); }
 
   void finish(Pins& pins, const std::vector<PfnRange>& ram) {
@@ -69,6 +72,37 @@ void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& mapped)
     return true;
   });
   if (!whole) tables.problem("some page tables could not be read: pages found only through them are not pinned");
+}
+
+// Takes image pages out that the kernel has given back. The boot allocator's memory carries a flag (PG_reserved) whose
+// number VMCOREINFO does not tell; but the page of _stext has it, and nothing else, so that is what is looked for.
+void drop_given_back(Kernel& kernel, MemMap& map, const PageMarkers& markers, Kind& image) {
+  constexpr uint64_t flag_bits = (uint64_t{1} << 20) - 1;  // zone, node and section numbers are far above
+  const PageClassifier classifier(markers);
+  const std::optional<VirtAddr> stext = kernel.symbol("_stext");
+  const Translation text = stext ? kernel.memory().translate(*stext) : Translation{};
+  const std::optional<VirtAddr> page =
+      text ? map.page_address({text.pa.value / kernel.memory().page_size()}) : std::nullopt;
+  const uint64_t reserved = page ? kernel.memory().u64(*page + markers.flags).value_or(0) & flag_bits : 0;
+  if (reserved == 0) {
+    image.problem("the struct page of _stext is not marked reserved: image memory that was given back stays pinned too");
+    return;
+  }
+  std::vector<PfnRange> kept;
+  const size_t size = classifier.struct_size();
+  for (const PfnRange& range : merge_ranges(image.ranges(), map.present())) {
+    map.for_each_run(range, [&](const MemMap::Run& run) {
+      for (uint64_t i = 0; i < run.count; ++i) {
+        const Pfn pfn = run.first + i;
+        const bool given_back = !run.struct_pages.empty() &&
+                                (classifier.flags(run.struct_pages.data() + i * size) & reserved) != reserved;
+        if (given_back) continue;
+        if (!kept.empty() && kept.back().end == pfn) kept.back().end = pfn + 1;
+        else kept.push_back({pfn, pfn + 1});
+      }
+    });
+  }
+  image.replace(std::move(kept));
 }
 
 void find_per_cpu(Kernel& kernel, Kind& kind) {
@@ -140,18 +174,15 @@ std::vector<PfnRange> merge_ranges(std::vector<PfnRange> ranges, const std::vect
   return out;
 }
 
-Pins find_pins(Kernel& kernel, const MemMap* map) {
+Pins find_pins(Kernel& kernel, MemMap& map, const PageMarkers& markers) {
   const uint32_t page_size = kernel.memory().page_size();
   const std::vector<PfnRange>& ram = kernel.dump().ram();
   Kind image("kernel_image", page_size), tables("page_tables", page_size), mapped("mapped", page_size);
   Kind memory_map("memory_map", page_size), per_cpu("per_cpu", page_size), stacks("task_stacks", page_size);
   walk_kernel_tables(kernel, image, tables, mapped);
-  if (map != nullptr) {
-    for (const PfnRange& range : map->own_pages()) {
-      memory_map.add({range.begin.value * page_size}, range.count() * page_size);
-    }
-  } else {
-    memory_map.problem("struct pages were not found");
+  drop_given_back(kernel, map, markers, image);
+  for (const PfnRange& range : map.own_pages()) {
+    memory_map.add({range.begin.value * page_size}, range.count() * page_size);
   }
   find_per_cpu(kernel, per_cpu);
   find_stacks(kernel, stacks);

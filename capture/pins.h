@@ -3,8 +3,10 @@
 //
 // What to pin is read off the page tables themselves, not off symbols: whatever the kernel maps outside its linear map
 // it uses - its image, modules, task stacks (VMAP_STACK), vmalloc and per-CPU chunks. Image memory that the kernel has
-// given back to the allocator (init sections) is no longer mapped there, and so is not pinned.
-// Source: arch/arm64/mm/init.c free_initmem (unmaps the init range), mm/vmalloc.c, mm/percpu.c.
+// given back to the allocator is not pinned: the init sections are no longer mapped there, and what stays mapped all the
+// same (until v6.8 the early page tables at its end) has lost the mark of reserved memory that the rest still has.
+// Source: arch/arm64/mm/init.c free_initmem (unmaps the init range), arch/arm64/mm/mmu.c paging_init (frees
+// init_pg_dir), mm/vmalloc.c, mm/percpu.c.
 #pragma once
 
 #include <string>
@@ -27,8 +29,8 @@ struct Pins {
   std::vector<PinKind> kinds;
 };
 
-// Never throws: what cannot be found is said in its kind. `map` may be nullptr.
-Pins find_pins(Kernel& kernel, const MemMap* map);
+// What cannot be found is said in its kind. Throws what PageClassifier throws.
+Pins find_pins(Kernel& kernel, MemMap& map, const PageMarkers& markers);
 
 // Sorts, merges and clips to `ram` (sorted, disjoint). For tests.
 std::vector<PfnRange> merge_ranges(std::vector<PfnRange> ranges, const std::vector<PfnRange>& ram);

@@ -160,7 +160,7 @@ class Capture {
     const PageMarkers markers = read_page_markers(kernel_->vmcoreinfo());
     MemMap map(memory, markers);
     report_.memory_model = map.model();
-    report_.pins = find_pins(*kernel_, &map);
+    report_.pins = find_pins(*kernel_, map, markers);
     ScanRequest request;
     request.level = options_.level;
     request.pinned = &report_.pins->ranges;
