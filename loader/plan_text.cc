@@ -20,8 +20,8 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 void add_inputs(std::string& out, const LoadPlan& plan) {
-  std::string pages =
-      plan.kernel_page_size == 0 ? "unknown page size" : size_text(plan.kernel_page_size) + " pages";
+  std::string pages = plan.kernel_page_size == 0 ? "unknown page size"
+                                                 : fmt::format("{} KiB pages", plan.kernel_page_size >> 10);
   out += fmt::format("kernel    {} ({}, compression {}, {})\n", escape_untrusted(plan.kernel.path),
                      size_text(plan.kernel.size), plan.compression, pages);
   if (plan.initrd) {

@@ -59,19 +59,22 @@ LoadRecord parse_record(const std::string& text) {
   }
 }
 
-// The record of this boot. Absent: another program loaded, or the record is from before a reboot. A damaged
-// one is reported in `reasons`.
+// The record of this boot; nullopt with the reason in `reasons`: another program loaded, the record is from
+// before a reboot, damaged, or not for this user to read.
 std::optional<LoadRecord> read_record(const SysRoot& root, std::vector<std::string>& reasons) {
   try {
     std::optional<std::string> text = root.read_line(load_record_path);
-    if (!text) return std::nullopt;
-    LoadRecord record = parse_record(*text);
-    if (record.boot_id != read_boot_id(root)) return std::nullopt;
-    return record;
+    if (text) {
+      LoadRecord record = parse_record(*text);
+      if (record.boot_id == read_boot_id(root)) return record;
+    }
+    reasons.emplace_back(
+        "loaded by another program or without a record: whether it fits this machine is not known");
   } catch (const Error& e) {
-    reasons.push_back(fmt::format("{} cannot be used: {}", load_record_path, e.message()));
-    return std::nullopt;
+    reasons.push_back(
+        fmt::format("whether it fits this machine is not known: {}: {}", load_record_path, e.message()));
   }
+  return std::nullopt;
 }
 
 // What changed since the load, as sentences. Throws Error{denied} when this user may not look.
@@ -141,11 +144,7 @@ LoadStatus read_status(const SysRoot& root) {
   }
   status.state = LoadStatus::State::armed;
   status.record = read_record(root, status.reasons);
-  if (!status.record) {
-    status.reasons.emplace_back(
-        "loaded by another program or without a record: whether it fits this machine is not known");
-    return status;
-  }
+  if (!status.record) return status;
   try {
     std::vector<std::string> changes = find_changes(root, *status.record);
     if (!changes.empty()) status.state = LoadStatus::State::stale;
