@@ -43,8 +43,8 @@ struct MachineOptions {
   // PHYS_OFFSET; nullopt: the first bank's base rounded down to 1 GiB, less the bias that a 52-bit build
   // running with fewer bits has. May be "negative".
   std::optional<uint64_t> phys_offset = {};
-  // PHYS_OFFSET of a 52-bit build that runs with fewer bits counts from the build's linear map (v5.11 and later) or, as
-  // false, from the smaller one's.
+  // PHYS_OFFSET of a 52-bit build that runs with fewer bits counts from the build's linear map (v5.11 and
+  // later) or, as false, from the smaller one's.
   bool biased_phys_offset = true;
   uint64_t kaslr = 0x12600000;  // image slide, a multiple of 2 MiB
   uint64_t image_size = uint64_t{4} << 20;
@@ -142,8 +142,8 @@ class DumpBuilder {
   bool block_allowed(unsigned height) const;
   uint64_t encode_address(uint64_t pa) const;
   uint64_t decode_address(uint64_t descriptor) const;
-  // Address of the entry for `va` at `height` (0 = last level); tables on the way are made when `create`. nullopt when
-  // one is not there.
+  // Address of the entry for `va` at `height` (0 = last level); tables on the way are made when `create`.
+  // nullopt when one is not there.
   std::optional<PhysAddr> entry_of(VirtAddr va, unsigned height, bool create);
   std::vector<uint8_t>& page_bytes(uint64_t pfn);
 

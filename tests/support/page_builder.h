@@ -41,8 +41,8 @@ enum class PageClass : uint8_t {
 struct MemMapOptions {
   PageEra era = PageEra::v6_12;
   MemoryModel model = MemoryModel::sparse_extreme;
-  unsigned section_size_bits = 27;
-  unsigned max_physmem_bits = 0;  // 0: 52 for 52-bit builds, else 48
+  unsigned section_size_bits = 0;  // 0: 27; 30 for MemoryModel::sparse, whose table has every section
+  unsigned max_physmem_bits = 0;   // 0: 52 for 52-bit builds, else 48; 40 for MemoryModel::sparse
   uint64_t extra_section_flags = 0;
   bool vmemmap_blocks = true;  // map the vmemmap by 2 MiB blocks on 4K pages, as kernels do
   bool export_vmemmap = true;  // SYMBOL(vmemmap)
@@ -61,9 +61,10 @@ class PageBuilder {
   VirtAddr mem_section() const { return mem_section_; }
 
  private:
+  void map_struct_pages();
   void put_keys();
   void put_sections();
-  uint32_t type_word(PageClass page_class) const;
+  void put_flat();
 
   DumpBuilder& machine_;
   MemMapOptions options_;
