@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gelf.h>
 #include <libelf.h>
+#include <sys/mman.h>
 
 #include <algorithm>
 #include <cctype>
@@ -16,17 +17,6 @@ namespace {
 constexpr size_t max_sections = 65536;
 constexpr uint64_t max_notes = 1 << 20;
 
-// Elf64_Sym, at alignment 1 (ELF-64 object file format, symbol table).
-struct SymbolEntry {
-  ul32 name;
-  uint8_t info;
-  uint8_t other;
-  ul16 section;
-  ul64 value;
-  ul64 size;
-};
-static_assert(sizeof(SymbolEntry) == 24);
-
 std::string hex_of(Bytes bytes) {
   std::string out;
   for (uint8_t b : bytes) out += fmt::format("{:02x}", b);
@@ -35,12 +25,27 @@ std::string hex_of(Bytes bytes) {
 
 }  // namespace
 
+// Elf64_Sym, at alignment 1 (ELF-64 object file format, symbol table).
+struct VmlinuxFile::SymbolEntry {
+  ul32 name;
+  uint8_t info;
+  uint8_t other;
+  ul16 section;
+  ul64 value;
+  ul64 size;
+};
+
 VmlinuxFile::VmlinuxFile(const std::filesystem::path& path) : path_(path) {
   with_context(path.string(), [&] {
     fd_ = Fd::open(path, O_RDONLY);
     mapping_ = MappedFile::map(fd_, path.string());
     if (elf_version(EV_CURRENT) == EV_NONE) throw Error(Errc::unsupported, "libelf is too old");
-    elf_ = elf_begin(fd_.get(), ELF_C_READ_MMAP, nullptr);
+    Bytes file = mapping_.bytes();
+    // A few pages of hundreds of megabytes are looked at, here and there: no read-ahead, no faulting in of
+    // neighbours.
+    if (!file.empty()) ::madvise(const_cast<uint8_t*>(file.data()), file.size(), MADV_RANDOM);
+    // Only read from: the interface is older than const.
+    elf_ = elf_memory(reinterpret_cast<char*>(const_cast<uint8_t*>(file.data())), file.size());
     if (!elf_ || elf_kind(elf_) != ELF_K_ELF) {
       elf_end(elf_);
       throw Error(Errc::format, "not an ELF file");
@@ -152,32 +157,45 @@ char VmlinuxFile::symbol_type(uint8_t info, uint16_t section_index) const {
   return binding == STB_LOCAL ? letter : static_cast<char>(std::toupper(letter));
 }
 
-void VmlinuxFile::for_each_symbol(const std::function<bool(const Symbol&)>& visit) const {
+VmlinuxFile::SymbolBytes VmlinuxFile::symbol_bytes() const {
   const Section* table = find_section(".symtab");
-  if (!table || table->link >= sections_.size()) return;
-  Bytes symbols = content(*table);
-  std::string_view names = as_text(content(sections_[table->link]));
-  for (uint64_t offset = 0; offset + sizeof(SymbolEntry) <= symbols.size(); offset += sizeof(SymbolEntry)) {
-    SymbolEntry entry = *load<SymbolEntry>(symbols, offset);
-    unsigned kind = ELF64_ST_TYPE(entry.info);
-    if (entry.section == SHN_UNDEF || kind == STT_FILE || kind == STT_SECTION || entry.name >= names.size())
-      continue;
-    std::string_view name = names.substr(entry.name);
-    name = name.substr(0, name.find('\0'));
-    // "$x", "$d" and ".L" labels mark code and data for the assembler, not functions.
-    if (name.empty() || name.starts_with('$') || name.starts_with(".L")) continue;
-    if (!visit({entry.value, entry.size, symbol_type(entry.info, entry.section), name})) return;
+  if (!table || table->link >= sections_.size()) return {};
+  return {content(*table), as_text(content(sections_[table->link]))};
+}
+
+std::optional<VmlinuxFile::Symbol> VmlinuxFile::symbol_of(const SymbolEntry& entry,
+                                                          std::string_view names) const {
+  unsigned kind = ELF64_ST_TYPE(entry.info);
+  if (entry.section == SHN_UNDEF || kind == STT_FILE || kind == STT_SECTION || entry.name >= names.size()) {
+    return std::nullopt;
+  }
+  std::string_view name = names.substr(entry.name);
+  name = name.substr(0, name.find('\0'));
+  // "$x", "$d" and ".L" labels mark code and data for the assembler, not functions.
+  if (name.empty() || name.starts_with('$') || name.starts_with(".L")) return std::nullopt;
+  return Symbol{entry.value, entry.size, symbol_type(entry.info, entry.section), name};
+}
+
+void VmlinuxFile::for_each_symbol(const std::function<bool(const Symbol&)>& visit) const {
+  SymbolBytes table = symbol_bytes();
+  for (uint64_t offset = 0; offset + sizeof(SymbolEntry) <= table.entries.size();
+       offset += sizeof(SymbolEntry)) {
+    std::optional<Symbol> symbol = symbol_of(*load<SymbolEntry>(table.entries, offset), table.names);
+    if (symbol && !visit(*symbol)) return;
   }
 }
 
 std::optional<VmlinuxFile::Symbol> VmlinuxFile::find_symbol(std::string_view name) const {
-  std::optional<Symbol> found;
-  for_each_symbol([&](const Symbol& symbol) {
-    if (symbol.name != name) return true;
-    found = symbol;
-    return false;
-  });
-  return found;
+  SymbolBytes table = symbol_bytes();
+  for (uint64_t offset = 0; offset + sizeof(SymbolEntry) <= table.entries.size();
+       offset += sizeof(SymbolEntry)) {
+    SymbolEntry entry = *load<SymbolEntry>(table.entries, offset);
+    // Compared in place: of 200,000 names hardly one is worth measuring.
+    if (entry.name >= table.names.size() || !table.names.substr(entry.name).starts_with(name)) continue;
+    std::optional<Symbol> symbol = symbol_of(entry, table.names);
+    if (symbol && symbol->name == name) return symbol;
+  }
+  return std::nullopt;
 }
 
 }  // namespace kdk

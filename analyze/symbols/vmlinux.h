@@ -61,6 +61,13 @@ class VmlinuxFile {
     uint32_t type = 0;
     uint64_t flags = 0, address = 0, offset = 0, size = 0, link = 0, entry_size = 0;
   };
+  struct SymbolEntry;
+  struct SymbolBytes {
+    Bytes entries;
+    std::string_view names;
+  };
+  SymbolBytes symbol_bytes() const;
+  std::optional<Symbol> symbol_of(const SymbolEntry& entry, std::string_view names) const;
   const Section* find_section(std::string_view name) const;
   Bytes content(const Section& section) const;
   void read_sections();
