@@ -12,7 +12,7 @@ SymbolTable& Kernel::symbols() {
     if (!kallsyms_.found) {
       problems_.push_back("no symbols from kallsyms: " + kallsyms_.why_not);
     } else if (!kallsyms_.all) {
-      problems_.push_back("kallsyms has text symbols only (CONFIG_KALLSYMS_ALL=n): variables need a vmlinux");
+      problems_.push_back("kallsyms has text symbols only (CONFIG_KALLSYMS_ALL=n)");
     }
   }
   return symbols_;

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/base/log.h"
+#include "core/kernel/module_find.h"
 #include "core/kernel/module_symbols.h"
 
 namespace kdk {
@@ -211,17 +212,20 @@ Module ModuleReader::read(VirtAddr address) {
 
 ModuleList read_modules(Kernel& kernel) {
   ModuleList list;
-  const std::optional<VirtAddr> head = kernel.symbol("modules");
   const std::optional<uint64_t> link = kernel.layout().offset("module", "list");
-  if (!head) {
-    list.why_not = kernel.kallsyms().found && !kernel.kallsyms().all
-                       ? "the symbol \"modules\" is not known: this kernel's kallsyms has text symbols only"
-                       : "the symbol \"modules\" is not known";
-    return list;
-  }
   if (!link) {
     list.why_not = "no layout for struct module: the dump has no usable BTF";
     return list;
+  }
+  std::optional<VirtAddr> head = kernel.symbol("modules");
+  if (!head) {
+    head = search_module_list(kernel);
+    if (!head) {
+      list.why_not = "the symbol \"modules\" is not known, and a search of the kernel's data found no module";
+      return list;
+    }
+    list.problems.push_back(
+        "the symbol \"modules\" is not known: the list was found by searching the kernel's data");
   }
   ModuleReader reader(kernel);
   const auto symbols = ModuleSymbolLayout::find(kernel.layout());

@@ -16,7 +16,8 @@ enum class Form { memory_types, layouts };  // v6.4 and later; v4.5 to v6.3
 
 // Offsets in the struct module that build_types() describes.
 constexpr uint64_t state = 0, list = 8, name = 24, version = 80, srcversion = 88, taints = 96, kallsyms = 104,
-                   core_kallsyms = 112, notes_attrs = 144, build_id = 152, memory = 176, module_bytes = 512;
+                   core_kallsyms = 112, notes_attrs = 144, build_id = 152, memory = 176, mkobj = 400,
+                   module_bytes = 512;
 
 std::vector<uint8_t> build_types(Form form, bool with_build_id) {
   BtfBuilder b;
@@ -35,6 +36,8 @@ std::vector<uint8_t> build_types(Form form, bool with_build_id) {
                                              {"kallsyms", u64, kallsyms * 8},
                                              {"core_kallsyms", symbols, core_kallsyms * 8},
                                              {"notes_attrs", u64, notes_attrs * 8}};
+  members.push_back(
+      {"mkobj", b.structure("module_kobject", 16, {{"kobj", u64, 0}, {"mod", u64, 64}}), mkobj * 8});
   if (with_build_id) members.push_back({"build_id", b.array(c, 20), build_id * 8});
   if (form == Form::memory_types) {
     const uint32_t entry = b.structure("module_memory", 24, {{"base", u64, 0}, {"size", u32, 64}});
@@ -67,6 +70,7 @@ class ModuleMachine {
   VirtAddr add(std::string_view module_name) {
     const VirtAddr m = machine.alloc(module_bytes);
     machine.put_text(m + name, module_name);
+    machine.put_u64(m + mkobj + 8, m.value);
     base_[m.value] = next_base_;
     if (form_ == Form::memory_types) {
       for (uint64_t i = 0; i < 4; ++i) {  // text, data, rodata, ro_after_init
@@ -222,7 +226,8 @@ TEST(Modules, SaysWhyThereIsNoList) {
   m.machine.erase("SYMBOL(modules)");
   auto dump = m.machine.open();
   Kernel without_symbol(*dump);
-  EXPECT_EQ(read_modules(without_symbol).why_not, "the symbol \"modules\" is not known");
+  EXPECT_EQ(read_modules(without_symbol).why_not,
+            "the symbol \"modules\" is not known, and a search of the kernel's data found no module");
   // A vmlinux may bring it later.
   without_symbol.symbols().add(m.head.value, 16, 'D', "modules");
   without_symbol.symbols().finish();
@@ -233,6 +238,30 @@ TEST(Modules, SaysWhyThereIsNoList) {
   dump = bare.open();
   Kernel without_types(*dump);
   EXPECT_NE(read_modules(without_types).why_not.find("no layout"), std::string::npos);
+}
+
+TEST(Modules, FindsTheListWithoutItsSymbol) {
+  for (Form form : {Form::memory_types, Form::layouts}) {
+    ModuleMachine m(form);
+    // A list of something else comes first: its node points back, but lies in no module.
+    const VirtAddr other = m.machine.image_alloc(16);
+    m.machine.put_list(other, {m.machine.alloc(512) + 64});
+    m.head = m.machine.image_alloc(16);
+    m.add("virtio_blk");
+    m.add("e1000");
+    m.machine.erase("SYMBOL(modules)");
+    const auto dump = m.machine.open();
+    Kernel kernel(*dump);
+    kernel.symbols().add(m.machine.etext().value - 8, 0, 'T', "_einittext");
+    kernel.symbols().finish();
+    const ModuleList got = read_modules(kernel);
+    EXPECT_EQ(got.why_not, "");
+    ASSERT_EQ(got.modules.size(), 2u);
+    EXPECT_EQ(got.modules[1].name, "e1000");
+    ASSERT_FALSE(got.problems.empty());
+    EXPECT_EQ(got.problems[0],
+              "the symbol \"modules\" is not known: the list was found by searching the kernel's data");
+  }
 }
 
 TEST(Modules, DamageIsBoundedAndReported) {
