@@ -3,52 +3,25 @@
 
   page_classes.py KDUMP_CAPTURE PAGE_HASH
 
-The full vmcore is that of the 6.1 guest (48-bit addresses), which Debian's makedumpfile can filter; FULL_VMCORE=FILE
-and MAKEDUMPFILE=PROGRAM name others by hand. Two differences are allowed, each counted by our own summary:
+The full vmcore is that of the 6.1 guest (48-bit addresses), which Debian's makedumpfile can filter; see peers.py. Two
+differences are allowed, each counted by our own summary:
   - pages kept here although their struct page says that they may go, because the kernel has them mapped (pins);
   - poisoned pages inside a larger page, and at level 1 all poisoned and offline pages, left out here.
 """
 import json
-import os
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent.parent
+import peers
+
 LEVELS = (1, 2, 4, 8, 16, 31)
-
-
-def skip(why):
-    print("SKIP:", why)
-    sys.exit(1 if os.environ.get("CI") == "true" else 77)
-
-
-def run(*command, allowed=(0,)):
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True)
-    if done.returncode not in allowed:
-        sys.exit(f"{command} failed with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def full_vmcore():
-    if "FULL_VMCORE" in os.environ:
-        return Path(os.environ["FULL_VMCORE"])
-    found = subprocess.run([ROOT / "tests/e2e/guest.py", "get", "6.1-a57"], capture_output=True, text=True)
-    if found.returncode != 0:
-        skip("no guest run: " + (found.stderr.strip().splitlines() or ["?"])[-1])
-    return Path(found.stdout.strip().splitlines()[-1]) / "full.elf"
 
 
 def pages(page_hash, dump):
     """PFN -> CRC of every page that has bytes."""
-    kept = {}
-    for line in run(page_hash, dump).splitlines():
-        fields = line.split()
-        if fields[0] != "#" and fields[1] == "present":
-            kept[int(fields[0])] = fields[2]
-    return kept
+    seen, _ = peers.our_pages(page_hash, dump)
+    return {pfn: page.crc for pfn, page in seen.items() if page.present}
 
 
 def compare(level, ours, theirs, summary):
@@ -73,17 +46,14 @@ def compare(level, ours, theirs, summary):
 
 def main():
     capture, page_hash = sys.argv[1:3]
-    makedumpfile = os.environ.get("MAKEDUMPFILE") or shutil.which("makedumpfile")
-    if not makedumpfile:
-        skip("makedumpfile is not installed")
-    vmcore = full_vmcore()
+    makedumpfile, vmcore = peers.makedumpfile(), peers.full_vmcore("6.1-a57")
     problems = []
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory)
         for level in LEVELS:
-            run(capture, "save", vmcore, here / "ours", "-f", "-d", level, "--compress", "none", "--summary", here / "summary",
+            peers.run(capture, "save", vmcore, here / "ours", "-f", "-d", level, "--compress", "none", "--summary", here / "summary",
                 "--progress", "none")
-            run(makedumpfile, "-f", "-d", level, vmcore, here / "theirs")
+            peers.run(*makedumpfile, "-f", "-d", level, vmcore, here / "theirs")
             ours, theirs = pages(page_hash, here / "ours"), pages(page_hash, here / "theirs")
             if len(theirs) < 1000:
                 sys.exit(f"makedumpfile kept only {len(theirs)} pages: nothing is compared")
