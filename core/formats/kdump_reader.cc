@@ -245,19 +245,14 @@ void KdumpDump::judge_completeness() {
     bool flagged = (file.headers().disk.status & kdump::status_incomplete) != 0;
     KdumpFile::Survey survey = file.survey();
     std::string prefix = files_.size() > 1 ? file.source().name() + ": " : "";
-    if (flagged) {
-      mark_incomplete(fmt::format(
-          "{}the file says it was not finished (INCOMPLETE), {} of {} pages looked at have no data", prefix,
-          survey.empty + survey.outside, survey.seen));
-    } else if (survey.outside != 0) {
-      mark_incomplete(
-          fmt::format("{}truncated or corrupt: the data of {} of {} pages looked at is not in the file",
-                      prefix, survey.outside, survey.seen));
-    } else if (survey.empty != 0) {
-      mark_incomplete(
-          fmt::format("{}{} of {} pages looked at have no data", prefix, survey.empty, survey.seen));
-    }
-    if (flagged || survey.outside + survey.empty != 0) file.set_lossy();
+    uint64_t lost = survey.empty + survey.outside;
+    if (!flagged && lost == 0) continue;
+    std::string_view reason = flagged              ? "the file says it was not finished (INCOMPLETE)"
+                              : survey.outside > 0 ? "truncated or corrupt"
+                                                   : "not finished";
+    mark_incomplete(fmt::format("{}{}: {} of {} pages looked at have no data in the file", prefix, reason,
+                                lost, survey.seen));
+    file.set_lossy();
   }
 }
 
