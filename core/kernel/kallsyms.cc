@@ -289,9 +289,12 @@ KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
   if (!offsets)
     return failed("VMCOREINFO has neither SYMBOL(kallsyms_offsets) nor SYMBOL(kallsyms_addresses)");
 
-  std::optional<uint32_t> count = memory.u32(VirtAddr{*info.symbol("kallsyms_num_syms")});
-  if (!count) return failed("kallsyms_num_syms cannot be read");
-  if (*count == 0 || *count > max_symbols) return failed(fmt::format("kallsyms_num_syms is {}", *count));
+  std::string why;
+  const uint64_t count =
+      load<ul32>(read_block(memory, *info.symbol("kallsyms_num_syms"), 4, "kallsyms_num_syms", why))
+          .value_or(0);
+  if (!why.empty()) return failed(why);
+  if (count == 0 || count > max_symbols) return failed(fmt::format("kallsyms_num_syms is {}", count));
   // In every kernel the names stand before the tokens, and those before their index; what lies between (the
   // markers) is read along and not used.
   if (token_table <= names || token_table - names > max_names_bytes) {
@@ -302,18 +305,17 @@ KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
     return failed("kallsyms_token_table does not stand before kallsyms_token_index");
   }
 
-  std::string why;
   std::vector<uint8_t> name_bytes = read_block(memory, names, token_table - names, "kallsyms_names", why);
   std::vector<uint8_t> token_bytes =
       read_block(memory, token_table, token_index - token_table, "kallsyms_token_table", why);
   std::vector<uint8_t> index_bytes =
       read_block(memory, token_index, token_index_bytes, "kallsyms_token_index", why);
   std::vector<uint8_t> offset_bytes =
-      read_block(memory, *offsets, uint64_t{*count} * (absolute ? 8 : 4), "kallsyms addresses", why);
+      read_block(memory, *offsets, count * (absolute ? 8 : 4), "kallsyms addresses", why);
   if (!why.empty()) return failed(why);
 
   KallsymsImage image;
-  image.num_syms = *count;
+  image.num_syms = count;
   image.names = name_bytes;
   image.token_table = token_bytes;
   image.token_index = index_bytes;

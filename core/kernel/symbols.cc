@@ -12,7 +12,7 @@ namespace {
 
 constexpr size_t chunk_bytes = size_t{1} << 18;
 // Real kernels have some dozens of names at one address; a hostile table must not make work quadratic.
-constexpr size_t max_aliases = 256;
+constexpr size_t max_aliases = 64;
 
 // Lower is better among symbols of one address; see the class comment.
 int address_rank(char type) {

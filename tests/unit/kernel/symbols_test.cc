@@ -125,13 +125,13 @@ TEST(SymbolTable, FindsByName) {
   EXPECT_TRUE(table.find("added_later"));
 }
 
-TEST(SymbolTable, AMillionNamesAtOneAddressAreNoTrap) {
+TEST(SymbolTable, ManyNamesAtOneAddressAreNoTrap) {
   SymbolTable table;
-  for (int i = 0; i < 300000; ++i) table.add(base, 0, 'T', "same");
-  for (int i = 0; i < 300000; ++i) table.add(base, 0, 'T', std::to_string(i));
+  for (int i = 0; i < 100000; ++i) table.add(base, 0, 'T', "same");
+  for (int i = 0; i < 100000; ++i) table.add(base, 0, 'T', std::to_string(i));
   table.finish();
   EXPECT_TRUE(table.lookup(base));
-  EXPECT_TRUE(table.find("299999"));
+  EXPECT_TRUE(table.find("99999"));
 }
 
 }  // namespace
