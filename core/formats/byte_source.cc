@@ -173,6 +173,11 @@ std::unique_ptr<ByteSource> open_file_source(const std::filesystem::path& path) 
   }
 }
 
+std::unique_ptr<ByteSource> open_windowed_source(const std::filesystem::path& path, uint64_t size) {
+  install_bus_error_handler();
+  return std::make_unique<WindowedSource>(Fd::open(path, O_RDONLY), size, path.string());
+}
+
 std::unique_ptr<ByteSource> memory_source(std::vector<uint8_t> data, std::string name) {
   return std::make_unique<MemorySource>(std::move(data), std::move(name));
 }

@@ -49,6 +49,10 @@ class ByteSource {
 // as fallback. Throws Error{io,missing,denied}.
 std::unique_ptr<ByteSource> open_file_source(const std::filesystem::path& path);
 
+// The same through windows and pread only: what open_file_source() does for /proc/vmcore. `size`: bytes, for
+// files that do not know their own.
+std::unique_ptr<ByteSource> open_windowed_source(const std::filesystem::path& path, uint64_t size);
+
 // Owns `data`; for tests and fuzz targets.
 std::unique_ptr<ByteSource> memory_source(std::vector<uint8_t> data, std::string name);
 

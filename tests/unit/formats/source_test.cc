@@ -12,6 +12,7 @@
 #include "core/base/file.h"
 #include "core/formats/extent_map.h"
 #include "core/formats/ranked_bitmap.h"
+#include "core/formats/source_reader.h"
 #include "tests/unit/formats/raw_dump.h"
 
 namespace kdk::test {
@@ -83,6 +84,67 @@ TEST(FileSource, CompressedPagesOfAShrunkenFileAreUnreadable) {
   EXPECT_EQ(dump->reader()->page(Pfn{63}).state, PageState::unreadable);
   ASSERT_EQ(::truncate(path.c_str(), 4096), 0);  // now the descriptors are gone, too
   EXPECT_EQ(dump->reader()->page(Pfn{63}).state, PageState::unreadable);
+}
+
+// --- windows: how /proc/vmcore is read
+
+class WindowTest : public testing::Test {
+ protected:
+  static constexpr uint64_t size = (uint64_t{10} << 20) + 1234;
+  WindowTest() : content(size) {
+    for (uint64_t i = 0; i < size; ++i) content[i] = static_cast<uint8_t>(i * 2654435761u >> 13);
+    write_file_atomic(temporary("windows"), content);
+    source = open_windowed_source(temporary("windows"), size);
+    window = source->window();
+  }
+  bool shows(uint64_t offset, uint64_t length) {
+    std::optional<Bytes> bytes = window->map(offset, length);
+    return bytes && bytes->size() == length &&
+           std::equal(bytes->begin(), bytes->end(), content.begin() + static_cast<std::ptrdiff_t>(offset));
+  }
+  std::vector<uint8_t> content;
+  std::unique_ptr<ByteSource> source;
+  std::unique_ptr<ByteSource::Window> window;
+};
+
+TEST_F(WindowTest, SequentialReadingSeesEveryByte) {
+  for (uint64_t at = 0; at < size; at += 4096)
+    ASSERT_TRUE(shows(at, std::min<uint64_t>(4096, size - at))) << at;
+}
+
+TEST_F(WindowTest, AnyOrderAndAlignmentWorks) {
+  std::mt19937_64 random(11);
+  for (int i = 0; i < 2000; ++i) {
+    uint64_t offset = random() % size, length = std::min<uint64_t>(1 + random() % 70000, size - offset);
+    ASSERT_TRUE(shows(offset, length)) << offset << " " << length;
+  }
+}
+
+TEST_F(WindowTest, NothingOutsideTheFileIsMapped) {
+  EXPECT_TRUE(shows(size - 1, 1));
+  EXPECT_FALSE(window->map(size, 1));
+  EXPECT_FALSE(window->map(size - 1, 2));
+  EXPECT_FALSE(window->map(~uint64_t{0}, 1));
+  EXPECT_FALSE(window->map(0, 0));
+  EXPECT_FALSE(source->view(0, 1));
+}
+
+TEST_F(WindowTest, ReaderFallsBackToReadWhereNothingCanBeMapped) {
+  std::string status = read_text_file("/proc/version");  // procfs: no mmap
+  std::unique_ptr<ByteSource> proc = open_windowed_source("/proc/version", status.size());
+  EXPECT_FALSE(proc->window()->map(0, 5));
+  SourceReader reader(*proc, 64);
+  std::optional<Bytes> bytes = reader.bytes(3, 20);
+  ASSERT_TRUE(bytes);
+  EXPECT_EQ(as_text(*bytes), std::string_view(status).substr(3, 20));
+  EXPECT_FALSE(reader.bytes(0, 65)) << "more than was announced";
+}
+
+TEST_F(WindowTest, DumpIsReadTheSameWay) {
+  std::vector<uint8_t> bytes = build(RawElf{.segments = {pattern_segment(0x100, 64)}});
+  write_file_atomic(temporary("windowed-dump"), bytes);
+  std::unique_ptr<Dump> dump = open_dump(open_windowed_source(temporary("windowed-dump"), bytes.size()));
+  for (uint64_t pfn = 0x100; pfn < 0x140; ++pfn) EXPECT_TRUE(has_pattern(*dump, pfn)) << pfn;
 }
 
 TEST(OpenDump, SaysWhatIsWrongWithTheFile) {
