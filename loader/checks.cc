@@ -40,6 +40,10 @@ Outcome check_permission(const Machine& machine) {
         "kernel.kexec_load_disabled is 1: nothing can be loaded until the next boot (the setting cannot be "
         "undone)");
   }
+  if (machine.load_limit_used_up) {
+    return failed(
+        "kernel.kexec_load_limit_panic is 0: no more crash kernels can be loaded until the next boot");
+  }
   if (machine.lockdown == "integrity" || machine.lockdown == "confidentiality") {
     return failed(
         fmt::format("kernel lockdown is \"{}\" (Secure Boot): kexec_load is refused, and a kernel without "

@@ -20,6 +20,12 @@ int check(int result, std::string_view what) {
   return result;
 }
 
+// libfdt's macro casts its argument to a struct: from void only, which says nothing about alignment.
+uint32_t total_size_of(const std::vector<uint8_t>& tree) {
+  const void* header = tree.data();
+  return fdt_totalsize(header);
+}
+
 // A whole, structurally sound tree in 8-byte aligned memory, or Error{format}.
 std::vector<uint8_t> checked_copy(Bytes source) {
   std::vector<uint8_t> tree(source.begin(), source.end());
@@ -80,7 +86,7 @@ class Editor {
  public:
   Editor(Bytes source, uint64_t room) {
     std::vector<uint8_t> original = checked_copy(source);
-    original_size_ = fdt_totalsize(original.data());
+    original_size_ = total_size_of(original);
     tree_.resize(original_size_ + room);
     check(fdt_open_into(original.data(), tree_.data(), static_cast<int>(tree_.size())),
           "opening the device tree");
@@ -151,7 +157,7 @@ class Editor {
 
   EditedDtb finish() {
     check(fdt_pack(tree_.data()), "packing the device tree");
-    tree_.resize(fdt_totalsize(tree_.data()));
+    tree_.resize(total_size_of(tree_));
     if (tree_.size() > max_dtb_size) {
       throw Error(Errc::unsupported, fmt::format("the edited device tree has {} bytes; arm64 allows {}",
                                                  tree_.size(), max_dtb_size));

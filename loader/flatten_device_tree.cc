@@ -55,7 +55,8 @@ std::vector<uint8_t> flatten_device_tree(const std::filesystem::path& directory)
   check(fdt_finish_reservemap(tree.data()), directory);
   write_node(tree, directory, "", 0);
   check(fdt_finish(tree.data()), directory);
-  tree.resize(fdt_totalsize(tree.data()));
+  const void* header = tree.data();
+  tree.resize(fdt_totalsize(header));
   return tree;
 }
 

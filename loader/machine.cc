@@ -182,6 +182,8 @@ Machine read_machine(const SysRoot& root) {
   }
   machine.lockdown = read_lockdown(root);
   machine.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";
+  machine.load_limit_used_up =
+      root.read_line("/proc/sys/kernel/kexec_load_limit_panic").value_or("-1") == "0";
   return machine;
 }
 

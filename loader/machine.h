@@ -33,8 +33,9 @@ struct Machine {
   std::vector<uint8_t> device_tree;  // flattened
   std::string device_tree_source;
   std::optional<uint64_t> crash_size;  // /sys/kernel/kexec_crash_size: bytes of the main crash region
-  std::string lockdown;        // "none", "integrity", "confidentiality"; empty when the kernel has none
-  bool load_disabled = false;  // sysctl kernel.kexec_load_disabled
+  std::string lockdown;             // "none", "integrity", "confidentiality"; empty when the kernel has none
+  bool load_disabled = false;       // sysctl kernel.kexec_load_disabled
+  bool load_limit_used_up = false;  // sysctl kernel.kexec_load_limit_panic counts down to 0; -1 is no limit
 };
 
 // Reads everything a plan needs. Throws Error{denied} when addresses are hidden from this user,

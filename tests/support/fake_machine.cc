@@ -144,6 +144,7 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   text("proc/cmdline", command_line);
   text("proc/kallsyms", kallsyms);
   text("proc/sys/kernel/kexec_load_disabled", load_disabled);
+  text("proc/sys/kernel/kexec_load_limit_panic", load_limit);
   text("proc/sys/kernel/random/boot_id", boot_id);
   text("sys/kernel/kexec_crash_loaded", crash_loaded);
   if (kcore) write_test_file(root / "proc/kcore", kcore_bytes());

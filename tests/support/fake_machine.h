@@ -56,6 +56,7 @@ struct FakeMachine {
   std::string crash_loaded = "0";
   std::string lockdown;
   std::string load_disabled = "0";
+  std::string load_limit = "-1";
   std::string boot_id = "11111111-2222-3333-4444-555555555555";
 
   FakeMachine();

@@ -279,6 +279,9 @@ TEST(Plan, LockdownAndDisabledLoading) {
   EXPECT_TRUE(plan_for(fake).good());
   fake.load_disabled = "1\n";
   expect_failed(plan_for(fake), "permission", "kexec_load_disabled");
+  fake.load_disabled = "0\n";
+  fake.load_limit = "0\n";
+  expect_failed(plan_for(fake), "permission", "kexec_load_limit_panic");
 }
 
 TEST(Plan, KernelsOfOtherPageSizes) {
