@@ -16,7 +16,8 @@ namespace {
 constexpr uint32_t max_count_bits = 20, max_size_bits = 30;
 constexpr uint64_t id_mask = ~(uint64_t{3} << 62);
 constexpr uint64_t block_id_bytes = 8;
-constexpr uint64_t lpos_failed = 1, lpos_empty_line = 3;  // odd positions: no data block
+// Odd positions have no data block: 1 where there was no room (the text is lost), 3 where there was no text.
+constexpr uint64_t lpos_empty_line = 3;
 constexpr uint8_t flag_cont = 8;         // LOG_CONT, include/linux/printk.h's enum printk_info_flags
 constexpr size_t max_info_bytes = 4096;  // struct printk_info is 88
 
