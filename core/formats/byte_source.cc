@@ -81,8 +81,8 @@ class MappedWindow : public ByteSource::Window {
   }
 
  private:
-  static constexpr uint64_t smallest = 64 * 1024;
-  static constexpr uint64_t largest = 4 * 1024 * 1024;
+  static constexpr uint64_t smallest = uint64_t{64} << 10;
+  static constexpr uint64_t largest = uint64_t{4} << 20;
 
   bool move(uint64_t offset, uint64_t size) {
     uint64_t page = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));

@@ -142,6 +142,7 @@ void Dump::describe_input(const DumpInput& input) {
 std::unique_ptr<Dump> open_dump(const std::vector<std::filesystem::path>& paths, const OpenOptions& options) {
   if (paths.empty()) throw Error(Errc::missing, "no dump file was given");
   std::vector<std::unique_ptr<ByteSource>> sources;
+  sources.reserve(paths.size());
   for (const std::filesystem::path& path : paths) sources.push_back(open_file_source(path));
   return open_sources(std::move(sources), options);
 }
