@@ -34,7 +34,7 @@ std::string_view name_other_format(Bytes file) {
   if (text.starts_with("\x7f"
                        "ELF"))
     return "an ELF file (vmlinux); the boot image is arch/arm64/boot/Image or /boot/vmlinuz-*";
-  if (text.starts_with("MZ") && text.substr(4).starts_with("zimg"))
+  if (text.starts_with("MZ") && text.size() > 8 && text.substr(4, 4) == "zimg")
     return "an EFI zboot image, not supported yet";
   if (text.size() > 0x206 && text.substr(0x202, 4) == "HdrS") return "an x86 bzImage";
   if (text.starts_with("MZ"))
