@@ -156,8 +156,12 @@ Report make_report(Session& session) {
   });
   if (kernel != nullptr) {
     report.log = examine_log(session.log(), report.crash ? &*report.crash : nullptr, report.limits);
-    note_identity_limits(report.identity, report.limits);
+  } else {
+    for (const char* path : {"/crash", "/log", "/tasks", "/modules", "/memory"}) {
+      report.limits.push_back({path, "kernel_unreadable", "this needs the kernel's memory", ""});
+    }
   }
+  note_identity_limits(report.identity, report.limits);
   report.evidence = session.evidence();
   prepend(report.limits, session.common_limits());
   return report;

@@ -7,6 +7,9 @@
 namespace kdk {
 Session::Session(SessionOptions options) : options_(std::move(options)), dump_(open_dump(options_.dump)) {}
 
+Session::Session(std::unique_ptr<Dump> dump, SessionOptions options)
+    : options_(std::move(options)), dump_(std::move(dump)) {}
+
 InputFacts Session::input() const {
   InputFacts input;
   for (const auto& path : options_.dump) input.files.push_back(escape_untrusted(path.string()));
@@ -119,6 +122,8 @@ std::vector<Limit> Session::common_limits() {
   }
   if (kernel_) {
     for (const std::string& problem : kernel_->problems()) {
+      // A vmlinux has the symbols and the types that the dump lacks.
+      if (debug_.info && types_problem_.empty()) continue;
       limits.push_back({"/evidence", "evidence_absent", escape_untrusted(problem), ""});
     }
   }

@@ -27,6 +27,8 @@ class Session {
  public:
   // Opens the dump. Throws what open_dump() throws.
   explicit Session(SessionOptions options);
+  // Over a dump that is open already; options.dump are only its names.
+  Session(std::unique_ptr<Dump> dump, SessionOptions options);
 
   const Dump& dump() const { return *dump_; }
   InputFacts input() const;

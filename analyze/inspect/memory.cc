@@ -23,6 +23,9 @@ class Reader {
     totals();
     nodes();
     huge_pages();
+    if (!absent_symbols_.empty()) {
+      s_.missing.push_back(fmt::format("unknown symbols: {}", fmt::join(absent_symbols_, ", ")));
+    }
   }
 
  private:
@@ -30,7 +33,7 @@ class Reader {
     for (std::string_view name : names) {
       if (auto symbol = kernel_.symbol(name)) return value_at(*symbol, name);
     }
-    s_.missing.push_back(fmt::format("the symbol {} is not known", *names.begin()));
+    absent_symbols_.emplace_back(*names.begin());
     return std::nullopt;
   }
 
@@ -62,7 +65,7 @@ class Reader {
 
   std::optional<VirtAddr> required_symbol(std::string_view name) {
     auto symbol = kernel_.symbol(name);
-    if (!symbol) s_.missing.push_back(fmt::format("the symbol {} is not known", name));
+    if (!symbol) absent_symbols_.emplace_back(name);
     return symbol;
   }
 
@@ -188,6 +191,7 @@ class Reader {
   KernelMemory& memory_;
   Layout& layout_;
   MemorySummary& s_;
+  std::vector<std::string> absent_symbols_;
 };
 
 }  // namespace

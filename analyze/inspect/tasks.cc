@@ -59,37 +59,64 @@ class Walker {
     if (!o_.signal || !o_.thread_head || !o_.thread_node) {
       problem("threads are not listed: no layout for signal_struct.thread_head and task_struct.thread_node");
     }
-    WalkEnd end = walk_list(memory_, init_task + o_.tasks, max_tasks, [&](VirtAddr node) {
-      VirtAddr leader = node - o_.tasks;
-      add(leader);
-      ++list_.processes;
-      add_threads(leader);
+    const VirtAddr head = init_task + o_.tasks;
+    VirtAddr last = head;
+    WalkEnd end = walk_list(memory_, head, max_tasks, [&](VirtAddr node) {
+      last = node;
+      if (may_be_task(node)) add_process(node - o_.tasks);
       return list_.tasks.size() < max_tasks;
     });
-    note_end(end, "the task list");
-    if (list_.tasks.size() >= max_tasks) note_end(WalkEnd::limit, "the task list");
+    if (list_.tasks.size() >= max_tasks) end = WalkEnd::limit;
+    note_end(end, "the task list", last);
+    if (end == WalkEnd::unreadable || end == WalkEnd::cycle) walk_back(head);
   }
 
  private:
-  void add_threads(VirtAddr leader) {
-    if (!o_.signal || !o_.thread_head || !o_.thread_node) return;
-    std::optional<VirtAddr> signal = memory_.pointer(leader + *o_.signal);
-    if (!signal || signal->value == 0) {
-      note_end(WalkEnd::unreadable, fmt::format("threads of the task at {:#x}", leader.value));
-      return;
+  // The ring is doubly linked: what lies behind a broken link is reached from the other side.
+  void walk_back(VirtAddr head) {
+    std::optional<VirtAddr> node = memory_.pointer(head + 8);
+    size_t recovered = 0;
+    while (node && *node != head && list_.tasks.size() < max_tasks) {
+      VirtAddr leader = *node - o_.tasks;
+      if (seen_.contains(leader.value) || !memory_.pointer(*node)) break;
+      add_process(leader);
+      ++recovered;
+      node = memory_.pointer(*node + 8);
     }
-    WalkEnd end = walk_list(memory_, *signal + *o_.thread_head, max_tasks, [&](VirtAddr node) {
-      VirtAddr thread = node - *o_.thread_node;
-      if (thread != leader) add(thread);
-      return list_.tasks.size() < max_tasks;
-    });
-    // An exiting group whose signal_struct is torn down already may end anywhere; its leader is listed all
-    // the same.
-    note_end(end, fmt::format("threads of the task at {:#x}", leader.value));
+    if (recovered != 0)
+      problem(fmt::format("{} processes behind the break were listed backwards", recovered));
   }
 
-  void add(VirtAddr address) {
-    if (!seen_.insert(address.value).second) return;  // lists that overlap are caught here
+  // False for a link to where no memory is; a task on a page that the dump leaves out is still one.
+  bool may_be_task(VirtAddr node) {
+    uint8_t byte = 0;
+    ReadStatus status = memory_.read(node, {&byte, 1}).status;
+    return status == ReadStatus::ok || status == ReadStatus::excluded || status == ReadStatus::unreadable;
+  }
+
+  void add_process(VirtAddr leader) {
+    ++list_.processes;
+    if (!add(leader)) return;
+    if (!o_.signal || !o_.thread_head || !o_.thread_node) return;
+    const std::string what = fmt::format("the threads of the task at {:#x}", leader.value);
+    std::optional<VirtAddr> signal = memory_.pointer(leader + *o_.signal);
+    if (!signal || signal->value == 0) {
+      note_end(WalkEnd::unreadable, what, leader + *o_.signal);
+      return;
+    }
+    VirtAddr last = *signal + *o_.thread_head;
+    WalkEnd end = walk_list(memory_, last, max_tasks, [&](VirtAddr node) {
+      last = node;
+      VirtAddr thread = node - *o_.thread_node;
+      if (thread != leader && may_be_task(node)) add(thread);
+      return list_.tasks.size() < max_tasks;
+    });
+    note_end(end, what, last);
+  }
+
+  // False when the task is known already (lists that overlap) or cannot be read.
+  bool add(VirtAddr address) {
+    if (!seen_.insert(address.value).second) return false;
     Task task;
     task.address = address.value;
     task.pid = integer(address, o_.pid);
@@ -113,10 +140,11 @@ class Walker {
     if (o_.real_parent && o_.tgid) {
       if (auto parent = memory_.pointer(address + *o_.real_parent)) task.ppid = integer(*parent, o_.tgid);
     }
-    if (!task.pid && o_.pid) {
+    const bool readable = task.pid.has_value() || !o_.pid;
+    if (!readable)
       damaged_or_filtered(address + *o_.pid, fmt::format("the task at {:#x} cannot be read", address.value));
-    }
     list_.tasks.push_back(std::move(task));
+    return readable;
   }
 
   std::optional<int32_t> integer(VirtAddr base, std::optional<uint64_t> offset) {
@@ -130,20 +158,20 @@ class Walker {
     return *value;
   }
 
-  void note_end(WalkEnd end, std::string_view what) {
+  // `last`: what the walk stood on when it ended.
+  void note_end(WalkEnd end, std::string_view what, VirtAddr last) {
     if (end == WalkEnd::complete || end == WalkEnd::stopped) return;
-    list_.complete = false;
-    list_.damaged = true;
-    problem(fmt::format("{} ended early: {}", what, to_string(end)));
+    damaged_or_filtered(last, fmt::format("{} ended early: {}", what, to_string(end)));
   }
 
   // A page that the dump filter left out is no sign of damage; anything else is.
   void damaged_or_filtered(VirtAddr va, std::string text) {
-    uint8_t byte = 0;
-    ReadResult result = memory_.read(va, {&byte, 1});
-    if (result.status != ReadStatus::excluded) list_.damaged = true;
     list_.complete = false;
-    problem(fmt::format("{}: {}", text, to_string(result.status)));
+    ul64 value;
+    ReadResult result = memory_.read(va, {reinterpret_cast<uint8_t*>(&value), sizeof value});
+    if (!result) text += fmt::format(" ({:#x}: {})", va.value, to_string(result.status));
+    if (result.status != ReadStatus::excluded) list_.damaged = true;
+    problem(std::move(text));
   }
 
   void problem(std::string text) {
@@ -213,6 +241,7 @@ std::string_view task_state_name(char letter) {
 
 std::optional<VirtAddr> find_init_task(Kernel& kernel) {
   constexpr uint64_t max_image_bytes = uint64_t{256} << 20;
+  constexpr uint64_t max_hole_bytes = uint64_t{32} << 20;  // init memory is unmapped once the kernel is up
   constexpr std::string_view name = "swapper";  // followed by "/0" once the boot CPU runs (init_idle) and NUL
   auto start = kernel.symbol("_stext");
   auto comm = kernel.layout().offset("task_struct", "comm");
@@ -221,9 +250,15 @@ std::optional<VirtAddr> find_init_task(Kernel& kernel) {
   const uint64_t page_size = memory.page_size();
   std::vector<uint8_t> buffer(page_size + name.size() - 1);  // the name may lie across two pages
   std::optional<VirtAddr> found;
+  uint64_t hole = 0;
   for (uint64_t done = 0; done < max_image_bytes; done += page_size) {
     VirtAddr here = VirtAddr{align_down(start->value, page_size)} + done;
-    if (memory.translate(here).status == Translation::Status::unmapped) break;  // the end of the image
+    if (memory.translate(here).status == Translation::Status::unmapped) {
+      hole += page_size;
+      if (hole > max_hole_bytes) break;  // beyond the end of the image
+      continue;
+    }
+    hole = 0;
     std::string_view text = as_text(buffer).substr(0, memory.read(here, buffer).bytes);
     for (size_t at = text.find(name); at != std::string_view::npos; at = text.find(name, at + 1)) {
       VirtAddr candidate = here + at - *comm;

@@ -116,11 +116,13 @@ std::string crash_section(const Report& report) {
   }
   for (const CpuState& cpu : crash.cpus) {
     if (&cpu == first) continue;
-    out += heading("OTHER CPU", text::cpu_title(cpu));
+    out += heading(first != nullptr ? "OTHER CPU" : "CPU", text::cpu_title(cpu));
     if (!cpu.answered) {
       out += "  did not answer: online, but it left no registers. Look here first for a stuck CPU.\n";
     } else {
       out += text::backtrace(cpu.backtrace, false);
+      bool bare = cpu.backtrace.frames.empty() && cpu.registers && report.arch != nullptr;
+      if (bare) out += text::registers(*cpu.registers, *report.arch);
     }
   }
   return out;
@@ -204,7 +206,7 @@ std::string modules_section(const Report& report) {
 std::string memory_section(const Report& report) {
   if (!report.memory) return {};
   const MemorySummary& m = *report.memory;
-  std::string out = heading("MEMORY", "the kernel's counters, not yet folded per-CPU counts excepted");
+  std::string out = heading("MEMORY", "the kernel's counters, less what per-CPU counters had not folded yet");
   std::string line;
   auto cell = [&](std::string_view name, std::optional<uint64_t> pages) {
     if (!pages) return;
@@ -217,6 +219,7 @@ std::string memory_section(const Report& report) {
     }
     line += text;
   };
+  cell("RAM", m.page_bytes != 0 ? m.ram_bytes / m.page_bytes : 0);
   cell("total", m.total);
   cell("free", m.free);
   cell("anonymous", m.anon);

@@ -114,6 +114,7 @@ std::string registers(const Registers& registers, const Arch& arch) {
 std::string cpu_title(const CpuState& cpu) {
   std::string title = cpu.cpu ? fmt::format("CPU {}", *cpu.cpu) : "CPU ?";
   if (cpu.crashed) title += " (crashed)";
+  if (cpu.cpu && cpu.cpu_source.find("guess") != std::string::npos) title += " (the number is a guess)";
   if (!cpu.comm.empty()) title += fmt::format(", task {}", cpu.comm);
   if (cpu.pid) title += fmt::format(", pid {}", *cpu.pid);
   return title;

@@ -1,0 +1,332 @@
+#include "tests/support/crash_scene.h"
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/support/btf_builder.h"
+#include "tests/support/kallsyms_builder.h"
+#include "tests/support/log_builder.h"
+#include "tests/unit/diagnose/crashed_machine.h"
+
+namespace kdk::test {
+namespace {
+
+// struct task_struct; the rest of its offsets. See types() for the same facts as BTF.
+constexpr uint64_t t_cpu = 0x08, t_state = 0x18, t_stack = 0x20, t_flags = 0x28, t_on_cpu = 0x2c,
+                   t_exit = 0x40, t_tgid = 0x48, t_parent = 0x50, t_thread_node = 0x58, t_signal = 0x68,
+                   task_size = 0x100;
+constexpr uint64_t s_thread_head = 0x10;
+constexpr uint64_t rq_curr = 0x40, per_cpu_area = 0x10000;
+constexpr uint64_t thread_size = 16384;
+
+constexpr const char* functions[] = {
+    "__crash_kexec", "panic",   "sysrq_handle_crash",    "__handle_sysrq", "vfs_write",
+    "el0t_64_sync",  "die",     "do_page_fault",         "el1h_64_sync",   "faulty_fn",
+    "cpu_do_idle",   "do_idle", "secondary_start_kernel"};
+
+class Builder {
+ public:
+  Builder(const SceneOptions& options, Scene& scene) : options_(options), scene_(scene), m_(*scene.machine) {}
+
+  void build() {
+    types();
+    tasks();
+    cpus();
+    module();
+    memory();
+    identity();
+    log();
+    symbols();
+  }
+
+ private:
+  uint64_t function(std::string_view name, uint64_t offset = 0) const {
+    auto at = std::find(std::begin(functions), std::end(functions), name);
+    return m_.stext().value + 0x1000 + static_cast<uint64_t>(at - std::begin(functions)) * 0x100 + offset;
+  }
+  VirtAddr variable(const std::string& name, uint64_t size) {
+    VirtAddr va = m_.image_alloc(size, 16);
+    variables_[name] = va;
+    return va;
+  }
+
+  void types() {
+    BtfBuilder btf;
+    uint32_t u8 = btf.integer("char", 1), u32 = btf.integer("unsigned int", 4),
+             u64 = btf.integer("unsigned long", 8);
+    uint32_t pointer = btf.pointer(0), comm = btf.array(u8, 16), name56 = btf.array(u8, 56);
+    auto bits = [](uint64_t bytes) { return static_cast<uint32_t>(bytes * 8); };
+    uint32_t list = btf.structure("list_head", 16, {{"next", pointer, 0}, {"prev", pointer, 64}});
+    uint32_t thread_info = btf.structure("thread_info", 16, {{"flags", u64, 0}, {"cpu", u32, bits(t_cpu)}});
+    btf.structure("task_struct", static_cast<uint32_t>(task_size),
+                  {{"thread_info", thread_info, 0},
+                   {"__state", u32, bits(t_state)},
+                   {"stack", pointer, bits(t_stack)},
+                   {"flags", u32, bits(t_flags)},
+                   {"on_cpu", u32, bits(t_on_cpu)},
+                   {"tasks", list, bits(Scene::tasks_offset)},
+                   {"exit_state", u32, bits(t_exit)},
+                   {"pid", u32, bits(Scene::pid_offset)},
+                   {"tgid", u32, bits(t_tgid)},
+                   {"real_parent", pointer, bits(t_parent)},
+                   {"thread_node", list, bits(t_thread_node)},
+                   {"signal", pointer, bits(t_signal)},
+                   {"comm", comm, bits(Scene::comm_offset)}});
+    btf.structure("signal_struct", 0x40, {{"thread_head", list, bits(s_thread_head)}});
+    btf.structure("rq", 0x80, {{"curr", pointer, bits(rq_curr)}});
+    btf.structure("cpumask", 8, {{"bits", btf.array(u64, 1), 0}});
+    uint32_t module_memory = btf.structure("module_memory", 16, {{"base", pointer, 0}, {"size", u32, 64}});
+    btf.structure("module", 0x120,
+                  {{"state", u32, 0},
+                   {"list", list, bits(8)},
+                   {"name", name56, bits(0x18)},
+                   {"taints", u64, bits(0x58)},
+                   {"mem", btf.array(module_memory, 7), bits(0x60)}});
+    uint32_t watermarks = btf.array(u64, 4), zone_stats = btf.array(u64, 2);
+    uint32_t zone = btf.structure("zone", 0x60,
+                                  {{"_watermark", watermarks, 0},
+                                   {"managed_pages", u64, bits(0x20)},
+                                   {"spanned_pages", u64, bits(0x28)},
+                                   {"present_pages", u64, bits(0x30)},
+                                   {"name", pointer, bits(0x38)},
+                                   {"vm_stat", zone_stats, bits(0x40)}});
+    btf.structure("pglist_data", 0x200,
+                  {{"node_zones", btf.array(zone, 2), 0}, {"nr_zones", u32, bits(0x180)}});
+    btf.enumeration("zone_stat_item", {{"NR_FREE_PAGES", 0}, {"NR_BOUNCE", 1}});
+    btf.enumeration("node_stat_item", {{"NR_SLAB_RECLAIMABLE_B", 0},
+                                       {"NR_SLAB_UNRECLAIMABLE_B", 1},
+                                       {"NR_ANON_MAPPED", 2},
+                                       {"NR_FILE_PAGES", 3},
+                                       {"NR_FILE_DIRTY", 4},
+                                       {"NR_WRITEBACK", 5},
+                                       {"NR_SHMEM", 6},
+                                       {"NR_KERNEL_STACK_KB", 7},
+                                       {"NR_PAGETABLE", 8}});
+    std::vector<uint8_t> bytes = btf.bytes();
+    m_.put(m_.image_alloc(bytes.size(), 8), bytes);
+  }
+
+  struct TaskFacts {
+    uint32_t pid, tgid;
+    std::string comm;
+    uint32_t state, exit_state, flags, cpu;
+    bool on_cpu;
+  };
+  VirtAddr task(const TaskFacts& facts, VirtAddr parent, bool in_image = false) {
+    // Each on a page of its own, so that a test can take one away.
+    VirtAddr at = in_image ? m_.image_alloc(task_size, 64) : m_.alloc(m_.page_size(), m_.page_size());
+    m_.put_u32(at + t_cpu, facts.cpu);
+    m_.put_u32(at + t_state, facts.state);
+    m_.put_u32(at + t_flags, facts.flags);
+    m_.put_u32(at + t_on_cpu, facts.on_cpu ? 1 : 0);
+    m_.put_u32(at + t_exit, facts.exit_state);
+    m_.put_u32(at + Scene::pid_offset, facts.pid);
+    m_.put_u32(at + t_tgid, facts.tgid);
+    m_.put_u64(at + t_parent, parent.value == 0 ? at.value : parent.value);
+    m_.put_text(at + Scene::comm_offset, facts.comm);
+    return at;
+  }
+  // Links the threads of one group behind a signal_struct of their own.
+  void group(const std::vector<VirtAddr>& threads) {
+    VirtAddr signal = m_.alloc(0x40, 64);
+    std::vector<VirtAddr> nodes;
+    for (VirtAddr thread : threads) {
+      m_.put_u64(thread + t_signal, signal.value);
+      nodes.push_back(thread + t_thread_node);
+    }
+    m_.put_list(signal + s_thread_head, nodes);
+  }
+
+  void tasks() {
+    constexpr uint32_t kthread = 0x00200000, idle = 0x402, sleeping = 1, uninterruptible = 2, zombie = 0x20;
+    std::string worker = options_.hostile_names ? "w\x1b[31m\xff\n" : "worker";
+    scene_.init_task = task({0, 0, "swapper/0", 0, 0, 0x00200002, 0, false}, {}, true);
+    VirtAddr init = task({1, 1, "init", sleeping, 0, 0, 0, false}, scene_.init_task);
+    VirtAddr kthreadd = task({2, 2, "kthreadd", sleeping, 0, kthread, 0, false}, scene_.init_task);
+    VirtAddr kworker = task({9, 9, "kworker/0:1", idle, 0, kthread, 0, false}, kthreadd);
+    trigger_ = task({77, 77, "trigger", 0, 0, 0, 0, true}, init);
+    VirtAddr leader = task({80, 80, worker, sleeping, 0, 0, 1, false}, init);
+    VirtAddr second = task({81, 80, worker, sleeping, 0, 0, 1, false}, init);
+    VirtAddr third = task({82, 80, worker, sleeping, 0, 0, 0, false}, init);
+    scene_.blocked_task = task({90, 90, "blocked", uninterruptible, 0, 0, 1, false}, init);
+    VirtAddr dead = task({91, 91, "gone", 0x80, zombie, 0, 1, false}, leader);
+    idle_ = task({0, 0, "swapper/1", 0, 0, 0x00200002, 1, true}, scene_.init_task);
+    std::vector<VirtAddr> nodes;
+    for (VirtAddr leader_task : {init, kthreadd, kworker, trigger_, leader, scene_.blocked_task, dead}) {
+      nodes.push_back(leader_task + Scene::tasks_offset);
+    }
+    m_.put_list(scene_.init_task + Scene::tasks_offset, nodes);
+    group({leader, second, third});
+    for (VirtAddr single : {scene_.init_task, init, kthreadd, kworker, trigger_, scene_.blocked_task, dead}) {
+      group({single});
+    }
+    variables_["init_task"] = scene_.init_task;
+  }
+
+  // One ELF note as crash_save_cpu() leaves it in the per-CPU crash_notes.
+  void put_note(VirtAddr at, const Registers& registers, int32_t pid) {
+    m_.put_u32(at, 5);
+    m_.put_u32(at + 4, 392);
+    m_.put_u32(at + 8, 1);
+    m_.put_text(at + 12, "CORE");
+    VirtAddr desc = at + 20;
+    m_.put_u32(desc + 32, static_cast<uint32_t>(pid));
+    for (size_t i = 0; i < 34; ++i) m_.put_u64(desc + 112 + i * 8, registers.value[i]);
+  }
+
+  void cpus() {
+    uint64_t pages = thread_size / m_.page_size();
+    VirtAddr stack0 = m_.vmalloc(pages), stack1 = m_.vmalloc(pages);
+    m_.put_u64(trigger_ + t_stack, stack0.value);
+    m_.put_u64(idle_ + t_stack, stack1.value);
+    StackFrames on0(m_, stack0, thread_size), on1(m_, stack1, thread_size);
+    uint64_t fp = on0.record(on0.user_entry(), function("el0t_64_sync", 0x20));
+    if (options_.oops) {
+      fp = on0.record(fp, function("vfs_write", 0x20));
+      Registers fault = kernel_registers(function("faulty_fn", 0x14), fp, on0.position().value,
+                                         function("vfs_write", 0x20));
+      fp = on0.pt_regs(fault, 304, fp, function("faulty_fn", 0x14));
+      for (const char* name : {"el1h_64_sync", "do_page_fault", "die"})
+        fp = on0.record(fp, function(name, 0x20));
+    } else {
+      for (const char* name : {"vfs_write", "__handle_sysrq", "sysrq_handle_crash", "panic"}) {
+        fp = on0.record(fp, function(name, 0x20));
+      }
+    }
+    Registers cpu0 = kernel_registers(function("__crash_kexec", 0x64), fp, on0.position().value,
+                                      function("__crash_kexec", 0x40));
+    fp = on1.record(on1.thread_start(), function("secondary_start_kernel", 0x20));
+    fp = on1.record(fp, function("do_idle", 0x20));
+    Registers cpu1 = kernel_registers(function("cpu_do_idle", 0x8), fp, on1.position().value,
+                                      function("cpu_do_idle", 0x4));
+
+    VirtAddr notes = variable("crash_notes_template", 0x2000), queues = notes + 0x1000;
+    variables_.erase("crash_notes_template");
+    VirtAddr areas = m_.alloc(2 * per_cpu_area, 4096), offsets = variable("__per_cpu_offset", 64 * 8);
+    m_.put_u64(variable("crash_notes", 8), notes.value);
+    variables_["runqueues"] = queues;
+    for (uint64_t cpu : {0, 1}) {
+      uint64_t offset = areas.value + cpu * per_cpu_area - notes.value;
+      m_.put_u64(offsets + cpu * 8, offset);
+      m_.put_u64(queues + offset + rq_curr, cpu == 0 ? trigger_.value : idle_.value);
+    }
+    put_note(areas, cpu0, 77);
+    put_note(areas + per_cpu_area, cpu1, 0);
+    m_.add_cpu(cpu0, 77);
+    m_.add_cpu(cpu1, 0);
+    m_.put_u32(variable("panic_cpu", 4), 0);
+    m_.put_u64(variable("__cpu_possible_mask", 8), 0b11);
+    m_.put_u64(variable("__cpu_online_mask", 8), 0b01);
+  }
+
+  void module() {
+    VirtAddr head = variable("modules", 16), at = m_.alloc(0x120, 64);
+    m_.put_list(head, {at + 8});
+    m_.put_text(at + 0x18, options_.hostile_names ? "mod\x07name" : "demo_driver");
+    m_.put_u64(at + 0x58, (1u << 12) | (1u << 13));  // O and E
+    VirtAddr text = m_.vmalloc(1);
+    m_.put_u64(at + 0x60, text.value);
+    m_.put_u32(at + 0x68, 4096);
+  }
+
+  void memory() {
+    m_.put_u64(variable("_totalram_pages", 8), 3500);
+    VirtAddr zone_stat = variable("vm_zone_stat", 16), node_stat = variable("vm_node_stat", 9 * 8);
+    m_.put_u64(zone_stat, 2100);
+    constexpr uint64_t counters[] = {30, 70, 200, 400, 3, 0, 40, 144, 25};
+    for (size_t i = 0; i < std::size(counters); ++i) m_.put_u64(node_stat + i * 8, counters[i]);
+    m_.put_u64(variable("total_swap_pages", 8), 0);
+    m_.put_u64(variable("nr_swap_pages", 8), 0);
+    VirtAddr node = m_.alloc(0x200, 64), name = m_.image_alloc(8);
+    m_.put_text(name, "DMA");
+    constexpr uint64_t zone[] = {50, 62, 74, 0, 3500, 4096, 4096};
+    for (size_t i = 0; i < std::size(zone); ++i) m_.put_u64(node + i * 8, zone[i]);
+    m_.put_u64(node + 0x38, name.value);
+    m_.put_u64(node + 0x40, 2100);
+    m_.put_u32(node + 0x180, 2);  // the second zone is empty
+    m_.put_u64(variable("node_data", 8), node.value);
+  }
+
+  void identity() {
+    VirtAddr uts = m_.image_alloc(6 * 65);
+    const std::string fields[] = {"Linux",
+                                  options_.hostile_names ? "host\x9b\x1b]0;x" : "synthetic",
+                                  m_.options().release,
+                                  "#1 SMP Synthetic",
+                                  "aarch64",
+                                  "(none)"};
+    for (size_t i = 0; i < std::size(fields); ++i) m_.put_text(uts + i * 65, fields[i]);
+    m_.symbol("init_uts_ns", uts);
+    m_.offset("uts_namespace.name", 0);
+    m_.set("CRASHTIME", "1795455686");
+    m_.put_u64(variable("tainted_mask", 8), (1u << 12) | (1u << 13));
+    VirtAddr text = m_.alloc(64);
+    m_.put_text(text, "console=ttyAMA0 crashkernel=256M");
+    m_.put_u64(variable("saved_command_line", 8), text.value);
+  }
+
+  void log() {
+    std::vector<LogLine> lines;
+    uint64_t time = 0;
+    auto add = [&](std::string text, uint8_t level = 6) {
+      LogLine line;
+      line.time_ns = time += 1'500'000;
+      line.text = std::move(text);
+      line.level = level;
+      lines.push_back(std::move(line));
+    };
+    add("Booting Linux on physical CPU 0x0000000000");
+    add("Kernel command line: console=ttyAMA0 crashkernel=256M");
+    if (options_.hostile_names) add("evil \x1b[2J\xff text");
+    if (options_.oops) {
+      add("Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008", 1);
+      add("Internal error: Oops: 0000000096000004 [#1] SMP", 0);
+      add("Modules linked in: demo_driver(OE)", 4);
+      add("CPU: 0 UID: 0 PID: 77 Comm: trigger Tainted: G           OE      6.12.0-synthetic #1", 4);
+      for (const char* text :
+           {"Call trace:", " faulty_fn+0x14/0x100", " vfs_write+0x20/0x100", " el0t_64_sync+0x20/0x100"}) {
+        add(text, 4);
+      }
+      add("Kernel panic - not syncing: Oops: Fatal exception", 0);
+    } else {
+      add("sysrq: Trigger a crash");
+      add("Kernel panic - not syncing: sysrq triggered crash", 0);
+      add("CPU: 0 UID: 0 PID: 77 Comm: trigger Tainted: G           OE      6.12.0-synthetic #1", 4);
+      for (const char* text :
+           {"Call trace:", " dump_backtrace+0x94/0xec", " panic+0x20/0x100", " sysrq_handle_crash+0x20/0x100",
+            " __handle_sysrq+0x20/0x100", " vfs_write+0x20/0x100", " el0t_64_sync+0x20/0x100"}) {
+        add(text, 4);
+      }
+    }
+    add("Starting crashdump kernel...", 5);
+    put_printk_ring(m_, lines);
+  }
+
+  void symbols() {
+    std::vector<KallsymsSymbol> all{{m_.stext().value, 'T', "_stext"}};
+    for (const char* name : functions) all.push_back({function(name), 'T', name});
+    all.push_back({m_.etext().value, 'T', "_etext"});
+    if (options_.data_symbols) {
+      for (const auto& [name, va] : variables_) all.push_back({va.value, 'D', name});
+    }
+    std::stable_sort(all.begin(), all.end(),
+                     [](const KallsymsSymbol& a, const KallsymsSymbol& b) { return a.address < b.address; });
+    put_kallsyms(m_, all);
+  }
+
+  const SceneOptions& options_;
+  Scene& scene_;
+  DumpBuilder& m_;
+  std::map<std::string, VirtAddr> variables_;
+  VirtAddr trigger_, idle_;
+};
+
+}  // namespace
+
+Scene::Scene(const SceneOptions& options) : machine(std::make_unique<DumpBuilder>(options.machine)) {
+  Builder(options, *this).build();
+}
+
+}  // namespace kdk::test

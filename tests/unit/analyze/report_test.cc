@@ -1,0 +1,196 @@
+#include "analyze/triage/report.h"
+
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <random>
+
+#include "analyze/commands.h"
+#include "analyze/render/json_parts.h"
+#include "analyze/render/render.h"
+#include "analyze/triage/triage.h"
+#include "tests/support/crash_scene.h"
+
+namespace kdk {
+namespace {
+
+using test::Scene;
+using test::SceneOptions;
+
+Frame named(std::string symbol, FrameKind kind = FrameKind::call) {
+  Frame frame;
+  frame.symbol = std::move(symbol);
+  frame.kind = kind;
+  return frame;
+}
+
+TEST(Culprit, TheCallerOfPanic) {
+  Backtrace trace;
+  for (const char* name : {"__crash_kexec", "panic", "my_driver", "vfs_write"})
+    trace.frames.push_back(named(name));
+  ASSERT_NE(nullptr, culprit(trace));
+  EXPECT_EQ("my_driver", culprit(trace)->symbol);
+}
+
+TEST(Culprit, WhereTheExceptionHit) {
+  Backtrace trace;
+  trace.frames = {named("die"), named("el1h_64_sync"), named("faulty", FrameKind::exception),
+                  named("vfs_write")};
+  ASSERT_NE(nullptr, culprit(trace));
+  EXPECT_EQ("faulty", culprit(trace)->symbol);
+}
+
+TEST(Culprit, AnInnerExceptionCountsBeforeAnOuterPanic) {
+  Backtrace trace;
+  trace.frames = {named("die"), named("inner", FrameKind::exception), named("panic"), named("outer")};
+  EXPECT_EQ("inner", culprit(trace)->symbol);
+}
+
+TEST(Culprit, NoneInAnIdleTrace) {
+  Backtrace trace;
+  trace.frames = {named("cpu_do_idle"), named("do_idle")};
+  EXPECT_EQ(nullptr, culprit(trace));
+  EXPECT_EQ(nullptr, culprit({}));
+  trace.frames = {named("panic")};
+  EXPECT_EQ(nullptr, culprit(trace));
+}
+
+KernelLog log_of(uint64_t count) {
+  KernelLog log;
+  for (uint64_t i = 0; i < count; ++i) {
+    LogRecord record;
+    record.seq = 1000 + i;
+    record.text = "line";
+    log.records.push_back(record);
+  }
+  return log;
+}
+
+TEST(LogTail, StartsShortlyBeforeTheFirstSign) {
+  std::vector<Limit> limits;
+  Crash crash;
+  crash.panic_seq = 1290;
+  crash.crash_class.evidence = {{1200, "Unable to handle"}, {1290, "Kernel panic"}};
+  LogFacts facts = examine_log(log_of(300), &crash, limits);
+  EXPECT_EQ(300u, facts.total_records);
+  ASSERT_FALSE(facts.tail.empty());
+  EXPECT_EQ(1188u, facts.tail.front().seq);
+  EXPECT_EQ(1299u, facts.tail.back().seq);
+  EXPECT_FALSE(facts.gap_after);
+}
+
+TEST(LogTail, AStormIsCutInTheMiddle) {
+  std::vector<Limit> limits;
+  Crash crash;
+  crash.panic_seq = 1100;
+  LogFacts facts = examine_log(log_of(5000), &crash, limits, 90);
+  ASSERT_EQ(90u, facts.tail.size());
+  ASSERT_TRUE(facts.gap_after);
+  EXPECT_EQ(1088u, facts.tail.front().seq);
+  EXPECT_EQ(5999u, facts.tail.back().seq);
+  EXPECT_GT(facts.tail[*facts.gap_after + 1].seq, facts.tail[*facts.gap_after].seq + 1);
+}
+
+TEST(LogTail, EvidenceOutsideTheLogIsHarmless) {
+  std::vector<Limit> limits;
+  Crash crash;
+  crash.panic_seq = UINT64_MAX;
+  EXPECT_EQ(40u, examine_log(log_of(100), &crash, limits).tail.size());
+  crash.panic_seq = 0;
+  EXPECT_EQ(100u, examine_log(log_of(100), &crash, limits).tail.size());
+  EXPECT_TRUE(limits.empty());
+  EXPECT_TRUE(examine_log({}, nullptr, limits).tail.empty());
+  EXPECT_FALSE(limits.empty());
+}
+
+TEST(Modules, NamesOutOfTheLogWhenTheListIsUnknown) {
+  Scene scene({.data_symbols = false, .oops = true});
+  auto dump = scene.machine->open();
+  Kernel kernel(*dump);
+  ModuleList unknown;
+  unknown.why_not = "the symbol is not known";
+  std::vector<Limit> limits;
+  KernelLog log;
+  log.records.resize(1);
+  log.records[0].text = "Modules linked in: alpha(OE) beta gamma(P) [last unloaded: delta]";
+  ModulesFacts facts = examine_modules(kernel, unknown, log, limits);
+  EXPECT_EQ("log", facts.source);
+  ASSERT_EQ(3u, facts.list.modules.size());
+  EXPECT_EQ("alpha", facts.list.modules[0].name);
+  EXPECT_EQ("OE", facts.list.modules[0].taint_letters);
+  EXPECT_EQ("beta", facts.list.modules[1].name);
+  EXPECT_EQ("gamma", facts.list.modules[2].name);
+  ASSERT_EQ(1u, limits.size());
+  EXPECT_FALSE(partial(limits));
+}
+
+TEST(Json, NumbersThatNoReaderHoldsExactlyAreNull) {
+  EXPECT_EQ(nlohmann::ordered_json(9007199254740991), json::integer(9007199254740991));
+  EXPECT_TRUE(json::integer(9007199254740992).is_null());
+  EXPECT_TRUE(json::integer(std::nullopt).is_null());
+  EXPECT_EQ("0x00000000deadbeef", json::hex(0xdeadbeef));
+  EXPECT_EQ("2026-11-23T17:41:26Z", json::time(1795455686)["utc"]);
+  EXPECT_TRUE(json::time(UINT64_MAX).is_null());
+}
+
+// Sym answers both ways, and says so when it cannot.
+TEST(Symbols, BothWays) {
+  Scene scene;
+  Session session(scene.machine->open(), {.dump = {}, .search = {}, .use_debug_info = false});
+  SymbolReport by_name = make_symbols(session, {"panic", "panic+0x20", "nosuch", "0x10", "init_task"});
+  ASSERT_EQ(5u, by_name.answers.size());
+  ASSERT_EQ(1u, by_name.answers[0].matches.size());
+  uint64_t panic = by_name.answers[0].matches[0].address;
+  EXPECT_EQ(0x20u, by_name.answers[1].matches.at(0).offset);
+  EXPECT_TRUE(by_name.answers[2].matches.empty());
+  EXPECT_TRUE(by_name.answers[3].matches.empty());
+  EXPECT_EQ(scene.init_task.value, by_name.answers[4].matches.at(0).address);
+  SymbolReport by_address = make_symbols(session, {hex64(panic + 8), hex64(panic + 8).substr(2)});
+  for (const SymbolAnswer& answer : by_address.answers) {
+    ASSERT_EQ(1u, answer.matches.size());
+    EXPECT_EQ("panic", answer.matches[0].symbol);
+    EXPECT_EQ(8u, answer.matches[0].offset);
+  }
+}
+
+bool printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return c == '\n' || c == '\t' || (static_cast<unsigned char>(c) >= 0x20 && c != 0x7f);
+  });
+}
+
+// Whatever bytes the dumped memory holds: a report comes out, it is JSON, and no control byte reaches a
+// terminal.
+TEST(Corruption, AnyBytesGiveAReport) {
+  std::mt19937_64 random(20261123);  // fixed: a failure can be repeated
+  for (int round = 0; round < 60; ++round) {
+    Scene scene({.machine = {.ram = {{0x40000000, uint64_t{8} << 20}}},
+                 .data_symbols = round % 3 != 0,
+                 .oops = round % 2 == 0});
+    test::DumpBuilder& machine = *scene.machine;
+    std::vector<Pfn> used;
+    for (const PfnRange& range : machine.ram()) {
+      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
+        std::vector<uint8_t> page = machine.page(pfn);
+        if (std::any_of(page.begin(), page.end(), [](uint8_t byte) { return byte != 0; }))
+          used.push_back(pfn);
+      }
+    }
+    ASSERT_GT(used.size(), 20u);
+    for (int change = 0; change < 1 << (round % 9); ++change) {
+      PhysAddr page{used[random() % used.size()].value * machine.page_size()};
+      uint64_t value =
+          random() % 2 == 0 ? random() : machine.text().value + random() % machine.options().image_size;
+      if (random() % 4 == 0) value &= 0xff;
+      machine.put_phys_u64(page + random() % (machine.page_size() / 8) * 8, value);
+    }
+    Session session(machine.open(), {.dump = {"synthetic"}, .search = {}, .use_debug_info = false});
+    Report report = make_report(session);
+    std::string json = to_json_text(report);
+    EXPECT_FALSE(nlohmann::json::parse(json, nullptr, false).is_discarded()) << "round " << round;
+    EXPECT_TRUE(printable(to_text(report))) << "round " << round;
+  }
+}
+
+}  // namespace
+}  // namespace kdk
