@@ -52,7 +52,7 @@ class CrashNotes {
   std::optional<CpuNote> read(unsigned cpu) const {
     KernelMemory& memory = kernel_.memory();
     std::optional<uint64_t> offset = memory.u64(*offsets_ + uint64_t{cpu} * 8);
-    if (!offset) return std::nullopt;
+    if (!offset || *offset == 0) return std::nullopt;  // never possible
     std::array<uint8_t, note_buffer_size> buffer{};
     ReadResult result = memory.read(VirtAddr{*base_ + *offset}, buffer);
     // The buffer may end its page, and the next one need not be there.
