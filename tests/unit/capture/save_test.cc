@@ -1,0 +1,282 @@
+// Whole captures of synthetic machines, and everything that can go wrong with them.
+#include "capture/save.h"
+
+#include <gtest/gtest.h>
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <csignal>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "core/base/file.h"
+#include "core/formats/dump.h"
+#include "tests/support/log_builder.h"
+#include "tests/support/page_builder.h"
+
+namespace kdk {
+namespace {
+
+using test::DumpBuilder;
+using test::PageBuilder;
+using Marked = test::PageClass;
+
+class Save : public testing::Test {
+ protected:
+  Save() {
+    std::string name = std::filesystem::temp_directory_path() / "kdk_save_XXXXXX";
+    dir_ = ::mkdtemp(name.data());
+    options_.output = dir_ / "out";
+    options_.progress = ProgressMode::none;
+    options_.threads = 2;
+  }
+  ~Save() override { std::filesystem::remove_all(dir_); }
+
+  // A small machine with a log and two blocks that can go.
+  void make_machine() {
+    pages_ = std::make_unique<PageBuilder>(machine_);
+    test::LogLine boot, panic;
+    boot.text = "Booting";
+    panic.text = "Kernel panic - not syncing: test";
+    put_printk_ring(machine_, {boot, panic});
+    free_ = machine_.pfn_of({align_up(machine_.alloc_pages(24).value, 8 * 4096)});
+    cache_ = free_ + 8;
+    pages_->set(free_, 3, Marked::buddy);
+    pages_->set(cache_, 0, Marked::cache);
+    for (uint64_t i = 0; i < 16; ++i) fill(free_ + i);
+  }
+  void fill(Pfn pfn) {
+    std::vector<uint8_t> bytes(4096);
+    uint64_t x = pfn.value;
+    for (uint8_t& b : bytes) b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
+    machine_.put_phys({pfn.value * 4096}, bytes);
+  }
+  void write_input(const std::vector<uint8_t>& bytes, const char* name = "in") {
+    options_.inputs = {dir_ / name};
+    write_file_atomic(options_.inputs[0], bytes);
+  }
+  CaptureReport save() { return save_dump(options_, stop_); }
+  nlohmann::json summary() {
+    std::ifstream file(*options_.summary);
+    return nlohmann::json::parse(file);
+  }
+  std::vector<std::string> files() {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_)) names.push_back(entry.path().filename());
+    std::ranges::sort(names);
+    return names;
+  }
+  // Every page of `copy` that is present equals the machine's; returns how many there are.
+  uint64_t check_pages(const Dump& copy) {
+    const std::unique_ptr<PageReader> reader = copy.reader();
+    uint64_t present = 0;
+    for (const PfnRange& range : machine_.ram()) {
+      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
+        const PageView view = reader->page(pfn);
+        if (view.state != PageState::present) continue;
+        ++present;
+        if (!std::ranges::equal(view.bytes, machine_.page(pfn))) ADD_FAILURE() << "pfn " << pfn.value;
+      }
+    }
+    return present;
+  }
+
+  std::filesystem::path dir_;
+  SaveOptions options_;
+  std::atomic<bool> stop_ = false;
+  DumpBuilder machine_;
+  std::unique_ptr<PageBuilder> pages_;
+  Pfn free_, cache_;
+};
+
+TEST_F(Save, FiltersAndKeepsTheRestIntact) {
+  make_machine();
+  write_input(machine_.elf());
+  options_.summary = dir_ / "summary.json";
+  options_.log = dir_ / "log.txt";
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::complete) << (report.reasons.empty() ? "" : report.reasons[0]);
+  const std::unique_ptr<Dump> copy = open_dump(options_.output);
+  EXPECT_FALSE(copy->info().incomplete);
+  EXPECT_EQ(copy->info().dump_level, 31);
+  EXPECT_EQ(copy->info().uts_machine, "aarch64");
+  EXPECT_EQ(copy->vmcoreinfo().text(), machine_.vmcoreinfo());
+  EXPECT_EQ(check_pages(*copy), report.scan->ram_pages - 9);
+  for (uint64_t i = 0; i < 9; ++i) EXPECT_EQ(copy->state(free_ + i), PageState::excluded);
+  EXPECT_EQ(copy->state(cache_ + 1), PageState::present);
+
+  EXPECT_NE(read_text_file(*options_.log).find("Kernel panic - not syncing: test\n"), std::string::npos);
+  const nlohmann::json json = summary();
+  EXPECT_EQ(json["status"], "complete");
+  EXPECT_EQ(json["filter"]["classes"]["free"]["excluded_bytes"], 8 * 4096);
+  EXPECT_EQ(json["filter"]["classes"]["cache"]["excluded_pages"], 1);
+  EXPECT_EQ(json["pages"]["written_pages"], report.scan->ram_pages - 9);
+  EXPECT_EQ(json["crash"]["panic_message"], "test");
+  EXPECT_EQ(json["log"]["records"], 2);
+  EXPECT_EQ(files(), (std::vector<std::string>{"in", "log.txt", "out", "summary.json"}));
+}
+
+TEST_F(Save, AFilteredDumpCanBeFilteredFurther) {
+  make_machine();
+  machine_.exclude(cache_ + 2);
+  write_input(machine_.kdump());
+  options_.level = level_free;
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::complete);
+  EXPECT_EQ(report.excluded_before, 1u);
+  const std::unique_ptr<Dump> copy = open_dump(options_.output);
+  EXPECT_EQ(check_pages(*copy), report.scan->ram_pages - 9);
+  EXPECT_EQ(copy->state(cache_), PageState::present);
+  EXPECT_EQ(copy->state(cache_ + 2), PageState::excluded);
+}
+
+// The ladder: what cannot be filtered is saved whole, and said.
+TEST_F(Save, WithoutVmcoreinfoEverythingIsSaved) {
+  make_machine();
+  std::vector<uint8_t> elf = machine_.elf();
+  // The note's name, so that nothing finds it.
+  const std::string_view name = "VMCOREINFO";
+  const auto at = std::search(elf.begin(), elf.end(), name.begin(), name.end());
+  ASSERT_NE(at, elf.end());
+  *at = 'X';
+  write_input(elf);
+  options_.summary = dir_ / "summary.json";
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(report.level_used, 1u);
+  EXPECT_EQ(check_pages(*open_dump(options_.output)), report.scan->ram_pages);
+  EXPECT_EQ(summary()["status"], "partial");
+  EXPECT_FALSE(summary()["filter"]["why_level"].is_null());
+  EXPECT_TRUE(summary()["crash"].is_null());
+
+  options_.level = level_zero;  // asked for, so nothing is missing
+  options_.force = true;
+  EXPECT_EQ(save().status, CaptureStatus::complete);
+}
+
+TEST_F(Save, AnUnknownArchitectureIsCopiedWhole) {
+  make_machine();
+  std::vector<uint8_t> elf = machine_.elf();
+  elf[18] = 22;  // e_machine: s390
+  write_input(elf);
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(report.machine, "s390x");
+  EXPECT_EQ(check_pages(*open_dump(options_.output)), report.scan->ram_pages);
+}
+
+TEST_F(Save, ATruncatedInputIsCopiedAsFarAsItGoes) {
+  make_machine();
+  std::vector<uint8_t> elf = machine_.elf();
+  elf.resize(elf.size() - 64 * 4096);
+  write_input(elf);
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(report.pipeline->read_errors, 64u);
+  const std::unique_ptr<Dump> copy = open_dump(options_.output);
+  EXPECT_TRUE(copy->info().incomplete);
+  EXPECT_EQ(check_pages(*copy), report.scan->ram_pages - 64 - 9);
+}
+
+TEST_F(Save, FreePagesStayWhenTheKernelCountsFewer) {
+  make_machine();
+  const VirtAddr node = machine_.alloc(4096, 4096);
+  machine_.offset("pglist_data.node_zones", 0);
+  machine_.offset("pglist_data.nr_zones", 2048);
+  machine_.size("zone", 1728);
+  machine_.offset("zone.vm_stat", 1536);
+  machine_.number("NR_FREE_PAGES", 0);
+  machine_.offset("zone.free_area", 256);
+  machine_.size("free_area", 104);
+  machine_.offset("free_area.free_list", 0);
+  machine_.length("free_area.free_list", 6);
+  machine_.offset("list_head.next", 0);
+  machine_.offset("list_head.prev", 8);
+  machine_.symbol("contig_page_data", node);
+  machine_.put_u32(node + 2048, 1);
+  machine_.put_u64(node + 1536, 3);
+  // Far beyond what counters can drift.
+  Pfn block = machine_.pfn_of({align_up(machine_.alloc_pages(3 * 256).value, 256 * 4096)});
+  for (int i = 0; i < 2; ++i, block = block + 256) pages_->set(block, 8, Marked::buddy);
+  write_input(machine_.elf());
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(report.level_asked, 31u);
+  EXPECT_EQ(report.level_used, 15u);
+  EXPECT_EQ(report.free_check->result, FreeCheck::Result::more_found);
+  const std::unique_ptr<Dump> copy = open_dump(options_.output);
+  EXPECT_EQ(copy->state(free_), PageState::present);
+  EXPECT_EQ(copy->state(cache_), PageState::excluded);
+}
+
+TEST_F(Save, AFullDiskLeavesAnIncompleteDumpUnderAnotherName) {
+  make_machine();
+  for (uint64_t i = 0; i < 600; ++i) fill(machine_.pfn_of(machine_.alloc_pages(1)));  // does not compress
+  write_input(machine_.elf());
+  options_.summary = dir_ / "summary.json";
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{1500 << 10, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  const CaptureReport report = save();
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(files(), (std::vector<std::string>{"in", "out.incomplete", "summary.json"}));
+  EXPECT_EQ(report.output, (dir_ / "out.incomplete").string());
+  const std::unique_ptr<Dump> copy = open_dump(dir_ / "out.incomplete");
+  EXPECT_TRUE(copy->info().incomplete);
+  EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
+  EXPECT_GT(report.pipeline->pages_written, 0u);
+  EXPECT_EQ(summary()["status"], "partial");
+  EXPECT_EQ(summary()["output"]["file"], report.output);
+}
+
+TEST_F(Save, WhenNothingFitsNothingStays) {
+  make_machine();
+  write_input(machine_.elf());
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit full{8 << 10, before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+  EXPECT_THROW(save(), Error);
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(files(), (std::vector<std::string>{"in"}));
+}
+
+TEST_F(Save, StoppedBeforeTheDumpLeavesNothing) {
+  make_machine();
+  write_input(machine_.elf());
+  options_.summary = dir_ / "summary.json";
+  stop_ = true;
+  EXPECT_THROW(save(), Error);
+  EXPECT_EQ(files(), (std::vector<std::string>{"in", "summary.json"}));
+  EXPECT_EQ(summary()["status"], "failed");
+}
+
+TEST_F(Save, OutputNamesAreGuarded) {
+  make_machine();
+  write_input(machine_.elf());
+  write_file_atomic(options_.output, as_bytes("precious"));
+  EXPECT_THROW(save(), Error);
+  EXPECT_EQ(read_text_file(options_.output), "precious");
+  options_.force = true;
+  EXPECT_EQ(save().status, CaptureStatus::complete);
+
+  options_.output = options_.inputs[0];
+  EXPECT_THROW(save(), Error);  // the input, even with force
+  options_.output = dir_;
+  EXPECT_THROW(save(), Error);  // a directory
+  options_.output = dir_ / "absent" / "out";
+  EXPECT_THROW(save(), Error);
+}
+
+TEST_F(Save, AnEarlierIncompleteDumpIsNotOverwritten) {
+  EXPECT_EQ(incomplete_name(dir_ / "out"), dir_ / "out.incomplete");
+  write_file_atomic(dir_ / "out.incomplete", as_bytes("x"));
+  EXPECT_NE(incomplete_name(dir_ / "out"), dir_ / "out.incomplete");
+}
+
+}  // namespace
+}  // namespace kdk
