@@ -13,7 +13,7 @@ constexpr uint16_t btf_magic = 0xeb9f;
 constexpr uint64_t max_btf_bytes = uint64_t{256} << 20;  // real: 1 to 15 MB
 constexpr int max_modifiers = 64;                        // const volatile typedef ... in a row
 constexpr int max_nesting = 32;                          // anonymous structs inside each other
-constexpr size_t max_members_visited = 1 << 20;          // per look-up, whatever the nesting
+constexpr size_t max_members_visited = 1 << 14;  // per look-up; the largest real structs have some 500
 
 struct Header {
   ul16 magic;
