@@ -83,8 +83,10 @@ class Walker {
       ++recovered;
       node = memory_.pointer(*node + 8);
     }
-    if (recovered != 0)
-      problem(fmt::format("{} processes behind the break were listed backwards", recovered));
+    if (recovered != 0) {
+      problem(fmt::format("listed backwards from the end, behind the break: {} process{}", recovered,
+                          recovered == 1 ? "" : "es"));
+    }
   }
 
   // False for a link to where no memory is; a task on a page that the dump leaves out is still one.
