@@ -1,12 +1,14 @@
-// What an architecture is to the rest of kdumpkit: one Arch object in one file (arch/arm64.cc, later arch/x86_64.cc).
-// Everything else treats architecture, page size and address width as data read from the dump, never as #ifdef, so any
-// dump opens on any host.
+// What an architecture is to the rest of kdumpkit: one Arch object in one file (arch/arm64.cc, later
+// arch/x86_64.cc). Everything else treats architecture, page size and address width as data read from the
+// dump, never as #ifdef, so any dump opens on any host.
 //
 // To add an architecture:
-//   1. arch/<name>.cc: subclass Arch; registers and their roles, prstatus decoding, a Translator for its page tables.
+//   1. arch/<name>.cc: subclass Arch; registers and their roles, prstatus decoding, a Translator for its page
+//   tables.
 //   2. list it in all_archs() in arch/arch.cc.
 //   3. its unwinder facts: pt_regs recognition and stack rules (core/diagnose/unwind.h says what is asked).
-//   4. tests/unit/arch/<name>_test.cc over tests/support/dump_builder for every page size and VA layout it has.
+//   4. tests/unit/arch/<name>_test.cc over tests/support/dump_builder for every page size and VA layout it
+//   has.
 #pragma once
 
 #include <array>
@@ -48,24 +50,25 @@ struct RegisterRoles {
   size_t pc = 0;
   size_t sp = 0;
   size_t frame_pointer = 0;
-  std::optional<size_t> link;   // return address register (arm64 x30)
-  size_t status = 0;            // pstate, rflags
+  std::optional<size_t> link;  // return address register (arm64 x30)
+  size_t status = 0;           // pstate, rflags
 };
 
 // Physical memory of the dumped machine.
 class PhysReader {
  public:
   virtual ~PhysReader() = default;
-  // Reads all of `out` or returns false (excluded, missing or unreadable page). May cross pages. Never throws.
+  // Reads all of `out` or returns false (excluded, missing or unreadable page). May cross pages. Never
+  // throws.
   virtual bool read_phys(PhysAddr address, MutableBytes out) noexcept = 0;
 };
 
 struct Translation {
   enum class Status : uint8_t {
     mapped,
-    unmapped,          // a valid table says so
-    table_unavailable, // a page table page is excluded, missing or unreadable: cannot know
-    not_kernel,        // not an address this translator covers (user half, non-canonical)
+    unmapped,           // a valid table says so
+    table_unavailable,  // a page table page is excluded, missing or unreadable: cannot know
+    not_kernel,         // not an address this translator covers (user half, non-canonical)
   };
   Status status = Status::unmapped;
   PhysAddr pa;
@@ -77,17 +80,19 @@ std::string_view to_string(Translation::Status status);
 
 // Facts about the virtual address space that callers may show or reason with.
 struct VaLayout {
-  unsigned va_bits = 0;        // actual, in use at the crash
-  unsigned pa_bits = 0;        // output address size of the tables
+  unsigned va_bits = 0;  // actual, in use at the crash
+  unsigned pa_bits = 0;  // output address size of the tables
   unsigned page_shift = 0;
-  uint64_t kernel_start = 0;   // lowest kernel virtual address
-  uint64_t page_offset = 0;    // first linear-map address; 0 when unknown
-  uint64_t phys_offset = 0;    // physical address of page_offset, modulo 2^64
-  uint64_t image_offset = 0;   // image VA - PA (kimage_voffset; x86: __START_KERNEL_map - phys_base), modulo 2^64
-  uint64_t pac_mask = 0;       // bits to force to 1 in a signed kernel address; 0 without pointer authentication
+  uint64_t kernel_start = 0;  // lowest kernel virtual address
+  uint64_t page_offset = 0;   // first linear-map address; 0 when unknown
+  uint64_t phys_offset = 0;   // physical address of page_offset, modulo 2^64
+  uint64_t image_offset =
+      0;                  // image VA - PA (kimage_voffset; x86: __START_KERNEL_map - phys_base), modulo 2^64
+  uint64_t pac_mask = 0;  // bits to force to 1 in a signed kernel address; 0 without pointer authentication
 };
 
-// Kernel virtual -> physical through the image offset, the linear map and the page tables found from VMCOREINFO.
+// Kernel virtual -> physical through the image offset, the linear map and the page tables found from
+// VMCOREINFO.
 class Translator {
  public:
   virtual ~Translator() = default;
@@ -97,16 +102,16 @@ class Translator {
 
   // One valid entry of the page tables that map kernel space.
   struct TableEntry {
-    VirtAddr va;         // first address it covers
-    uint64_t size = 0;   // bytes of address space it covers
-    PhysAddr pa;         // of the next table when `table`, else of the memory it maps
+    VirtAddr va;        // first address it covers
+    uint64_t size = 0;  // bytes of address space it covers
+    PhysAddr pa;        // of the next table when `table`, else of the memory it maps
     bool table = false;
   };
-  // Visits the root table (an entry with `table` set), then every valid entry in address order; `visit` answers
-  // whether to descend into a table. No arithmetic short cuts: what is visited is what the tables say. Returns false
-  // when a table could not be read (its entries are skipped) or when the architecture has no such walk yet. A table
-  // reached a second time at the same level is visited but not descended into again (shared or circular tables), which
-  // bounds the work; throws only what `visit` throws.
+  // Visits the root table (an entry with `table` set), then every valid entry in address order; `visit`
+  // answers whether to descend into a table. No arithmetic short cuts: what is visited is what the tables
+  // say. Returns false when a table could not be read (its entries are skipped) or when the architecture has
+  // no such walk yet. A table reached a second time at the same level is visited but not descended into again
+  // (shared or circular tables), which bounds the work; throws only what `visit` throws.
   virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) {
     (void)visit;
     return false;
@@ -132,8 +137,8 @@ class Arch {
   // A code or stack address with tag and authentication bits removed.
   virtual VirtAddr strip(uint64_t address, const VaLayout& layout) const = 0;
 
-  // Builds the translator from VMCOREINFO. `page_size` in bytes. Throws Error{missing} naming the key that is absent
-  // and Error{unsupported,format} for a geometry that cannot be. `memory` must outlive the translator.
+  // Builds the translator from VMCOREINFO. `page_size` in bytes. Throws Error{missing} naming the key that is
+  // absent and Error{unsupported,format} for a geometry that cannot be. `memory` must outlive the translator.
   virtual std::unique_ptr<Translator> make_translator(const Vmcoreinfo& info, uint32_t page_size,
                                                       PhysReader& memory) const = 0;
 };

@@ -1,4 +1,5 @@
-// arm64 address translation; see arm64_translate.cc. Separate from arm64.cc (registers) because both are long enough.
+// arm64 address translation; see arm64_translate.cc. Separate from arm64.cc (registers) because both are long
+// enough.
 #pragma once
 
 #include <memory>
@@ -12,6 +13,7 @@ namespace kdk {
 uint64_t arm64_strip(uint64_t address, uint64_t pac_mask);
 
 // What Arch::make_translator promises, for arm64.
-std::unique_ptr<Translator> make_arm64_translator(const Vmcoreinfo& info, uint32_t page_size, PhysReader& memory);
+std::unique_ptr<Translator> make_arm64_translator(const Vmcoreinfo& info, uint32_t page_size,
+                                                  PhysReader& memory);
 
 }  // namespace kdk

@@ -1,5 +1,6 @@
-// Layout: where struct offsets, sizes and enumerators come from, and the one home of every fact that differs between
-// kernels. Sources in order: VMCOREINFO, then BTF (from the dump or from vmlinux); DWARF is analyze's to add.
+// Layout: where struct offsets, sizes and enumerators come from, and the one home of every fact that differs
+// between kernels. Sources in order: VMCOREINFO, then BTF (from the dump or from vmlinux); DWARF is analyze's
+// to add.
 #pragma once
 
 #include <cstdint>
@@ -38,7 +39,8 @@ class Layout {
   // Offset of type.path; `path` may be dotted. VMCOREINFO's OFFSET(type.path) first.
   std::optional<Field> field(std::string_view type, std::string_view path) const;
   // The first of several names (newest kernel form first) that exists.
-  std::optional<Field> first_field(std::string_view type, std::initializer_list<std::string_view> paths) const;
+  std::optional<Field> first_field(std::string_view type,
+                                   std::initializer_list<std::string_view> paths) const;
   std::optional<uint64_t> offset(std::string_view type, std::string_view path) const;
   std::optional<uint64_t> size_of(std::string_view type) const;
   std::optional<int64_t> enumerator(std::string_view name) const;

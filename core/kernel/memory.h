@@ -1,4 +1,5 @@
-// The dumped kernel's memory: virtual -> physical -> bytes, through the architecture's page walk and a page cache.
+// The dumped kernel's memory: virtual -> physical -> bytes, through the architecture's page walk and a page
+// cache.
 #pragma once
 
 #include <cstdint>
@@ -15,21 +16,30 @@
 
 namespace kdk {
 
-enum class ReadStatus : uint8_t { ok, unmapped, table_unavailable, not_kernel, excluded, missing, unreadable };
+enum class ReadStatus : uint8_t {
+  ok,
+  unmapped,
+  table_unavailable,
+  not_kernel,
+  excluded,
+  missing,
+  unreadable
+};
 std::string_view to_string(ReadStatus status);
 
 struct ReadResult {
   ReadStatus status = ReadStatus::ok;
-  size_t bytes = 0;       // read before the failure
-  uint64_t address = 0;   // virtual (or physical) address of the first byte that could not be read
+  size_t bytes = 0;      // read before the failure
+  uint64_t address = 0;  // virtual (or physical) address of the first byte that could not be read
   explicit operator bool() const { return status == ReadStatus::ok; }
 };
 
 // Not thread-safe: one per thread over a shared Dump.
 class KernelMemory : public PhysReader {
  public:
-  // Picks the arch from the dump (ELF machine, else utsname) and builds its translator from VMCOREINFO. Throws
-  // Error{unsupported} for an unknown machine, Error{missing} without the VMCOREINFO keys translation needs.
+  // Picks the arch from the dump (ELF machine, else utsname) and builds its translator from VMCOREINFO.
+  // Throws Error{unsupported} for an unknown machine, Error{missing} without the VMCOREINFO keys translation
+  // needs.
   explicit KernelMemory(const Dump& dump);
   ~KernelMemory() override;
 
@@ -61,8 +71,8 @@ class KernelMemory : public PhysReader {
   std::optional<uint64_t> u64(VirtAddr va) noexcept;
   std::optional<VirtAddr> pointer(VirtAddr va) noexcept;
 
-  // A NUL-terminated string of at most `limit` bytes (cut there); nullopt when its first byte cannot be read. Raw
-  // bytes: escape before printing.
+  // A NUL-terminated string of at most `limit` bytes (cut there); nullopt when its first byte cannot be read.
+  // Raw bytes: escape before printing.
   std::optional<std::string> string(VirtAddr va, size_t limit = 256) noexcept;
 
   // As read(), but throws Error{fault} "what: address 0x...: page excluded from the dump" and so on.
@@ -79,8 +89,9 @@ class KernelMemory : public PhysReader {
 enum class WalkEnd : uint8_t { complete, stopped, limit, cycle, unreadable };
 std::string_view to_string(WalkEnd end);
 
-// Walks a struct list_head ring: calls `visit` with each node address (not the head) until it returns false. Bounded by
-// `limit`, notices cycles that miss the head. Returns how it ended.
-WalkEnd walk_list(KernelMemory& memory, VirtAddr head, size_t limit, const std::function<bool(VirtAddr)>& visit);
+// Walks a struct list_head ring: calls `visit` with each node address (not the head) until it returns false.
+// Bounded by `limit`, notices cycles that miss the head. Returns how it ended.
+WalkEnd walk_list(KernelMemory& memory, VirtAddr head, size_t limit,
+                  const std::function<bool(VirtAddr)>& visit);
 
 }  // namespace kdk

@@ -1,5 +1,6 @@
-// struct page: where it is for each PFN, and what the markers in it mean on this kernel (VMCOREINFO keys, newest form
-// first). The decision which pages to keep is capture/filter's; this file only knows how to read them.
+// struct page: where it is for each PFN, and what the markers in it mean on this kernel (VMCOREINFO keys,
+// newest form first). The decision which pages to keep is capture/filter's; this file only knows how to read
+// them.
 #pragma once
 
 #include <cstdint>
@@ -15,11 +16,12 @@
 
 namespace kdk {
 
-// Offsets inside struct page and the values that mark page classes. An absent optional means this kernel has no such
-// marker, and the class cannot be recognised by it.
+// Offsets inside struct page and the values that mark page classes. An absent optional means this kernel has
+// no such marker, and the class cannot be recognised by it.
 struct PageMarkers {
   uint64_t struct_size = 0;
-  uint64_t flags = 0, refcount = 0, mapping = 0, mapcount = 0, private_ = 0, compound_head = 0;  // offsets, bytes
+  uint64_t flags = 0, refcount = 0, mapping = 0, mapcount = 0, private_ = 0,
+           compound_head = 0;  // offsets, bytes
   // Flag bit numbers.
   std::optional<unsigned> lru, private_bit, swapcache, swapbacked, hwpoison, slab_bit, hugetlb_bit, head;
   std::optional<uint64_t> head_mask;
@@ -28,19 +30,24 @@ struct PageMarkers {
   // One type per page in the top byte since v6.12: then the low 24 bits may carry data.
   uint32_t type_mask = 0xffffffff;
   // Compound order: where page[1] (or the folio) holds it.
-  enum class OrderEncoding : uint8_t { u8_in_second_page, u16_in_second_page, low_byte_of_second_flags, lru_prev };
+  enum class OrderEncoding : uint8_t {
+    u8_in_second_page,
+    u16_in_second_page,
+    low_byte_of_second_flags,
+    lru_prev
+  };
   OrderEncoding order_encoding = OrderEncoding::low_byte_of_second_flags;
-  uint64_t order_offset = 0;        // inside page[1], bytes
+  uint64_t order_offset = 0;             // inside page[1], bytes
   std::optional<uint64_t> dtor_offset;   // inside page[1], bytes (kernels that mark huge pages by destructor)
   std::optional<uint64_t> hugetlb_dtor;  // its value for huge pages
-  uint64_t max_order = 0;           // LENGTH(zone.free_area): orders are below this
+  uint64_t max_order = 0;                // LENGTH(zone.free_area): orders are below this
 };
 
 // Throws Error{missing} naming the first VMCOREINFO key the page reader cannot do without.
 PageMarkers read_page_markers(const Vmcoreinfo& info);
 
-// Finds struct pages: through mem_section (SPARSEMEM, EXTREME or not), as presence map and as address source, or a
-// flat mem_map. vmemmap is translated per block, not per page.
+// Finds struct pages: through mem_section (SPARSEMEM, EXTREME or not), as presence map and as address source,
+// or a flat mem_map. vmemmap is translated per block, not per page.
 class MemMap {
  public:
   // Throws Error{missing,format,fault} when no memory model can be recognised.
@@ -56,10 +63,10 @@ class MemMap {
   // Physical ranges that hold mem_section itself and the struct pages (for pinning).
   std::vector<PfnRange> own_pages() const;
 
-  // Calls `visit(first, struct_pages)` for consecutive runs covering `range`: `struct_pages` holds whole struct pages
-  // of first, first+1, ... Runs are as large as the physical contiguity of the vmemmap allows (bounded by an internal
-  // buffer). A run whose memory cannot be read is reported with empty bytes and its PFN count in `unreadable`.
-  // Thread-compatible: give each thread its own KernelMemory and MemMap.
+  // Calls `visit(first, struct_pages)` for consecutive runs covering `range`: `struct_pages` holds whole
+  // struct pages of first, first+1, ... Runs are as large as the physical contiguity of the vmemmap allows
+  // (bounded by an internal buffer). A run whose memory cannot be read is reported with empty bytes and its
+  // PFN count in `unreadable`. Thread-compatible: give each thread its own KernelMemory and MemMap.
   struct Run {
     Pfn first;
     uint64_t count = 0;
