@@ -264,7 +264,7 @@ class Capture {
   // What is written stands: descriptors point only at data that is there, and the header says INCOMPLETE.
   void keep_incomplete(AtomicFile& file, KdumpWriter& writer, const std::string& why) {
     const PipelineResult& result = *report_.pipeline;
-    if (result.pages_written == result.zero_pages) throw Error(Errc::io, why);  // nothing of use: `file` goes away
+    if (result.pages_written == result.zero_pages) throw Error(Errc::io, "nothing was saved: " + why);  // `file` goes away
     guarded("marking the incomplete dump", [&] { writer.finish(false); });
     const std::filesystem::path name = incomplete_name(options_.output);
     file.keep_as(name);

@@ -1,0 +1,152 @@
+#!/usr/bin/python3
+"""The command line of kdump-capture: exit codes, messages, JSON, signals. Argument: the program.
+
+The input is a small ELF vmcore without VMCOREINFO, so that level 31 cannot be had: the unfiltered copy is exit status 3.
+"""
+import json
+import os
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "support"))
+import schemas  # noqa: E402
+
+PROGRAM = sys.argv.pop(1)
+PAGE = 4096
+
+
+def vmcore(pages, machine=183):
+    """An ELF core with one PT_LOAD at 1 GiB. Pages are noise, so that they stay large."""
+    header = b"\x7fELF\x02\x01\x01" + bytes(9)
+    header += struct.pack("<HHIQQQIHHHHHH", 4, machine, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
+    header += struct.pack("<IIQQQQQQ", 1, 7, PAGE, 0xffff000000000000, 1 << 30, pages * PAGE, pages * PAGE, 0)
+    return header.ljust(PAGE, b"\0") + os.urandom(pages * PAGE)
+
+
+class Cli(unittest.TestCase):
+    def setUp(self):
+        self.directory = tempfile.TemporaryDirectory()
+        self.addCleanup(self.directory.cleanup)
+        self.here = Path(self.directory.name)
+        self.input = self.here / "in"
+        self.input.write_bytes(vmcore(64))
+        self.output = self.here / "out"
+
+    def run_program(self, *arguments, code, **options):
+        done = subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=120, **options)
+        self.assertEqual(done.returncode, code, done.stderr)
+        return done
+
+    def valid(self, text, schema):
+        document = json.loads(text)
+        self.assertEqual(schemas.problems(document, schema), [])
+        return document
+
+    def test_unfiltered_copy_is_partial_unless_asked_for(self):
+        summary = self.here / "summary.json"
+        done = self.run_program("save", self.input, self.output, "--summary", summary, code=3)
+        self.assertIn("all are saved", done.stderr)
+        document = self.valid(summary.read_text(), "capture-summary")
+        self.assertEqual((document["status"], document["filter"]["level_used"]), ("partial", 1))
+        self.assertEqual(document["pages"]["written_pages"], 64)
+        self.run_program("save", self.input, self.output, "-f", "-d", "0", code=0)
+        self.run_program("save", self.input, self.output, "-f", "--exclude", "zero", code=0)
+
+    def test_makedumpfile_letters(self):
+        for letter in ("-c", "-l", "-p", "-z"):
+            self.run_program("save", letter, "-d", "1", "-f", self.input, self.output, code=0)
+
+    def test_usage_errors(self):
+        for arguments in ([], ["save", self.input], ["save", self.input, self.output, "-d", "32"],
+                          ["save", self.input, self.output, "--exclude", "pages"],
+                          ["save", self.input, self.output, "-d", "1", "--exclude", "zero"],
+                          ["save", self.input, self.output, "--compress", "brotli"],
+                          ["save", self.input, self.output, "--compress", "zstd:99"],
+                          ["save", self.input, self.output, "--compress", "lzo:3"],
+                          ["save", self.input, self.output, "-c", "-l"],
+                          ["save", self.input, self.output, "--threads", "0"],
+                          ["save", self.input, self.output, "--progress", "loud"], ["frobnicate"], ["info"]):
+            self.run_program(*arguments, code=2)
+            self.assertFalse(self.output.exists())
+
+    def test_bad_inputs_leave_no_output(self):
+        junk, empty = self.here / "junk", self.here / "empty"
+        junk.write_bytes(os.urandom(100000))
+        empty.touch()
+        for bad in (junk, empty, self.here, self.here / "absent"):
+            done = self.run_program("save", bad, self.output, code=1)
+            self.assertIn(str(bad), done.stderr)
+            self.assertFalse(self.output.exists())
+            self.run_program("info", bad, code=1)
+            self.run_program("log", bad, code=1)
+
+    def test_existing_output(self):
+        self.output.write_text("precious")
+        done = self.run_program("save", self.input, self.output, "-d", "0", code=1)
+        self.assertIn("hint: -f", done.stderr)
+        self.assertEqual(self.output.read_text(), "precious")
+
+    def test_info(self):
+        document = self.valid(self.run_program("info", self.input, "--json", code=0).stdout, "capture-info")
+        self.assertEqual((document["format"], document["ram_pages"], document["machine"]), ("elf", 64, "aarch64"))
+        self.run_program("save", "-d", "0", self.input, self.output, code=0)
+        document = self.valid(self.run_program("info", self.output, "--json", code=0).stdout, "capture-info")
+        self.assertEqual((document["format"], document["dump_level"]), ("kdump-compressed", 0))
+        self.assertIn("kdump-compressed", self.run_program("info", self.output, code=0).stdout)
+
+    def test_log_without_vmcoreinfo_says_why(self):
+        self.assertIn("VMCOREINFO", self.run_program("log", self.input, code=1).stderr)
+
+    def test_full_standard_output_is_a_failure(self):
+        with open("/dev/full", "w") as full:
+            done = subprocess.run([PROGRAM, "info", self.input], stdout=full, stderr=subprocess.PIPE, timeout=60)
+        self.assertEqual(done.returncode, 1)
+
+    def test_disk_full(self):
+        def limit():
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (3 << 20, 3 << 20))
+
+        self.input.write_bytes(vmcore(1024))
+        summary = self.here / "summary.json"
+        done = self.run_program("save", "-d", "0", "--threads", "1", self.input, self.output, "--summary", summary, code=3,
+                                preexec_fn=limit)
+        self.assertIn("out.incomplete", done.stderr)
+        self.assertFalse(self.output.exists())
+        self.assertEqual(self.valid(summary.read_text(), "capture-summary")["status"], "partial")
+        document = self.valid(self.run_program("info", self.here / "out.incomplete", "--json", code=0).stdout, "capture-info")
+        self.assertTrue(document["incomplete"])
+
+    def test_termination_leaves_no_file_that_looks_whole(self):
+        self.input.write_bytes(vmcore(40000))
+        process = subprocess.Popen([PROGRAM, "save", "-d", "0", "--compress", "zlib:9", "--threads", "1", str(self.input),
+                                    str(self.output)], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        deadline = time.monotonic() + 60
+        while not any(file.name.startswith("out.partial") and file.stat().st_size > 4 << 20 for file in self.here.iterdir()):
+            self.assertLess(time.monotonic(), deadline)
+            time.sleep(0.01)
+        process.send_signal(signal.SIGTERM)
+        _, stderr = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 3, stderr)
+        self.assertIn("interrupted", stderr)
+        self.assertFalse(self.output.exists())
+        self.assertTrue((self.here / "out.incomplete").exists())
+        self.assertEqual([file.name for file in self.here.iterdir() if "partial" in file.name], [])
+
+    def test_progress_as_json_lines(self):
+        done = self.run_program("save", "-d", "0", "--progress", "json", self.input, self.output, code=0)
+        events = [json.loads(line) for line in done.stderr.splitlines()]
+        self.assertIn("dump", [event["stage"] for event in events if event["event"] == "stage"])
+        self.assertEqual(events[-1]["event"], "stage")
+        self.assertEqual([e["pages_done"] for e in events if e["event"] == "progress"][-1], 64)
+
+
+if __name__ == "__main__":
+    unittest.main()
