@@ -65,14 +65,13 @@ std::optional<LoadRecord> read_record(const SysRoot& root, std::vector<std::stri
   try {
     std::optional<std::string> text = root.read_line(load_record_path);
     if (text) {
-      LoadRecord record = parse_record(*text);
+      LoadRecord record = with_context(load_record_path, [&] { return parse_record(*text); });
       if (record.boot_id == read_boot_id(root)) return record;
     }
     reasons.emplace_back(
         "loaded by another program or without a record: whether it fits this machine is not known");
   } catch (const Error& e) {
-    reasons.push_back(
-        fmt::format("whether it fits this machine is not known: {}: {}", load_record_path, e.message()));
+    reasons.push_back("whether it fits this machine is not known: " + e.message());
   }
   return std::nullopt;
 }
