@@ -7,8 +7,7 @@
 // mm/oom_kill.c, lib/list_debug.c, lib/refcount.c, mm/slub.c, mm/kasan/report.c,
 // arch/arm64/{mm/fault.c,kernel/traps.c}, arch/x86/{mm/fault.c,kernel/traps.c}.
 #include <algorithm>
-#include <array>
-#include <map>
+#include <span>
 
 #include "core/base/log.h"
 #include "core/diagnose/crash.h"
@@ -22,7 +21,7 @@ enum class Weight : uint8_t {
   report,   // the kernel went on: evidence only
   generic,  // something fatal happened, not what
   fault,    // what the CPU refused to do
-  cause,    // a check that names the damage (list corruption, KASAN, lockdep of a kind)
+  cause,    // a check that names the damage (list corruption, KASAN, stack overflow)
   operator_made,
 };
 

@@ -13,13 +13,6 @@ constexpr uint64_t max_image_size = 128 << 20;
 
 }  // namespace
 
-const StackRange* StackSet::find(uint64_t address) const {
-  for (const StackRange& range : ranges) {
-    if (address >= range.low && address < range.high) return &range;
-  }
-  return nullptr;
-}
-
 Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const StackSet& stacks,
                                 size_t limit) {
   const Arch& arch = kernel.memory().arch();

@@ -24,7 +24,6 @@ struct StackRange {
 // mapped memory around it (vmalloc guard pages end a VMAP_STACK), and the range is named "?".
 struct StackSet {
   std::vector<StackRange> ranges;
-  const StackRange* find(uint64_t address) const;
 };
 
 // Starts from registers (a CPU at the crash, or a pt_regs).
