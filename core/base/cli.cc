@@ -1,10 +1,15 @@
 #include "core/base/cli.h"
 
+#include <poll.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
+#include <system_error>
 
 #include "core/base/error.h"
 #include "core/base/log.h"
@@ -31,8 +36,13 @@ int run_main(std::string_view program, const std::function<int()>& body) noexcep
     }
     errno = 0;
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
-      if (errno == EPIPE) return code == exit_done ? exit_done : code;  // the reader had enough
-      log_error("writing standard output: {}", error_from_errno(errno, "stdout").message());
+      // A write that failed inside the program left no errno here; a pipe without a reader still shows.
+      pollfd out{STDOUT_FILENO, POLLOUT, 0};
+      bool no_reader = errno == EPIPE || (errno == 0 && poll(&out, 1, 0) > 0 && (out.revents & POLLERR) != 0);
+      if (no_reader) return code;  // the reader had enough
+      std::string why =
+          errno != 0 ? std::generic_category().message(errno) : "not everything could be written";
+      log_error("standard output: {}", why);
       return exit_failed;
     }
     return code;
