@@ -37,11 +37,12 @@ class Reader {
     return std::nullopt;
   }
 
-  // A 64-bit counter that should be readable: if it is not, the summary says which.
+  // A counter that should be readable: if it is not, the summary says which.
+  template <typename Stored = ul64>
   std::optional<uint64_t> value_at(VirtAddr va, std::string_view what) {
-    ul64 value;
+    Stored value;
     ReadResult result = memory_.read(va, {reinterpret_cast<uint8_t*>(&value), sizeof value});
-    if (result) return uint64_t{value};
+    if (result) return value;
     s_.missing.push_back(fmt::format("{} at {:#x}: {}", what, va.value, to_string(result.status)));
     if (result.status != ReadStatus::excluded) s_.damaged = true;
     return std::nullopt;
@@ -134,13 +135,14 @@ class Reader {
       s_.missing.push_back("no layout for pglist_data.node_zones, .nr_zones or the size of struct zone");
       return;
     }
-    uint32_t count = memory_.u32(pgdat + *count_at).value_or(0);
-    if (count == 0 || count > max_zones) {
-      s_.missing.push_back(fmt::format("node {}: {} zones is impossible", node, count));
+    auto count = value_at<ul32>(pgdat + *count_at, "pglist_data.nr_zones");
+    if (!count) return;
+    if (*count == 0 || *count > max_zones) {
+      s_.missing.push_back(fmt::format("node {}: {} zones is impossible", node, *count));
       s_.damaged = true;
       return;
     }
-    for (uint32_t i = 0; i < count; ++i) {
+    for (uint64_t i = 0; i < *count; ++i) {
       VirtAddr zone = pgdat + *first + i * *size;
       Zone z;
       z.node = node;
