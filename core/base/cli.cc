@@ -42,7 +42,7 @@ int run_main(std::string_view program, const std::function<int()>& body) noexcep
       if (no_reader) return code;  // the reader had enough
       std::string why =
           errno != 0 ? std::generic_category().message(errno) : "not everything could be written";
-      log_error("standard output: {}", why);
+      log_error("writing standard output: {}", why);
       return exit_failed;
     }
     return code;
