@@ -1,8 +1,9 @@
 // Which class a page belongs to, read from its struct page, and which classes a dump level leaves out.
 //
-// Pure: bytes in, answer out; no memory access, no file. The order of the tests is the one makedumpfile's users rely on
-// (same levels, same pages), with two differences that keep more or read less: a poisoned page inside a larger page
-// is left out alone, and an answer never depends on the kernel's version, only on the markers VMCOREINFO names.
+// Pure: bytes in, answer out; no memory access, no file. The order of the tests is the one makedumpfile's
+// users rely on (same levels, same pages), with two differences that keep more or read less: a poisoned page
+// inside a larger page is left out alone, and an answer never depends on the kernel's version, only on the
+// markers VMCOREINFO names.
 #pragma once
 
 #include <array>
@@ -50,9 +51,10 @@ bool excluded(PageClass page_class, unsigned level);
 
 struct PageFacts {
   PageClass page_class = PageClass::kernel;
-  unsigned order = 0;        // the answer holds for 2^order pages from this one, which the caller checks for alignment
-  bool compound = false;     // head of a compound page: the others are its tails
-  bool bad_order = false;    // marked free, but with an order that cannot be: treated as kernel
+  unsigned order =
+      0;  // the answer holds for 2^order pages from this one, which the caller checks for alignment
+  bool compound = false;   // head of a compound page: the others are its tails
+  bool bad_order = false;  // marked free, but with an order that cannot be: treated as kernel
 };
 
 class PageClassifier {
@@ -69,8 +71,9 @@ class PageClassifier {
     return head_mask_ != 0 && (load64(page + m_.flags) & head_mask_) == head_mask_;
   }
 
-  // The class of a page that is not a tail. `second`: the struct page after it, needed for compound heads only;
-  // nullptr when it could not be read, then a huge page of an old kernel may go unrecognised (and is kept).
+  // The class of a page that is not a tail. `second`: the struct page after it, needed for compound heads
+  // only; nullptr when it could not be read, then a huge page of an old kernel may go unrecognised (and is
+  // kept).
   PageFacts classify(const uint8_t* page, const uint8_t* second) const;
 
  private:

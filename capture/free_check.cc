@@ -11,12 +11,13 @@ namespace {
 
 constexpr uint64_t max_nodes = 1024;  // MAX_NUMNODES of the largest configurations
 constexpr uint64_t max_zones_per_node = 8;
-// stat_threshold never exceeds 125 (mm/vmstat.c: calculate_normal_threshold): so much of a zone's counter can still be
-// in each CPU's private part.
+// stat_threshold never exceeds 125 (mm/vmstat.c: calculate_normal_threshold): so much of a zone's counter can
+// still be in each CPU's private part.
 constexpr uint64_t counter_drift_per_cpu = 125;
 
 struct ZoneLayout {
-  uint64_t node_zones, nr_zones, zone_size, vm_stat, free_item, free_area, free_area_size, free_list, lists, orders;
+  uint64_t node_zones, nr_zones, zone_size, vm_stat, free_item, free_area, free_area_size, free_list, lists,
+      orders;
   uint64_t next, prev, lru;
 };
 
@@ -72,12 +73,13 @@ std::set<uint64_t> zones_of_nodes(Kernel& kernel, const ZoneLayout& z, std::stri
   return zones;
 }
 
-// Zones found without any symbol, backwards: a free block is linked into a list whose head is in its zone. Which of the
-// zone's lists it is decides where the zone begins; the one guess that makes every list of the zone a sound ring is it.
+// Zones found without any symbol, backwards: a free block is linked into a list whose head is in its zone.
+// Which of the zone's lists it is decides where the zone begins; the one guess that makes every list of the
+// zone a sound ring is it.
 class FreeListSearch {
  public:
-  FreeListSearch(KernelMemory& memory, const MemMap& map, const ZoneLayout& layout, const PageMarkers& markers,
-                 const std::vector<PfnRange>& ram)
+  FreeListSearch(KernelMemory& memory, const MemMap& map, const ZoneLayout& layout,
+                 const PageMarkers& markers, const std::vector<PfnRange>& ram)
       : memory_(memory), map_(map), z_(layout) {
     const std::optional<VirtAddr> first = map.page_address(ram.front().begin);
     if (!first) return;
@@ -122,15 +124,18 @@ class FreeListSearch {
   }
 
   uint64_t list_offset(uint64_t order, uint64_t list) const {
-    return z_.free_area + order * z_.free_area_size + z_.free_list + list * 16;  // struct list_head: two pointers
+    return z_.free_area + order * z_.free_area_size + z_.free_list +
+           list * 16;  // struct list_head: two pointers
   }
 
   bool all_lists_sound(uint64_t zone) {
     for (uint64_t order = 0; order < z_.orders; ++order) {
       for (uint64_t list = 0; list < z_.lists; ++list) {
         const uint64_t head = zone + list_offset(order, list);
-        const std::optional<uint64_t> next = memory_.u64({head + z_.next}), prev = memory_.u64({head + z_.prev});
-        if (!next || !prev || memory_.u64({*next + z_.prev}) != head || memory_.u64({*prev + z_.next}) != head) {
+        const std::optional<uint64_t> next = memory_.u64({head + z_.next}),
+                                      prev = memory_.u64({head + z_.prev});
+        if (!next || !prev || memory_.u64({*next + z_.prev}) != head ||
+            memory_.u64({*prev + z_.next}) != head) {
           return false;
         }
       }
@@ -153,18 +158,24 @@ uint64_t cpu_count(const Dump& dump) {
 
 std::string_view to_string(FreeCheck::Result result) {
   switch (result) {
-    case FreeCheck::Result::agrees: return "agrees";
-    case FreeCheck::Result::fewer_found: return "fewer_found";
-    case FreeCheck::Result::more_found: return "more_found";
-    case FreeCheck::Result::not_checked: return "not_checked";
+    case FreeCheck::Result::agrees:
+      return "agrees";
+    case FreeCheck::Result::fewer_found:
+      return "fewer_found";
+    case FreeCheck::Result::more_found:
+      return "more_found";
+    case FreeCheck::Result::not_checked:
+      return "not_checked";
   }
   return "not_checked";
 }
 
-FreeCheck::Result compare_free_pages(uint64_t found, uint64_t kernel_count, uint64_t tolerance, bool exhaustive) {
+FreeCheck::Result compare_free_pages(uint64_t found, uint64_t kernel_count, uint64_t tolerance,
+                                     bool exhaustive) {
   const uint64_t difference = found > kernel_count ? found - kernel_count : kernel_count - found;
   if (difference <= tolerance) return FreeCheck::Result::agrees;
-  if (found > kernel_count) return exhaustive ? FreeCheck::Result::more_found : FreeCheck::Result::not_checked;
+  if (found > kernel_count)
+    return exhaustive ? FreeCheck::Result::more_found : FreeCheck::Result::not_checked;
   return FreeCheck::Result::fewer_found;
 }
 
@@ -185,7 +196,8 @@ FreeCheck check_free_pages(Kernel& kernel, const MemMap& map, const PageMarkers&
     zones = FreeListSearch(kernel.memory(), map, *layout, markers, kernel.dump().ram()).zones(scan);
   }
   for (uint64_t zone : zones) {
-    const std::optional<uint64_t> count = kernel.memory().u64({zone + layout->vm_stat + layout->free_item * 8});
+    const std::optional<uint64_t> count =
+        kernel.memory().u64({zone + layout->vm_stat + layout->free_item * 8});
     if (!count) {
       check.detail = fmt::format("the counters of the zone at {:#x} could not be read", zone);
       return check;
@@ -203,10 +215,12 @@ FreeCheck check_free_pages(Kernel& kernel, const MemMap& map, const PageMarkers&
   check.tolerance = counter_drift_per_cpu * cpu_count(kernel.dump()) * std::max<uint64_t>(check.zones, 1);
   check.result = compare_free_pages(check.found, check.kernel_count, check.tolerance, exhaustive);
   if (check.result == FreeCheck::Result::not_checked) {
-    check.detail = fmt::format("only zones with {} free pages were found through free lists, {} pages are marked free",
-                               check.kernel_count, check.found);
+    check.detail =
+        fmt::format("only zones with {} free pages were found through free lists, {} pages are marked free",
+                    check.kernel_count, check.found);
   } else if (check.result != FreeCheck::Result::agrees) {
-    check.detail = fmt::format("{} pages are marked free, the kernel counts {}", check.found, check.kernel_count);
+    check.detail =
+        fmt::format("{} pages are marked free, the kernel counts {}", check.found, check.kernel_count);
   }
   return check;
 }

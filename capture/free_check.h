@@ -1,6 +1,6 @@
-// Checks the scan against the kernel's own count of free pages. When the markers of a new kernel are misread, or the
-// memory map is damaged, this is where it shows, without knowing the kernel's version: the pages found on the buddy
-// allocator's lists must be as many as NR_FREE_PAGES of all zones says.
+// Checks the scan against the kernel's own count of free pages. When the markers of a new kernel are misread,
+// or the memory map is damaged, this is where it shows, without knowing the kernel's version: the pages found
+// on the buddy allocator's lists must be as many as NR_FREE_PAGES of all zones says.
 #pragma once
 
 #include <cstdint>
@@ -22,12 +22,12 @@ struct FreeCheck {
     not_checked,
   };
   Result result = Result::not_checked;
-  uint64_t found = 0;          // pages the scan calls free
-  uint64_t kernel_count = 0;   // NR_FREE_PAGES of all zones found
-  uint64_t tolerance = 0;      // pages of difference that per-CPU counters explain
+  uint64_t found = 0;         // pages the scan calls free
+  uint64_t kernel_count = 0;  // NR_FREE_PAGES of all zones found
+  uint64_t tolerance = 0;     // pages of difference that per-CPU counters explain
   size_t zones = 0;
-  std::string zones_source;    // "node_data", "contig_page_data", "free lists"
-  std::string detail;          // a sentence when it was not checked or does not agree
+  std::string zones_source;  // "node_data", "contig_page_data", "free lists"
+  std::string detail;        // a sentence when it was not checked or does not agree
 };
 std::string_view to_string(FreeCheck::Result result);
 
@@ -35,6 +35,7 @@ std::string_view to_string(FreeCheck::Result result);
 FreeCheck check_free_pages(Kernel& kernel, const MemMap& map, const PageMarkers& markers, const Scan& scan);
 
 // The verdict alone; for tests. `exhaustive`: all zones are known, so a surplus found is a contradiction.
-FreeCheck::Result compare_free_pages(uint64_t found, uint64_t kernel_count, uint64_t tolerance, bool exhaustive);
+FreeCheck::Result compare_free_pages(uint64_t found, uint64_t kernel_count, uint64_t tolerance,
+                                     bool exhaustive);
 
 }  // namespace kdk

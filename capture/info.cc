@@ -31,7 +31,9 @@ std::string utc(uint64_t seconds) {
   return {text, std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts)};
 }
 
-Json text_or_null(std::string_view text) { return text.empty() ? Json(nullptr) : Json(escape_untrusted(text)); }
+Json text_or_null(std::string_view text) {
+  return text.empty() ? Json(nullptr) : Json(escape_untrusted(text));
+}
 
 template <typename T>
 Json number_or_null(const std::optional<T>& value) {
@@ -60,7 +62,8 @@ std::vector<Fact> facts_of(const Dump& dump) {
   return {
       {"file", "file", escape_untrusted(dump.name())},
       {"format", "format", info.format == DumpFormat::elf ? "elf" : "kdump-compressed"},
-      {"header_version", "header version", info.header_version != 0 ? Json(info.header_version) : Json(nullptr)},
+      {"header_version", "header version",
+       info.header_version != 0 ? Json(info.header_version) : Json(nullptr)},
       {"flattened", "flattened", info.flattened},
       {"split_parts", "split parts", info.split_parts},
       {"size_bytes", "size, bytes", info.file_bytes},

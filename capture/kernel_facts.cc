@@ -18,7 +18,8 @@ std::optional<KernelNames> names_in_memory(Kernel& kernel) {
   const std::optional<uint64_t> offset = kernel.vmcoreinfo().offset("uts_namespace.name");
   std::array<uint8_t, 6 * name_bytes> bytes{};
   if (!address || !offset || !kernel.memory().read(*address + *offset, bytes)) return std::nullopt;
-  KernelNames names{field(bytes, 0), field(bytes, 1), field(bytes, 2), field(bytes, 3), field(bytes, 4), field(bytes, 5)};
+  KernelNames names{field(bytes, 0), field(bytes, 1), field(bytes, 2),
+                    field(bytes, 3), field(bytes, 4), field(bytes, 5)};
   if (names.sysname != "Linux") return std::nullopt;  // not what we think it is
   return names;
 }
@@ -27,13 +28,20 @@ std::optional<KernelNames> names_in_memory(Kernel& kernel) {
 std::string_view machine_name(uint16_t elf_machine) {
   if (const Arch* arch = find_arch(elf_machine)) return arch->uts_machine();
   switch (elf_machine) {  // <elf.h> EM_*
-    case 21: return "ppc64le";
-    case 22: return "s390x";
-    case 62: return "x86_64";
-    case 183: return "aarch64";
-    case 243: return "riscv64";
-    case 258: return "loongarch64";
-    default: return "";
+    case 21:
+      return "ppc64le";
+    case 22:
+      return "s390x";
+    case 62:
+      return "x86_64";
+    case 183:
+      return "aarch64";
+    case 243:
+      return "riscv64";
+    case 258:
+      return "loongarch64";
+    default:
+      return "";
   }
 }
 

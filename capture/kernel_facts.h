@@ -14,8 +14,8 @@ struct KernelNames {
   std::string sysname, nodename, release, version, machine, domainname;
 };
 
-// From the header of a kdump-compressed input, else init_uts_ns in memory, else VMCOREINFO and the ELF machine. `kernel`
-// may be nullptr. Never throws.
+// From the header of a kdump-compressed input, else init_uts_ns in memory, else VMCOREINFO and the ELF
+// machine. `kernel` may be nullptr. Never throws.
 KernelNames read_kernel_names(const Dump& dump, Kernel* kernel);
 
 // The header of a kdump-compressed copy of `dump`, without dump level and codec. Refers to `dump`'s notes.

@@ -1,4 +1,5 @@
-// kdump-capture: saves a crash dump inside the crash kernel, and copies, filters and compresses dumps anywhere.
+// kdump-capture: saves a crash dump inside the crash kernel, and copies, filters and compresses dumps
+// anywhere.
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <charconv>
@@ -58,22 +59,28 @@ void add_save(CLI::App& app, SaveArguments& a) {
   CLI::App* save = app.add_subcommand("save", "Filter and compress a dump into a kdump-compressed file");
   save->footer(
       "INPUT is /proc/vmcore or any dump file; several INPUTs are the parts of one split dump.\n"
-      "Levels are sums of: 1 zero pages, 2 page cache, 4 page cache with private data, 8 user memory, 16 free pages.\n"
+      "Levels are sums of: 1 zero pages, 2 page cache, 4 page cache with private data, 8 user memory, 16 "
+      "free pages.\n"
       "Exit status: 0 saved, 1 nothing saved, 2 usage, 3 saved in part (what is missing is printed).");
   save->add_option("files", a.files, "INPUT... OUTPUT")->required()->expected(2, -1)->type_name("FILE");
-  CLI::Option* level = save->add_option("-d,--level", a.options.level, "Dump level 0 to 31: what to leave out")
-                           ->check(CLI::Range(0u, 31u))->capture_default_str();
+  CLI::Option* level =
+      save->add_option("-d,--level", a.options.level, "Dump level 0 to 31: what to leave out")
+          ->check(CLI::Range(0u, 31u))
+          ->capture_default_str();
   save->add_option("--exclude", a.exclude, "The same by names: zero,cache,private,user,free, or all or none")
       ->check([](const std::string& names) {
-        return parse_exclude(names) ? std::string() : std::string("use zero,cache,private,user,free, or all or none");
-      })->excludes(level);
+        return parse_exclude(names) ? std::string()
+                                    : std::string("use zero,cache,private,user,free, or all or none");
+      })
+      ->excludes(level);
   CLI::Option* compress =
       save->add_option("--compress", a.compress, "zstd[:-7..19], zlib[:1..9], lzo, snappy or none")
           ->check([](const std::string& text) {
             SaveOptions scratch;
             const std::string problem = parse_compress(text, scratch);
             return problem.empty() ? problem : text + " " + problem;
-          })->capture_default_str();
+          })
+          ->capture_default_str();
   CLI::Option_group* codecs = save->add_option_group("codec", "As makedumpfile has them");
   codecs->require_option(0, 1);
   codecs->add_flag("-c", a.zlib, "--compress zlib")->excludes(compress);
@@ -85,7 +92,8 @@ void add_save(CLI::App& app, SaveArguments& a) {
   save->add_option("--summary", a.summary, "Write a JSON summary here, before the dump and again after it");
   save->add_option("--log", a.log, "Write the kernel log here, before the dump");
   save->add_option("--progress", a.progress, "auto, tty, plain, json or none")
-      ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))->capture_default_str();
+      ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
+      ->capture_default_str();
   save->add_flag("-f,--force", a.options.force, "Replace OUTPUT when it exists");
 }
 
@@ -117,8 +125,10 @@ int run_log(const std::vector<std::string>& inputs, const std::string& output) {
   }
   std::string text;
   for (const LogRecord& record : log.records) text += format_record(record) + "\n";
-  if (output.empty()) std::fputs(text.c_str(), stdout);
-  else write_file_atomic(output, as_bytes(text), 0600);
+  if (output.empty())
+    std::fputs(text.c_str(), stdout);
+  else
+    write_file_atomic(output, as_bytes(text), 0600);
   for (const std::string& problem : log.problems) log_warning("log: {}", problem);
   return log.problems.empty() ? exit_done : exit_partial;
 }
@@ -130,7 +140,8 @@ int run_info(const std::vector<std::string>& inputs, bool json) {
 }
 
 int run(int argc, char** argv) {
-  CLI::App app("Saves crash dumps: log first, then a first report, then the filtered and compressed dump.", "kdump-capture");
+  CLI::App app("Saves crash dumps: log first, then a first report, then the filtered and compressed dump.",
+               "kdump-capture");
   app.set_version_flag("--version", "kdump-capture " KDK_VERSION);
   app.require_subcommand(1);
   app.fallthrough();

@@ -20,8 +20,10 @@ class Kind {
     const uint64_t end = (pa.value + (size - 1)) / page_size_ + 1;
     if (end <= begin) return;  // wrapped: not RAM
     // Neighbours grow one range: the walk comes in address order, and most of what it finds is contiguous.
-    if (!ranges_.empty() && ranges_.back().end.value == begin) ranges_.back().end = {end};
-    else ranges_.push_back({{begin}, {end}});
+    if (!ranges_.empty() && ranges_.back().end.value == begin)
+      ranges_.back().end = {end};
+    else
+      ranges_.push_back({{begin}, {end}});
   }
   const std::vector<PfnRange>& ranges() const { return ranges_; }
   void replace(std::vector<PfnRange> ranges) { ranges_ = std::move(ranges); }
@@ -51,7 +53,9 @@ struct LinearMap {
     begin = dump.ram().front().begin.value * dump.info().page_size + offset;
     end = dump.end_pfn().value * dump.info().page_size + offset;
   }
-  bool covers(uint64_t va, uint64_t size) const { return begin < end && va >= begin && va + (size - 1) < end; }
+  bool covers(uint64_t va, uint64_t size) const {
+    return begin < end && va >= begin && va + (size - 1) < end;
+  }
 };
 
 void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& mapped) {
@@ -63,19 +67,24 @@ void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& mapped)
   const bool whole = translator.walk_tables([&](const Translator::TableEntry& entry) {
     if (entry.table) {
       tables.add(entry.pa, page_size);
-      // The linear map's last level is by far the most of all tables (2 GiB of them per TiB) and says nothing new.
+      // The linear map's last level is by far the most of all tables (2 GiB of them per TiB) and says nothing
+      // new.
       return entry.size > last_table_span || !linear.covers(entry.va.value, entry.size);
     }
     const uint64_t offset = entry.va.value - entry.pa.value;
-    if (layout.image_offset != 0 && offset == layout.image_offset) image.add(entry.pa, entry.size);
-    else if (linear.begin == linear.end || offset != linear.offset) mapped.add(entry.pa, entry.size);
+    if (layout.image_offset != 0 && offset == layout.image_offset)
+      image.add(entry.pa, entry.size);
+    else if (linear.begin == linear.end || offset != linear.offset)
+      mapped.add(entry.pa, entry.size);
     return true;
   });
-  if (!whole) tables.problem("some page tables could not be read: pages found only through them are not pinned");
+  if (!whole)
+    tables.problem("some page tables could not be read: pages found only through them are not pinned");
 }
 
-// Takes image pages out that the kernel has given back. The boot allocator's memory carries a flag (PG_reserved) whose
-// number VMCOREINFO does not tell; but the page of _stext has it, and nothing else, so that is what is looked for.
+// Takes image pages out that the kernel has given back. The boot allocator's memory carries a flag
+// (PG_reserved) whose number VMCOREINFO does not tell; but the page of _stext has it, and nothing else, so
+// that is what is looked for.
 void drop_given_back(Kernel& kernel, MemMap& map, const PageMarkers& markers, Kind& image) {
   constexpr uint64_t flag_bits = (uint64_t{1} << 20) - 1;  // zone, node and section numbers are far above
   const PageClassifier classifier(markers);
@@ -85,7 +94,9 @@ void drop_given_back(Kernel& kernel, MemMap& map, const PageMarkers& markers, Ki
       text ? map.page_address({text.pa.value / kernel.memory().page_size()}) : std::nullopt;
   const uint64_t reserved = page ? kernel.memory().u64(*page + markers.flags).value_or(0) & flag_bits : 0;
   if (reserved == 0) {
-    image.problem("the struct page of _stext is not marked reserved: image memory that was given back stays pinned too");
+    image.problem(
+        "the struct page of _stext is not marked reserved: image memory that was given back stays pinned "
+        "too");
     return;
   }
   std::vector<PfnRange> kept;
@@ -97,8 +108,10 @@ void drop_given_back(Kernel& kernel, MemMap& map, const PageMarkers& markers, Ki
         const bool given_back = !run.struct_pages.empty() &&
                                 (classifier.flags(run.struct_pages.data() + i * size) & reserved) != reserved;
         if (given_back) continue;
-        if (!kept.empty() && kept.back().end == pfn) kept.back().end = pfn + 1;
-        else kept.push_back({pfn, pfn + 1});
+        if (!kept.empty() && kept.back().end == pfn)
+          kept.back().end = pfn + 1;
+        else
+          kept.push_back({pfn, pfn + 1});
       }
     });
   }
@@ -106,10 +119,13 @@ void drop_given_back(Kernel& kernel, MemMap& map, const PageMarkers& markers, Ki
 }
 
 void find_per_cpu(Kernel& kernel, Kind& kind) {
-  const std::optional<VirtAddr> start = kernel.symbol("__per_cpu_start"), end = kernel.symbol("__per_cpu_end");
+  const std::optional<VirtAddr> start = kernel.symbol("__per_cpu_start"),
+                                end = kernel.symbol("__per_cpu_end");
   const std::optional<std::vector<unsigned>> cpus = cpu_mask(kernel, "__cpu_possible_mask");
-  if (!start || !end || !cpus || end->value <= start->value || end->value - start->value > (uint64_t{64} << 20)) {
-    kind.problem("no symbols for the first per-CPU chunk; it is kept by its struct pages alone (reserved memory)");
+  if (!start || !end || !cpus || end->value <= start->value ||
+      end->value - start->value > (uint64_t{64} << 20)) {
+    kind.problem(
+        "no symbols for the first per-CPU chunk; it is kept by its struct pages alone (reserved memory)");
     return;
   }
   // The unit also holds what was allocated from the first chunk (mm/percpu.c: pcpu_unit_size), when known.
@@ -130,8 +146,8 @@ void find_per_cpu(Kernel& kernel, Kind& kind) {
   }
 }
 
-// Stacks are in vmalloc space with VMAP_STACK, so `mapped` has them. Without it they are plain kernel pages that no
-// class matches; the stacks the CPUs were on are pinned then.
+// Stacks are in vmalloc space with VMAP_STACK, so `mapped` has them. Without it they are plain kernel pages
+// that no class matches; the stacks the CPUs were on are pinned then.
 void find_stacks(Kernel& kernel, Kind& kind) {
   constexpr uint64_t stack_alignment = 16 * 1024;
   const Arch& arch = kernel.memory().arch();
@@ -167,8 +183,10 @@ std::vector<PfnRange> merge_ranges(std::vector<PfnRange> ranges, const std::vect
     for (size_t i = r; i < ram.size() && ram[i].begin < range.end; ++i) {
       const PfnRange part{std::max(begin, ram[i].begin), std::min(range.end, ram[i].end)};
       if (part.begin >= part.end) continue;
-      if (!out.empty() && out.back().end == part.begin) out.back().end = part.end;
-      else out.push_back(part);
+      if (!out.empty() && out.back().end == part.begin)
+        out.back().end = part.end;
+      else
+        out.push_back(part);
     }
   }
   return out;

@@ -61,8 +61,8 @@ class Units {
   uint64_t index_ = 0;
 };
 
-// Pushes written data to the disk and out of the page cache, a stretch behind the writers: the wait for the disk is
-// for data written 32 MiB ago, and throttles writers that run ahead of it.
+// Pushes written data to the disk and out of the page cache, a stretch behind the writers: the wait for the
+// disk is for data written 32 MiB ago, and throttles writers that run ahead of it.
 class CacheDropper {
  public:
   CacheDropper(const Fd& fd, bool enabled) : fd_(fd), enabled_(enabled) {}
@@ -104,8 +104,15 @@ class Worker {
  public:
   Worker(const Dump& dump, Units& units, KdumpWriter& writer, const Fd& output, const std::string& name,
          const PipelineOptions& options, CacheDropper& dropper, Shared& shared)
-      : units_(units), writer_(writer), output_(output), name_(name), options_(options), dropper_(dropper),
-        shared_(shared), page_size_(dump.info().page_size), reader_(dump.reader()),
+      : units_(units),
+        writer_(writer),
+        output_(output),
+        name_(name),
+        options_(options),
+        dropper_(dropper),
+        shared_(shared),
+        page_size_(dump.info().page_size),
+        reader_(dump.reader()),
         compressor_(make_compressor(options.codec, options.codec_level, page_size_)) {}
 
   void run() {
@@ -286,7 +293,8 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWrit
       }
       try {
         threads.emplace_back(work);
-      } catch (const std::system_error&) {  // no more threads: go on with those there are, at worst with this one
+      } catch (
+          const std::system_error&) {  // no more threads: go on with those there are, at worst with this one
         if (threads.empty()) {
           result.threads = 1;
           work();
@@ -299,7 +307,8 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWrit
     }
     result.threads = std::max<unsigned>(result.threads, static_cast<unsigned>(threads.size()));
     std::unique_lock lock(shared.mutex);
-    while (!shared.finished.wait_for(lock, std::chrono::milliseconds(200), [&] { return shared.running == 0; })) {
+    while (!shared.finished.wait_for(lock, std::chrono::milliseconds(200),
+                                     [&] { return shared.running == 0; })) {
       if (!progress) continue;
       lock.unlock();
       progress({shared.done, writer.descriptors(), shared.bytes});

@@ -1,10 +1,11 @@
-// Copies the chosen pages into the output: workers take runs of pages, read, test for zeros, compress, and write each
-// run's data as one piece at an offset they claim; then they publish the run's descriptors.
+// Copies the chosen pages into the output: workers take runs of pages, read, test for zeros, compress, and
+// write each run's data as one piece at an offset they claim; then they publish the run's descriptors.
 //
-// Only the descriptor table is in page order, and its places are known beforehand, so no worker ever waits for another:
-// one short lock per MiB of pages to take the next run, none per page, and one CPU is as good as any number. A page
-// that cannot be read (I/O error, SIGBUS from poisoned memory, corrupt input) costs its own descriptor and nothing
-// else. Data goes out before the descriptors that point at it, so a file cut short at any moment is sound.
+// Only the descriptor table is in page order, and its places are known beforehand, so no worker ever waits
+// for another: one short lock per MiB of pages to take the next run, none per page, and one CPU is as good as
+// any number. A page that cannot be read (I/O error, SIGBUS from poisoned memory, corrupt input) costs its
+// own descriptor and nothing else. Data goes out before the descriptors that point at it, so a file cut short
+// at any moment is sound.
 #pragma once
 
 #include <atomic>
@@ -39,19 +40,19 @@ struct PipelineProgress {
 };
 
 struct PipelineResult {
-  uint64_t pages_written = 0;  // with a descriptor that points at data, zero pages included
-  uint64_t zero_pages = 0;     // share one stored page
-  uint64_t raw_pages = 0;      // did not shrink, stored as they are
-  uint64_t data_bytes = 0;     // page data written
-  uint64_t read_errors = 0;    // pages that could not be read: their descriptors stay empty
+  uint64_t pages_written = 0;       // with a descriptor that points at data, zero pages included
+  uint64_t zero_pages = 0;          // share one stored page
+  uint64_t raw_pages = 0;           // did not shrink, stored as they are
+  uint64_t data_bytes = 0;          // page data written
+  uint64_t read_errors = 0;         // pages that could not be read: their descriptors stay empty
   std::vector<Pfn> error_examples;  // the first few, ascending
   std::optional<Error> failure;     // writing failed; what was published before stands
   bool stopped = false;             // `stop` was set
   unsigned threads = 0;             // that really ran
 };
 
-// `dumped` must be the bitmap the writer was made with. `progress` is called from the calling thread some times a
-// second; may be empty. Never throws for what happens to pages or output: see PipelineResult.
+// `dumped` must be the bitmap the writer was made with. `progress` is called from the calling thread some
+// times a second; may be empty. Never throws for what happens to pages or output: see PipelineResult.
 PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWriter& writer, const Fd& output,
                             const std::string& output_name, const PipelineOptions& options,
                             const std::function<void(const PipelineProgress&)>& progress);

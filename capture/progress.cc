@@ -36,8 +36,8 @@ void Progress::stage(std::string_view name, std::string_view what) {
 void Progress::update(uint64_t done, uint64_t total, uint64_t bytes_written) {
   if (mode_ == ProgressMode::none || total == 0) return;
   const Clock::time_point now = Clock::now();
-  const unsigned percent = static_cast<unsigned>(100.0 * static_cast<double>(std::min(done, total)) /
-                                                 static_cast<double>(total));
+  const unsigned percent =
+      static_cast<unsigned>(100.0 * static_cast<double>(std::min(done, total)) / static_cast<double>(total));
   // Plain: every tenth, but not more often than once in two seconds, and at least twice a minute.
   const auto since = now - last_;
   if (mode_ == ProgressMode::plain) {
@@ -50,7 +50,9 @@ void Progress::update(uint64_t done, uint64_t total, uint64_t bytes_written) {
   last_percent_ = percent;
   const double seconds = std::chrono::duration<double>(now - stage_start_).count();
   if (mode_ == ProgressMode::json) {
-    fmt::print(stderr, "{{\"event\":\"progress\",\"stage\":\"{}\",\"pages_done\":{},\"pages_total\":{},\"bytes_written\":{}}}\n",
+    fmt::print(stderr,
+               "{{\"event\":\"progress\",\"stage\":\"{}\",\"pages_done\":{},\"pages_total\":{},\"bytes_"
+               "written\":{}}}\n",
                stage_, done, total, bytes_written);
     return;
   }

@@ -1,5 +1,5 @@
-// Progress of a capture for people and programs, on stderr: one changing line on a terminal, a plain line now and then
-// on a console (a serial console must not be flooded), or JSON lines.
+// Progress of a capture for people and programs, on stderr: one changing line on a terminal, a plain line now
+// and then on a console (a serial console must not be flooded), or JSON lines.
 #pragma once
 
 #include <chrono>

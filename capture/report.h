@@ -25,24 +25,24 @@ struct CaptureReport {
 
   std::vector<std::string> inputs;
   DumpInfo input_info;
-  std::string machine, release;     // of the crashed kernel; empty when unknown
+  std::string machine, release;  // of the crashed kernel; empty when unknown
 
-  std::string output;               // where the dump is now; empty when there is none
+  std::string output;  // where the dump is now; empty when there is none
   uint64_t output_bytes = 0;
-  std::string log_file;             // empty: not asked for
+  std::string log_file;  // empty: not asked for
   size_t log_records = 0;
 
   unsigned level_asked = 0, level_used = 0;
-  std::string why_level;            // why they differ
+  std::string why_level;  // why they differ
   Codec codec = Codec::zstd;
   int codec_level = 0;
-  unsigned threads_asked = 0;       // 0: chosen here
+  unsigned threads_asked = 0;  // 0: chosen here
 
   std::optional<Scan> scan;
   std::string memory_model;
   std::optional<Pins> pins;
   std::optional<FreeCheck> free_check;
-  uint64_t excluded_before = 0;     // pages the input itself leaves out
+  uint64_t excluded_before = 0;  // pages the input itself leaves out
   uint64_t pages_to_write = 0;
   std::optional<PipelineResult> pipeline;
 
@@ -52,7 +52,7 @@ struct CaptureReport {
   };
   std::vector<Stage> stages;
 
-  const Arch* arch = nullptr;       // nullptr: unknown, then there is no crash either
+  const Arch* arch = nullptr;  // nullptr: unknown, then there is no crash either
   std::optional<Crash> crash;
   std::string why_no_crash;
 };

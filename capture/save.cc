@@ -50,7 +50,8 @@ class Capture {
     if (!std::filesystem::exists(status)) return;
     const std::string name = options_.output.string();
     if (!std::filesystem::is_regular_file(status)) {
-      throw Error(Errc::unsupported, name + ": is not a regular file").with_hint("give the name of a new file");
+      throw Error(Errc::unsupported, name + ": is not a regular file")
+          .with_hint("give the name of a new file");
     }
     for (const std::filesystem::path& input : options_.inputs) {
       if (std::filesystem::equivalent(input, options_.output, error)) {
@@ -103,7 +104,8 @@ class Capture {
     for (const std::string& problem : log_.problems) report_.notes.push_back("log: " + problem);
     if (options_.log) {
       if (log_.records.empty()) {
-        report_.reasons.push_back("the kernel log could not be read" + (kernel_ ? "" : ": " + why_no_kernel_));
+        report_.reasons.push_back("the kernel log could not be read" +
+                                  (kernel_ ? "" : ": " + why_no_kernel_));
       }
       guarded("saving the log", [&] {
         write_file_atomic(*options_.log, as_bytes(text), 0600);
@@ -120,7 +122,8 @@ class Capture {
     if (kernel_) {
       try {
         report_.crash = diagnose(*kernel_, log_);
-      } catch (const std::exception& e) {  // a report section: whatever it hits, the dump is still to be saved
+      } catch (
+          const std::exception& e) {  // a report section: whatever it hits, the dump is still to be saved
         report_.why_no_crash = e.what();
       }
     }
@@ -173,8 +176,8 @@ class Capture {
     if (check.result == FreeCheck::Result::more_found && (options_.level & level_free) != 0) {
       report_.level_used = request.level = options_.level & ~unsigned{level_free};
       report_.why_level = check.detail;
-      report_.reasons.push_back(fmt::format("free pages are saved too, because the marks are not to be trusted: {}",
-                                            check.detail));
+      report_.reasons.push_back(
+          fmt::format("free pages are saved too, because the marks are not to be trusted: {}", check.detail));
       report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
     } else if (check.result == FreeCheck::Result::fewer_found) {
       report_.notes.push_back("the dump may be larger than it need be: " + check.detail);
@@ -184,11 +187,14 @@ class Capture {
 
   void note_contradictions(const Scan& scan) {
     if (scan.pinned_conflicts != 0) {
-      report_.notes.push_back(fmt::format("{} pages in use by the kernel are marked as if they could go; they are kept",
-                                          scan.pinned_conflicts));
+      report_.notes.push_back(
+          fmt::format("{} pages in use by the kernel are marked as if they could go; they are kept",
+                      scan.pinned_conflicts));
     }
     const uint64_t odd = scan.bad_orders + scan.broken_compounds;
-    if (odd != 0) report_.notes.push_back(fmt::format("{} struct pages contradict themselves; their pages are kept", odd));
+    if (odd != 0)
+      report_.notes.push_back(
+          fmt::format("{} struct pages contradict themselves; their pages are kept", odd));
     const uint64_t unknown = scan.of(PageClass::unknown).found;
     if (unknown != 0) {
       report_.notes.push_back(fmt::format("{} pages have no readable struct page; they are kept", unknown));
@@ -228,7 +234,8 @@ class Capture {
     pipeline.codec_level = options_.codec_level;
     pipeline.threads = budget.threads;
     pipeline.unit_bytes = budget.unit_bytes;
-    pipeline.drop_page_cache = options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
+    pipeline.drop_page_cache =
+        options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
     pipeline.stop = &stop_;
     report_.pipeline = run_pipeline(*dump_, report_.scan->keep, writer, file.fd(), name, pipeline,
                                     [this](const PipelineProgress& p) {
@@ -257,21 +264,23 @@ class Capture {
     }
     report_.output = options_.output.string();
     if (result.read_errors != 0) {
-      report_.reasons.push_back(fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));
+      report_.reasons.push_back(
+          fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));
     }
   }
 
   // What is written stands: descriptors point only at data that is there, and the header says INCOMPLETE.
   void keep_incomplete(AtomicFile& file, KdumpWriter& writer, const std::string& why) {
     const PipelineResult& result = *report_.pipeline;
-    if (result.pages_written == result.zero_pages) throw Error(Errc::io, "nothing was saved: " + why);  // `file` goes away
+    if (result.pages_written == result.zero_pages)
+      throw Error(Errc::io, "nothing was saved: " + why);  // `file` goes away
     guarded("marking the incomplete dump", [&] { writer.finish(false); });
     const std::filesystem::path name = incomplete_name(options_.output);
     file.keep_as(name);
     report_.output = name.string();
     report_.output_bytes = writer.size();
-    report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}", result.pages_written,
-                                          report_.pages_to_write, name.string(), why));
+    report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
+                                          result.pages_written, report_.pages_to_write, name.string(), why));
   }
 
   // Runs a step that must not stop the capture; its failure becomes a reason.
@@ -322,7 +331,8 @@ std::filesystem::path incomplete_name(const std::filesystem::path& output) {
   std::filesystem::path name = output;
   name += ".incomplete";
   std::error_code error;
-  if (std::filesystem::exists(name, error)) name += fmt::format("-{}", ::getpid());  // an earlier one may be the better
+  if (std::filesystem::exists(name, error))
+    name += fmt::format("-{}", ::getpid());  // an earlier one may be the better
   return name;
 }
 
@@ -331,15 +341,17 @@ std::string report_text(const CaptureReport& report) {
   const PipelineResult& result = *report.pipeline;
   uint64_t milliseconds = 0;
   for (const CaptureReport::Stage& stage : report.stages) milliseconds += stage.milliseconds;
-  std::string text = fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n", report.output,
-                                 static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
-                                 report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
-                                 result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);
+  std::string text =
+      fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n", report.output,
+                  static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
+                  report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
+                  result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);
   std::string left_out;
   for (size_t c = 0; c < page_class_count; ++c) {
     const uint64_t pages = report.scan->classes[c].excluded;
     if (pages == 0) continue;
-    left_out += fmt::format("{}{} {}", left_out.empty() ? "" : ", ", to_string(static_cast<PageClass>(c)), pages);
+    left_out +=
+        fmt::format("{}{} {}", left_out.empty() ? "" : ", ", to_string(static_cast<PageClass>(c)), pages);
   }
   if (report.excluded_before != 0) {
     left_out += fmt::format("{}by the input {}", left_out.empty() ? "" : ", ", report.excluded_before);
@@ -347,8 +359,9 @@ std::string report_text(const CaptureReport& report) {
   if (!left_out.empty()) text += fmt::format("left out (pages): {}\n", left_out);
   if (report.free_check) {
     const FreeCheck& check = *report.free_check;
-    text += fmt::format("free pages: {} found, {}\n", check.found,
-                        check.zones == 0 ? "not checked" : fmt::format("{} counted by the kernel", check.kernel_count));
+    text += fmt::format(
+        "free pages: {} found, {}\n", check.found,
+        check.zones == 0 ? "not checked" : fmt::format("{} counted by the kernel", check.kernel_count));
   }
   return text;
 }

@@ -1,5 +1,6 @@
-// `kdump-capture save`: log first, then the first report, then the dump, so that whatever goes wrong later, the most
-// telling part is already safe. Every step that can fail has a next best thing; only "nothing could be written" fails.
+// `kdump-capture save`: log first, then the first report, then the dump, so that whatever goes wrong later,
+// the most telling part is already safe. Every step that can fail has a next best thing; only "nothing could
+// be written" fails.
 #pragma once
 
 #include <atomic>
@@ -24,11 +25,12 @@ struct SaveOptions {
   std::optional<std::filesystem::path> summary;
   std::optional<std::filesystem::path> log;
   ProgressMode progress = ProgressMode::automatic;
-  bool force = false;    // replace an existing OUTPUT
+  bool force = false;  // replace an existing OUTPUT
 };
 
-// Returns what was done; status complete or partial (then the reasons say why). Throws Error when no dump could be
-// written at all; the summary file, if asked for, then says so too. `stop`: set to end early (a signal).
+// Returns what was done; status complete or partial (then the reasons say why). Throws Error when no dump
+// could be written at all; the summary file, if asked for, then says so too. `stop`: set to end early (a
+// signal).
 CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& stop);
 
 // What save prints on stdout at the end.

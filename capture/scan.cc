@@ -21,7 +21,8 @@ uint64_t page_count(const std::vector<PfnRange>& ranges) {
 
 class Scanner {
  public:
-  Scanner(KernelMemory& memory, MemMap& map, const PageMarkers& markers, const ScanRequest& request, Scan& scan)
+  Scanner(KernelMemory& memory, MemMap& map, const PageMarkers& markers, const ScanRequest& request,
+          Scan& scan)
       : memory_(memory), map_(map), classifier_(markers), request_(request), scan_(scan) {
     if (request.pinned != nullptr) pinned_ = *request.pinned;
     head_bytes_.resize(classifier_.struct_size());
@@ -104,7 +105,8 @@ class Scanner {
       const uint64_t pages = uint64_t{1} << facts.order;
       if (pfn.value % pages != 0) {
         if (block) ++scan_.bad_orders;
-        // A free page alone would be plausible, but a wrong order says that this word is not what we think it is.
+        // A free page alone would be plausible, but a wrong order says that this word is not what we think it
+        // is.
         decide_page(pfn, page, block ? PageClass::kernel : facts.page_class);
         ++i;
         continue;
@@ -140,8 +142,8 @@ class Scanner {
     std::copy_n(page, head_bytes_.size(), head_bytes_.begin());
   }
 
-  // With CONFIG_HUGETLB_PAGE_OPTIMIZE_VMEMMAP the struct pages of a huge page are one page mapped again and again, so
-  // inside it the head shows up again at every page of struct pages (mm/hugetlb_vmemmap.c).
+  // With CONFIG_HUGETLB_PAGE_OPTIMIZE_VMEMMAP the struct pages of a huge page are one page mapped again and
+  // again, so inside it the head shows up again at every page of struct pages (mm/hugetlb_vmemmap.c).
   bool in_compound(const uint8_t* page) const {
     return classifier_.is_tail(page) || std::equal(head_bytes_.begin(), head_bytes_.end(), page);
   }
@@ -162,7 +164,8 @@ class Scanner {
     return second_bytes_.data();
   }
 
-  // Takes pages out of the dump unless they are pinned; returns how many went. Ranges come in ascending order.
+  // Takes pages out of the dump unless they are pinned; returns how many went. Ranges come in ascending
+  // order.
   uint64_t exclude(PfnRange range, PageClass page_class) {
     if (page_class == PageClass::poisoned || page_class == PageClass::offline) {
       scan_.keep.clear_range(range);  // not even for a pin: reading these can bring the crash kernel down
@@ -184,8 +187,10 @@ class Scanner {
 
   uint64_t clear(PfnRange range) {
     if (range.begin >= range.end) return 0;
-    if (range.count() == 1) scan_.keep.clear(range.begin);
-    else scan_.keep.clear_range(range);
+    if (range.count() == 1)
+      scan_.keep.clear(range.begin);
+    else
+      scan_.keep.clear_range(range);
     return range.count();
   }
 
@@ -211,8 +216,8 @@ uint64_t Scan::kept() const {
   return pages;
 }
 
-Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers, const std::vector<PfnRange>& ram,
-                const ScanRequest& request) {
+Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers,
+                const std::vector<PfnRange>& ram, const ScanRequest& request) {
   Scan scan;
   scan.keep = bitmap_of(ram);
   scan.ram_pages = page_count(ram);
@@ -227,8 +232,10 @@ Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers, c
       const bool covered = next < present.size() && present[next].begin <= pfn;
       Pfn end = range.end;
       if (next < present.size()) end = std::min(end, covered ? present[next].end : present[next].begin);
-      if (covered) scanner.scan_range({pfn, end});
-      else scanner.decide({pfn, end}, PageClass::unknown);
+      if (covered)
+        scanner.scan_range({pfn, end});
+      else
+        scanner.decide({pfn, end}, PageClass::unknown);
       pfn = end;
     }
   }

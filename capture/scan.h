@@ -1,8 +1,9 @@
-// One pass over all struct pages: decides for each page frame of the dump whether it is kept, and counts the classes.
+// One pass over all struct pages: decides for each page frame of the dump whether it is kept, and counts the
+// classes.
 //
-// The result is one bitmap, so nothing is scanned twice however sparse the address space is. Doubt keeps a page: no
-// struct page, an unreadable one, an order that does not fit its place, a page of a compound page that is not marked
-// as one. Pinned pages (capture/pins.h) are kept whatever their struct page says.
+// The result is one bitmap, so nothing is scanned twice however sparse the address space is. Doubt keeps a
+// page: no struct page, an unreadable one, an order that does not fit its place, a page of a compound page
+// that is not marked as one. Pinned pages (capture/pins.h) are kept whatever their struct page says.
 #pragma once
 
 #include <array>
@@ -57,9 +58,10 @@ struct Scan {
   uint64_t kept() const;
 };
 
-// `ram`: page frames of the dump. Throws what PageClassifier throws; unreadable struct pages are counted, not thrown.
-Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers, const std::vector<PfnRange>& ram,
-                const ScanRequest& request);
+// `ram`: page frames of the dump. Throws what PageClassifier throws; unreadable struct pages are counted, not
+// thrown.
+Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers,
+                const std::vector<PfnRange>& ram, const ScanRequest& request);
 
 // The scan of a dump whose struct pages cannot be used: every page is kept, every class is unknown.
 Scan keep_everything(const std::vector<PfnRange>& ram);

@@ -16,9 +16,13 @@ using Json = nlohmann::ordered_json;
 
 constexpr size_t spare_bytes = 16 << 10;
 
-std::string clean(std::string_view text) { return escape_untrusted(text); }
+std::string clean(std::string_view text) {
+  return escape_untrusted(text);
+}
 
-Json or_null(const std::string& text) { return text.empty() ? Json(nullptr) : Json(clean(text)); }
+Json or_null(const std::string& text) {
+  return text.empty() ? Json(nullptr) : Json(clean(text));
+}
 
 Json strings(const std::vector<std::string>& texts) {
   Json list = Json::array();
@@ -66,10 +70,11 @@ Json filter_json(const CaptureReport& r) {
   const uint64_t page_size = r.input_info.page_size;
   for (size_t c = 0; c < page_class_count; ++c) {
     const ClassCounts& counts = r.scan->classes[c];
-    classes[std::string(to_string(static_cast<PageClass>(c)))] = {{"found_pages", counts.found},
-                                                                  {"found_bytes", counts.found * page_size},
-                                                                  {"excluded_pages", counts.excluded},
-                                                                  {"excluded_bytes", counts.excluded * page_size}};
+    classes[std::string(to_string(static_cast<PageClass>(c)))] = {
+        {"found_pages", counts.found},
+        {"found_bytes", counts.found * page_size},
+        {"excluded_pages", counts.excluded},
+        {"excluded_bytes", counts.excluded * page_size}};
   }
   json["classes"] = classes;
   json["ram_pages"] = r.scan->ram_pages;
@@ -112,22 +117,23 @@ Json checks_json(const CaptureReport& r) {
 Json pages_json(const CaptureReport& r) {
   if (!r.pipeline) return nullptr;
   const PipelineResult& p = *r.pipeline;
-  return {{"written_pages", p.pages_written},
-          {"zero_pages", p.zero_pages},
-          {"raw_pages", p.raw_pages},
-          {"data_bytes", p.data_bytes},
-          {"read_errors", p.read_errors},
-          {"read_error_examples", pfns(p.error_examples)}};
+  return {{"written_pages", p.pages_written}, {"zero_pages", p.zero_pages},
+          {"raw_pages", p.raw_pages},         {"data_bytes", p.data_bytes},
+          {"read_errors", p.read_errors},     {"read_error_examples", pfns(p.error_examples)}};
 }
 
 }  // namespace
 
 std::string_view to_string(CaptureStatus status) {
   switch (status) {
-    case CaptureStatus::running: return "running";
-    case CaptureStatus::complete: return "complete";
-    case CaptureStatus::partial: return "partial";
-    case CaptureStatus::failed: return "failed";
+    case CaptureStatus::running:
+      return "running";
+    case CaptureStatus::complete:
+      return "complete";
+    case CaptureStatus::partial:
+      return "partial";
+    case CaptureStatus::failed:
+      return "failed";
   }
   return "failed";
 }
@@ -156,8 +162,8 @@ std::string summary_json(const CaptureReport& r) {
 
 void write_summary(const std::filesystem::path& path, const CaptureReport& report) {
   std::string text = summary_json(report);
-  // While the dump is running, the file is made larger than need be: if the dump then fills the disk, there is still
-  // room to say so.
+  // While the dump is running, the file is made larger than need be: if the dump then fills the disk, there
+  // is still room to say so.
   if (report.status == CaptureStatus::running) text.append(spare_bytes, '\n');
   with_context("summary", [&] {
     try {
@@ -168,7 +174,8 @@ void write_summary(const std::filesystem::path& path, const CaptureReport& repor
       if (!std::filesystem::is_regular_file(path, error)) throw;
       const Fd fd = Fd::open(path, O_WRONLY);
       write_at(fd, 0, as_bytes(text), path.string());
-      if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0) throw error_from_errno(errno, path.string());
+      if (::ftruncate(fd.get(), static_cast<off_t>(text.size())) != 0)
+        throw error_from_errno(errno, path.string());
     }
   });
 }

@@ -68,8 +68,8 @@ struct Page {
   }
 };
 
-constexpr uint64_t lru = 1 << 5, head = 1 << 6, slab = 1 << 9, swapcache = 1 << 10, priv = 1 << 14, swapbacked = 1 << 17,
-                   poison = 1 << 20;
+constexpr uint64_t lru = 1 << 5, head = 1 << 6, slab = 1 << 9, swapcache = 1 << 10, priv = 1 << 14,
+                   swapbacked = 1 << 17, poison = 1 << 20;
 constexpr uint64_t anon_mapping = 0xffff000012345001, file_mapping = 0xffff000012345000;
 
 PageFacts classify(const PageMarkers& markers, const Page& page, const Page& second = {}) {
@@ -82,12 +82,14 @@ TEST(Exclude, LevelsAreTruthTables) {
     PageClass page_class;
     unsigned any_of;  // left out when the level has one of these
   } table[] = {
-      {PageClass::kernel, 0},   {PageClass::unknown, 0},       {PageClass::free, f},      {PageClass::unaccepted, f},
-      {PageClass::cache, c | p}, {PageClass::cache_private, p}, {PageClass::anonymous, u}, {PageClass::hugetlb, u},
+      {PageClass::kernel, 0},     {PageClass::unknown, 0},   {PageClass::free, f},
+      {PageClass::unaccepted, f}, {PageClass::cache, c | p}, {PageClass::cache_private, p},
+      {PageClass::anonymous, u},  {PageClass::hugetlb, u},
   };
   for (unsigned level = 0; level <= (z | c | p | u | f); ++level) {
     for (const auto& row : table) {
-      EXPECT_EQ(excluded(row.page_class, level), (level & row.any_of) != 0) << to_string(row.page_class) << " at " << level;
+      EXPECT_EQ(excluded(row.page_class, level), (level & row.any_of) != 0)
+          << to_string(row.page_class) << " at " << level;
     }
     EXPECT_TRUE(excluded(PageClass::poisoned, level));
     EXPECT_TRUE(excluded(PageClass::offline, level));
@@ -130,19 +132,25 @@ TEST(Classify, AnImpossibleFreeOrderKeepsThePage) {
 TEST(Classify, CacheAndUser) {
   for (const PageMarkers& m : {typed_markers(), older_markers()}) {
     EXPECT_EQ(classify(m, Page().flags(lru).mapping(file_mapping)).page_class, PageClass::cache);
-    EXPECT_EQ(classify(m, Page().flags(lru | priv).mapping(file_mapping)).page_class, PageClass::cache_private);
+    EXPECT_EQ(classify(m, Page().flags(lru | priv).mapping(file_mapping)).page_class,
+              PageClass::cache_private);
     EXPECT_EQ(classify(m, Page().flags(lru).mapping(anon_mapping)).page_class, PageClass::anonymous);
-    EXPECT_EQ(classify(m, Page().mapping(anon_mapping)).page_class, PageClass::anonymous);  // isolated from the LRU
-    EXPECT_EQ(classify(m, Page().flags(swapcache | swapbacked).mapping(file_mapping)).page_class, PageClass::cache);
-    EXPECT_EQ(classify(m, Page().flags(swapcache).mapping(file_mapping)).page_class, PageClass::kernel);  // owner_priv_1
+    EXPECT_EQ(classify(m, Page().mapping(anon_mapping)).page_class,
+              PageClass::anonymous);  // isolated from the LRU
+    EXPECT_EQ(classify(m, Page().flags(swapcache | swapbacked).mapping(file_mapping)).page_class,
+              PageClass::cache);
+    EXPECT_EQ(classify(m, Page().flags(swapcache).mapping(file_mapping)).page_class,
+              PageClass::kernel);  // owner_priv_1
     EXPECT_EQ(classify(m, Page().mapping(file_mapping)).page_class, PageClass::kernel);
   }
 }
 
 TEST(Classify, SlabIsNeverUserNorFree) {
   // Slab keeps a list where other pages have `mapping`: bit 0 means nothing there.
-  EXPECT_EQ(classify(typed_markers(), Page().mapcount(0xf5000000).mapping(anon_mapping)).page_class, PageClass::kernel);
-  EXPECT_EQ(classify(older_markers(), Page().flags(slab).mapping(anon_mapping)).page_class, PageClass::kernel);
+  EXPECT_EQ(classify(typed_markers(), Page().mapcount(0xf5000000).mapping(anon_mapping)).page_class,
+            PageClass::kernel);
+  EXPECT_EQ(classify(older_markers(), Page().flags(slab).mapping(anon_mapping)).page_class,
+            PageClass::kernel);
   EXPECT_EQ(classify(older_markers(), Page().flags(slab).mapcount(0xffffff7f)).page_class, PageClass::kernel);
 }
 

@@ -42,7 +42,8 @@ class FakeDump : public Dump {
     uint64_t x = pfn * 0x9e3779b97f4a7c15u + 1;
     for (size_t i = 0; i < page.size(); ++i) {
       x = x * 6364136223846793005u + 1442695040888963407u;
-      page[i] = pfn % 3 == 1 ? static_cast<uint8_t>("kdumpkit"[(i + pfn) % 8]) : static_cast<uint8_t>(x >> 56);
+      page[i] =
+          pfn % 3 == 1 ? static_cast<uint8_t>("kdumpkit"[(i + pfn) % 8]) : static_cast<uint8_t>(x >> 56);
     }
     return page;
   }
@@ -84,8 +85,8 @@ struct Written {
   std::unique_ptr<Dump> dump;  // the file, opened again
 };
 
-Written write_pages(const FakeDump& source, const PfnBitmap& pages, const PipelineOptions& options, Output& output,
-                    bool complete = true) {
+Written write_pages(const FakeDump& source, const PfnBitmap& pages, const PipelineOptions& options,
+                    Output& output, bool complete = true) {
   PfnBitmap ram(source.end_pfn().value);
   ram.set_range(source.ram().front());
   KdumpHeader header;
@@ -149,7 +150,8 @@ TEST_P(EveryCodec, WritesWhatItRead) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryCodec,
-                         testing::Combine(testing::Values(Codec::none, Codec::zlib, Codec::lzo, Codec::snappy, Codec::zstd),
+                         testing::Combine(testing::Values(Codec::none, Codec::zlib, Codec::lzo, Codec::snappy,
+                                                          Codec::zstd),
                                           testing::Values(1u, 3u)));
 
 TEST(Pipeline, UnreadablePagesCostOnlyThemselves) {
@@ -176,7 +178,8 @@ TEST(Pipeline, UnreadablePagesCostOnlyThemselves) {
   }
 }
 
-// A full disk, wherever it strikes: the file opens, says that it is incomplete, and every page in it is right.
+// A full disk, wherever it strikes: the file opens, says that it is incomplete, and every page in it is
+// right.
 TEST(Pipeline, AFullDiskLeavesASoundFile) {
   constexpr uint64_t count = 1200;
   FakeDump source(count);

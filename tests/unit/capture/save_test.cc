@@ -48,7 +48,8 @@ class Save : public testing::Test {
   void fill(Pfn pfn) {
     std::vector<uint8_t> bytes(4096);
     uint64_t x = pfn.value;
-    for (uint8_t& b : bytes) b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
+    for (uint8_t& b : bytes)
+      b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
     machine_.put_phys({pfn.value * 4096}, bytes);
   }
   void write_input(const std::vector<uint8_t>& bytes, const char* name = "in") {
@@ -62,7 +63,8 @@ class Save : public testing::Test {
   }
   std::vector<std::string> files() {
     std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(dir_)) names.push_back(entry.path().filename());
+    for (const auto& entry : std::filesystem::directory_iterator(dir_))
+      names.push_back(entry.path().filename());
     std::ranges::sort(names);
     return names;
   }

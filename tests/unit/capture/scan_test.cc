@@ -102,8 +102,8 @@ TEST_P(EveryEra, LevelsTakeTheirClasses) {
     ASSERT_TRUE(scan.complete);
     for (const auto& e : expected) {
       const bool gone = e.always || (level & e.any_of) != 0;
-      EXPECT_EQ(kept_of(scan, e.first, e.count), gone ? 0 : e.count) << "level " << level << " pfn +"
-                                                                     << e.first.value - m.base.value;
+      EXPECT_EQ(kept_of(scan, e.first, e.count), gone ? 0 : e.count)
+          << "level " << level << " pfn +" << e.first.value - m.base.value;
     }
     EXPECT_EQ(scan.kept(), scan.keep.count());
     uint64_t found = 0;
@@ -119,9 +119,10 @@ TEST_P(EveryEra, LevelsTakeTheirClasses) {
 }
 
 std::string case_name(const testing::TestParamInfo<Case>& info) {
-  static const char* const eras[] = {"v4_9", "v5_4", "v6_1", "v6_4", "v6_6", "v6_9", "v6_10", "v6_12", "v7_1"};
-  return std::string(eras[static_cast<size_t>(info.param.era)]) + "_" + std::to_string(info.param.page_size >> 10) + "K_" +
-         std::to_string(info.param.va_bits);
+  static const char* const eras[] = {"v4_9", "v5_4",  "v6_1",  "v6_4", "v6_6",
+                                     "v6_9", "v6_10", "v6_12", "v7_1"};
+  return std::string(eras[static_cast<size_t>(info.param.era)]) + "_" +
+         std::to_string(info.param.page_size >> 10) + "K_" + std::to_string(info.param.va_bits);
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryEra,
@@ -151,7 +152,7 @@ TEST(Scan, MisalignedAndImpossibleFreeBlocksAreKept) {
   m.pages.set(m.at(1), 0, Marked::buddy);
   m.pages.set(m.at(2), 0, Marked::buddy);
   m.scan(31);
-  m.builder.put_u64(m.pages.struct_page(m.at(1)) + m.markers.private_, 3);       // page 1 cannot head 8 pages
+  m.builder.put_u64(m.pages.struct_page(m.at(1)) + m.markers.private_, 3);  // page 1 cannot head 8 pages
   m.builder.put_u64(m.pages.struct_page(m.at(2)) + m.markers.private_, 1 << 20);  // no such order
   const Scan scan = m.scan(31);
   EXPECT_FALSE(scan.keep.test(m.at(0)));
@@ -222,7 +223,8 @@ TEST(Pins, WhatTheKernelMapsIsPinnedAndWhatItGaveBackIsNot) {
   DumpBuilder& b = m.builder;
   const uint64_t page = b.page_size();
   const VirtAddr stack = b.vmalloc(4);
-  const VirtAddr used = b.image_alloc(page, page), unmapped = b.image_alloc(page, page), freed = b.image_alloc(page, page);
+  const VirtAddr used = b.image_alloc(page, page), unmapped = b.image_alloc(page, page),
+                 freed = b.image_alloc(page, page);
   const auto image_pfn = [&](VirtAddr va) { return b.pfn_of(b.image_phys(va)); };
   for (VirtAddr va : {b.stext(), used}) b.put_u64(m.pages.struct_page(image_pfn(va)), reserved);
   b.unmap(unmapped);
@@ -279,8 +281,12 @@ struct Zone {
       for (uint64_t list = 0; list < lists; ++list) b.put_list(head(order, list), {});
     }
   }
-  VirtAddr head(uint64_t order, uint64_t list) const { return node + free_area + order * free_area_size + list * 16; }
-  void link(Pfn pfn, uint64_t order, uint64_t list) { m.builder.put_list(head(order, list), {m.pages.struct_page(pfn) + 8}); }
+  VirtAddr head(uint64_t order, uint64_t list) const {
+    return node + free_area + order * free_area_size + list * 16;
+  }
+  void link(Pfn pfn, uint64_t order, uint64_t list) {
+    m.builder.put_list(head(order, list), {m.pages.struct_page(pfn) + 8});
+  }
   void count(uint64_t pages) { m.builder.put_u64(node + vm_stat, pages); }
 
   Machine& m;
