@@ -151,6 +151,8 @@ def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo:
 def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: bytes, out: Path, timeout: int,
          echo: bool) -> Run:
     out.mkdir(parents=True, exist_ok=True)
+    if any(out.iterdir()):
+        raise RuntimeError(f"{out} is not empty: an older run's files would be taken for this one's")
     with tempfile.TemporaryDirectory(dir=out) as temp:
         files, disk, initrd = Path(temp, "files"), Path(temp, "disk"), Path(temp, "production.initrd")
         files.mkdir()
@@ -169,7 +171,7 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
         subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
         subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)
-        for file in Path(temp, "out").iterdir():
+        for file in Path(temp, "out").glob("*"):  # no such directory: the guest did not get that far
             file.rename(out / file.name)
     description = dataclasses.asdict(config) | {"release": kernel.release, "image": str(kernel.image),
                                                 "vmlinux": str(kernel.vmlinux)}
@@ -286,5 +288,5 @@ def main() -> int:
 if __name__ == "__main__":
     try:
         sys.exit(main())
-    except Skip as skip:
-        sys.exit(f"guest.py: {skip}")
+    except (Skip, RuntimeError) as error:
+        sys.exit(f"guest.py: {error}")
