@@ -82,7 +82,7 @@ struct KernelMemory::Cache {
   struct Slot {
     uint64_t pfn = ~uint64_t{0};
     PageState state = PageState::missing;
-    std::unique_ptr<uint8_t[]> bytes;  // one page, allocated when the slot is first filled
+    uint8_t* bytes = nullptr;  // one page of the arena
   };
   struct Mapping {
     uint64_t page = ~uint64_t{0};  // va >> page_shift
@@ -90,11 +90,14 @@ struct KernelMemory::Cache {
     uint64_t contiguous = 0;       // from there
   };
 
-  Cache(const Dump& dump)  // NOLINT(google-explicit-constructor): private
+  explicit Cache(const Dump& dump)
       : reader(dump.reader()),
         page_size(dump.info().page_size),
         page_shift(static_cast<unsigned>(std::countr_zero(page_size))),
-        slots(std::bit_floor(std::clamp<size_t>(cache_bytes / page_size, 64, 1024))) {}
+        slots(std::bit_floor(std::clamp<size_t>(cache_bytes / page_size, 64, 1024))),
+        arena(std::make_unique_for_overwrite<uint8_t[]>(slots.size() * page_size)) {
+    for (size_t i = 0; i < slots.size(); ++i) slots[i].bytes = arena.get() + i * page_size;
+  }
 
   // The cached page, filled on a miss.
   const Slot& page(uint64_t pfn) noexcept {
@@ -104,8 +107,7 @@ struct KernelMemory::Cache {
     slot.pfn = pfn;
     slot.state = view.state;
     if (view.state != PageState::present) return slot;
-    if (!slot.bytes) slot.bytes.reset(new uint8_t[page_size]);
-    if (!touch_guarded([&] { std::memcpy(slot.bytes.get(), view.bytes.data(), page_size); })) {
+    if (!touch_guarded([&] { std::memcpy(slot.bytes, view.bytes.data(), page_size); })) {
       slot.state = PageState::unreadable;
     }
     return slot;
@@ -115,6 +117,7 @@ struct KernelMemory::Cache {
   uint32_t page_size;
   unsigned page_shift;
   std::vector<Slot> slots;
+  std::unique_ptr<uint8_t[]> arena;  // untouched until used: an unused slot costs no memory
   std::array<Mapping, translations> mappings;
 };
 
@@ -123,8 +126,11 @@ KernelMemory::KernelMemory(const Dump& dump) : dump_(dump), arch_(&arch_of(dump)
   if (dump.vmcoreinfo().empty()) {
     throw Error(Errc::missing, "the dump has no VMCOREINFO, which address translation needs");
   }
-  if (!is_power_of_two(dump.info().page_size)) {
-    throw Error(Errc::format, fmt::format("page size {} is not a power of two", dump.info().page_size));
+  // Larger than any kernel's; the cache is sized by it before the architecture has its say.
+  constexpr uint32_t largest_page = uint32_t{1} << 20;
+  const uint32_t page_size = dump.info().page_size;
+  if (!is_power_of_two(page_size) || page_size > largest_page) {
+    throw Error(Errc::format, fmt::format("a page size of {} bytes cannot be", page_size));
   }
   cache_ = std::make_unique<Cache>(dump);
   translator_ = arch_->make_translator(dump.vmcoreinfo(), dump.info().page_size, *this);
@@ -156,7 +162,7 @@ ReadResult KernelMemory::read(PhysAddr pa, MutableBytes out) noexcept {
     if (slot.state != PageState::present) return {to_read_status(slot.state), done, at};
     const uint64_t within = at & (cache_->page_size - 1);
     const size_t n = std::min<size_t>(out.size() - done, cache_->page_size - within);
-    std::memcpy(out.data() + done, slot.bytes.get() + within, n);
+    std::memcpy(out.data() + done, slot.bytes + within, n);
     done += n;
   }
   return {ReadStatus::ok, done, 0};

@@ -25,6 +25,7 @@ std::array<std::string, 256> choose_tokens(const std::vector<std::string>& names
     }
   }
   std::vector<std::pair<size_t, std::string>> ranked;
+  ranked.reserve(pairs.size());
   for (const auto& [pair, count] : pairs) ranked.emplace_back(count, pair);
   std::sort(ranked.rbegin(), ranked.rend());
   size_t next = 0;
@@ -83,6 +84,7 @@ void append_address(std::vector<uint8_t>& out, const KallsymsSymbol& symbol, Kal
 KallsymsTables encode_kallsyms(const std::vector<KallsymsSymbol>& symbols, const KallsymsForm& form,
                                uint64_t base, uint64_t place) {
   std::vector<std::string> names;
+  names.reserve(symbols.size());
   for (const KallsymsSymbol& symbol : symbols) names.push_back(symbol.type + symbol.name);
   const std::array<std::string, 256> tokens = choose_tokens(names);
   std::map<std::string, uint8_t> pairs;
