@@ -34,7 +34,7 @@ class Units {
     std::lock_guard lock(mutex_);
     unit.pages.clear();
     unit.first_index = index_;
-    const std::vector<uint64_t>& words = bits_.words();
+    const PfnBitmap::Words& words = bits_.words();
     while (word_ < words.size() && unit.pages.size() < pages_per_unit_) {
       uint64_t rest = words[word_] & ~taken_;
       while (rest != 0 && unit.pages.size() < pages_per_unit_) {

@@ -77,6 +77,12 @@ class Capture {
     }
     for (const std::string& problem : dump_->problems()) report_.notes.push_back(problem);
     if (dump_->ram().empty()) throw Error(Errc::format, fmt::format("{}: holds no memory", dump_->name()));
+    // The output has two bits for each; beyond this the input lies about where its memory is.
+    constexpr uint64_t most_pfns = uint64_t{1} << 36;
+    if (dump_->end_pfn().value > most_pfns) {
+      throw Error(Errc::format, fmt::format("{}: memory at page frame {:#x}, beyond any machine",
+                                            dump_->name(), dump_->end_pfn().value));
+    }
     try {
       kernel_ = std::make_unique<Kernel>(*dump_);
       report_.arch = &kernel_->memory().arch();

@@ -8,9 +8,12 @@
 
 #include <atomic>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <new>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -20,6 +23,25 @@
 #include "core/formats/dump.h"
 
 namespace kdk {
+
+// Memory that is zero and costs nothing until it is written. Banks of RAM can be terabytes apart, and a bitmap across
+// them must fit a crash kernel.
+template <typename T>
+struct LazyZeroAllocator {
+  using value_type = T;
+  T* allocate(size_t n) {
+    void* memory = std::calloc(n, sizeof(T));
+    if (memory == nullptr) throw std::bad_alloc();
+    return static_cast<T*>(memory);
+  }
+  void deallocate(T* memory, size_t) noexcept { std::free(memory); }
+  void construct(T*) noexcept {}  // zero already
+  template <typename... Args>
+  void construct(T* at, Args&&... args) {
+    ::new (static_cast<void*>(at)) T(std::forward<Args>(args)...);
+  }
+  friend bool operator==(const LazyZeroAllocator&, const LazyZeroAllocator&) { return true; }
+};
 
 // A bit per page frame, LSB first in each byte, as in the file.
 class PfnBitmap {
@@ -34,11 +56,12 @@ class PfnBitmap {
   void clear_range(PfnRange range);
   uint64_t count() const;
   uint64_t count_below(Pfn p) const;
-  const std::vector<uint64_t>& words() const { return words_; }
+  using Words = std::vector<uint64_t, LazyZeroAllocator<uint64_t>>;
+  const Words& words() const { return words_; }
 
  private:
   uint64_t bits_;
-  std::vector<uint64_t> words_;
+  Words words_;
 };
 
 struct KdumpHeader {

@@ -167,6 +167,16 @@ TEST_F(Save, AnUnknownArchitectureIsCopiedWhole) {
   EXPECT_EQ(check_pages(*open_dump(options_.output)), report.scan->ram_pages);
 }
 
+TEST_F(Save, MemoryBeyondAnyMachineIsRefused) {
+  make_machine();
+  std::vector<uint8_t> elf = machine_.elf();
+  const uint64_t last = *load<ul16>(elf, 56) - 1u;  // e_phnum; the p_paddr of the last program header
+  store(elf, *load<ul64>(elf, 32) + last * 56 + 24, ul64(uint64_t{1} << 51));
+  write_input(elf);
+  EXPECT_THROW(save(), Error);
+  EXPECT_EQ(files(), (std::vector<std::string>{"in"}));
+}
+
 TEST_F(Save, ATruncatedInputIsCopiedAsFarAsItGoes) {
   make_machine();
   std::vector<uint8_t> elf = machine_.elf();
