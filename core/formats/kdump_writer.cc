@@ -97,24 +97,36 @@ kdump::SubHeader sub_header(const KdumpHeader& in, const std::vector<Note>& note
   return out;
 }
 
+// What is not written in a new regular file reads as zeros; a block device holds whatever was on it.
+bool reads_as_zeros(const Fd& fd, const std::string& name) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) throw error_from_errno(errno, name);
+  return S_ISREG(st.st_mode);
+}
+
 void write_bitmap(const Fd& fd, uint64_t offset, uint64_t space, const PfnBitmap& bitmap,
                   const std::string& name) {
+  const bool holes = reads_as_zeros(fd, name);
   std::vector<uint8_t> chunk;
   for (uint64_t at = 0; at < space; at += chunk.size()) {
     chunk.assign(std::min(write_chunk, space - at), 0);
     uint64_t first = at / 8, words = std::min(chunk.size() / 8,
                                               bitmap.words().size() - std::min(first, bitmap.words().size()));
-    for (uint64_t w = 0; w < words; ++w) store(chunk, w * 8, ul64(bitmap.words()[first + w]));
+    bool empty = true;
+    for (uint64_t w = 0; w < words; ++w) {
+      const uint64_t word = bitmap.words()[first + w];
+      if (word == 0) continue;
+      empty = false;
+      store(chunk, w * 8, ul64(word));
+    }
+    if (empty && holes) continue;  // banks of RAM may be terabytes apart
     write_at(fd, offset + at, chunk, name);
   }
 }
 
-// The descriptor table must read as zeros until it is filled. A new regular file is sparse there; a block
-// device holds whatever was on it.
+// The descriptor table must read as zeros until it is filled.
 void clear_descriptors(const Fd& fd, uint64_t offset, uint64_t end, const std::string& name) {
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) throw error_from_errno(errno, name);
-  if (S_ISREG(st.st_mode)) return;
+  if (reads_as_zeros(fd, name)) return;
   std::vector<uint8_t> zeros(write_chunk);
   for (uint64_t at = offset; at < end; at += write_chunk) {
     write_at(fd, at, Bytes(zeros).first(std::min(write_chunk, end - at)), name);
