@@ -128,7 +128,7 @@ class Reader {
     auto spanned = layout_.offset("zone", "spanned_pages");
     auto name = layout_.offset("zone", "name");
     auto stat = layout_.offset("zone", "vm_stat");
-    // "_watermark" since Linux commit a9214443c086 ("mm: move zone watermark accesses behind an accessor")
+    // "_watermark" since Linux commit a921444382b4 ("mm: move zone watermark accesses behind an accessor")
     // (in v5.0).
     auto watermark = layout_.first_field("zone", {"_watermark", "watermark"});
     if (!first || !count_at || !size || *size == 0) {
