@@ -39,13 +39,13 @@ template <typename T, std::endian Order>
 class FixedEndian {
  public:
   constexpr FixedEndian() = default;
-  constexpr FixedEndian(T v) { *this = v; }  // NOLINT(google-explicit-constructor): it *is* the integer
+  constexpr FixedEndian(T v) { *this = v; }
   constexpr FixedEndian& operator=(T v) {
     if constexpr (Order != std::endian::native) v = byteswap(v);
     bytes_ = std::bit_cast<std::array<uint8_t, sizeof(T)>>(v);
     return *this;
   }
-  constexpr operator T() const {  // NOLINT(google-explicit-constructor)
+  constexpr operator T() const {
     T v = std::bit_cast<T>(bytes_);
     if constexpr (Order != std::endian::native) v = byteswap(v);
     return v;
