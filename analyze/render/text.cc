@@ -81,12 +81,16 @@ std::string headline(const Report& report) {
   if (id.uptime_ns) time += fmt::format(", {} after boot", text::duration(*id.uptime_ns));
   out += fact("TIME", time);
   out += fact("BASIS", basis(report.evidence));
-  size_t damage = static_cast<size_t>(std::count_if(report.limits.begin(), report.limits.end(),
-                                                    [](const Limit& limit) { return limit.damage; }));
+  // A vmlinux that is refused also ends in exit code 3, but says nothing about the dump.
+  size_t damage = 0, refused = 0;
+  for (const Limit& limit : report.limits) {
+    if (limit.damage) ++(limit.code == "debug_info_refused" ? refused : damage);
+  }
   if (damage != 0) {
     out += fact("DAMAGE", fmt::format("the input is damaged or incomplete in {} place{}, see LIMITS", damage,
                                       damage == 1 ? "" : "s"));
   }
+  if (refused != 0) out += fact("REFUSED", "the vmlinux given, see LIMITS");
   return out;
 }
 

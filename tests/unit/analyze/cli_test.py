@@ -60,6 +60,9 @@ class CommandLine(unittest.TestCase):
             done = self.run_program("bt", self.dump, "--vmlinux", wrong, expect=3)
             self.assertIn(str(wrong), done.stderr)
             self.assertIn("sysrq_handle_crash", done.stdout)
+            done = self.run_program("report", self.dump, "--vmlinux", wrong, expect=3)
+            self.assertIn("REFUSED  the vmlinux given", done.stdout)
+            self.assertNotIn("DAMAGE", done.stdout)
 
     def test_options_do_not_swallow_the_dump(self):
         self.run_program("bt", "--debug-dir", self.path, self.dump, expect=0)
