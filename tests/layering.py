@@ -29,8 +29,8 @@ RENDER_FILES = {"analyze/triage/report.h"}
 
 # third-party header pattern -> folders (or files) that may include it
 THIRD_PARTY = [
-    (r"^(libelf|gelf)\.h$", ["core/formats", "analyze/symbols"]),
-    (r"^(dwarf\.h|elfutils/)", ["analyze/symbols"]),
+    (r"^(libelf|gelf)\.h$", ["core/formats", "analyze/symbols", "analyze/unwind"]),
+    (r"^(dwarf\.h|elfutils/)", ["analyze/symbols", "analyze/unwind"]),
     (r"^libfdt", ["loader"]),
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
     (r"^nlohmann/(?!json_fwd)", [".cc"]),
