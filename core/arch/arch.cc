@@ -18,7 +18,7 @@ std::string_view to_string(Translation::Status status) {
 }
 
 std::span<const Arch* const> all_archs() {
-  static const std::array<const Arch*, 1> archs = {&arm64()};
+  static const std::array archs = {&arm64(), &x86_64()};
   return archs;
 }
 

@@ -1,4 +1,4 @@
-// What an architecture is to the rest of kdumpkit: one Arch object in one file (arch/arm64.cc, later
+// What an architecture is to the rest of kdumpkit: one Arch object in one file (arch/arm64.cc,
 // arch/x86_64.cc). Everything else treats architecture, page size and address width as data read from the
 // dump, never as #ifdef, so any dump opens on any host.
 //
@@ -148,5 +148,6 @@ std::span<const Arch* const> all_archs();
 const Arch* find_arch(uint16_t elf_machine);
 const Arch* find_arch(std::string_view uts_machine);
 const Arch& arm64();
+const Arch& x86_64();
 
 }  // namespace kdk

@@ -19,8 +19,8 @@
 
 #include <algorithm>
 #include <bit>
-#include <unordered_set>
-#include <vector>
+
+#include "core/arch/table_walk.h"
 
 namespace kdk {
 namespace {
@@ -29,13 +29,6 @@ constexpr uint64_t top_byte = uint64_t{0xff} << 56;
 constexpr uint64_t kernel_half = uint64_t{1} << 55;
 // CONFIG_ILLEGAL_POINTER_VALUE: list poison. Clearing its "PAC" would turn it into a linear-map address.
 constexpr uint64_t poison_top = 0xdead;
-
-constexpr uint64_t bits(unsigned high, unsigned low) {
-  return (~uint64_t{0} >> (63 - high)) & (~uint64_t{0} << low);
-}
-constexpr uint64_t negative_power(unsigned n) {
-  return ~uint64_t{0} << n;
-}
 
 // How a table descriptor stores the output address.
 enum class OutputAddress : uint8_t {
@@ -70,11 +63,11 @@ struct Geometry {
   uint64_t address(uint64_t descriptor) const {
     switch (output) {
       case OutputAddress::pa48:
-        return descriptor & bits(47, page_shift);
+        return descriptor & bit_range(47, page_shift);
       case OutputAddress::lpa:
-        return (descriptor & bits(47, page_shift)) | (descriptor & bits(15, 12)) << 36;
+        return (descriptor & bit_range(47, page_shift)) | (descriptor & bit_range(15, 12)) << 36;
       case OutputAddress::lpa2:
-        return (descriptor & bits(49, page_shift)) | (descriptor & bits(9, 8)) << 42;
+        return (descriptor & bit_range(49, page_shift)) | (descriptor & bit_range(9, 8)) << 42;
     }
     return 0;
   }
@@ -134,22 +127,21 @@ Geometry read_geometry(const Vmcoreinfo& info, uint32_t page_size) {
   return g;
 }
 
-class Arm64Translator final : public Translator {
+class Arm64Translator final : public TableTranslator {
  public:
   Arm64Translator(const Vmcoreinfo& info, uint32_t page_size, PhysReader& memory)
-      : memory_(memory), geometry_(read_geometry(info, page_size)) {
+      : TableTranslator(memory), geometry_(read_geometry(info, page_size)) {
     layout_.va_bits = geometry_.va_bits;
     layout_.page_shift = geometry_.page_shift;
     layout_.pa_bits = geometry_.output == OutputAddress::pa48 ? 48 : 52;
     layout_.kernel_start = negative_power(geometry_.va_bits);
     layout_.image_offset = info.require_number("kimage_voffset");
     layout_.pac_mask = info.number("KERNELPACMASK").value_or(0);
-    root_ = {info.require_symbol("swapper_pg_dir") - layout_.image_offset};
+    set_tables({geometry_.page_shift, geometry_.levels, geometry_.root_mask},
+               {info.require_symbol("swapper_pg_dir") - layout_.image_offset});
     find_image(info);
     find_linear_map(info);
   }
-
-  const VaLayout& layout() const override { return layout_; }
 
   Translation translate(VirtAddr tagged) noexcept override {
     if (tagged.value >> 48 == poison_top) return {Translation::Status::not_kernel, {}, 0};
@@ -160,91 +152,15 @@ class Arm64Translator final : public Translator {
     return found;
   }
 
-  bool walk_tables(const std::function<bool(const TableEntry&)>& visit) override {
-    const unsigned height = geometry_.levels - 1;
-    std::unordered_set<uint64_t> seen;
-    const VirtAddr start{layout_.kernel_start};
-    if (!visit({start, ~start.value + 1, root_, true})) return true;
-    return walk_table(root_, start.value, height, visit, seen);
-  }
-
  private:
-  // A table found by an earlier walk: `tag` is the address bits above what the table spans.
-  struct CachedTable {
-    uint64_t tag = no_tag;
-    PhysAddr table;
-  };
-  static constexpr uint64_t no_tag = ~uint64_t{0};
-  static constexpr size_t cached_tables = 64;
-
-  Translation walk(uint64_t va) noexcept {
-    const unsigned leaf_span = geometry_.shift(1);
-    CachedTable& cached = cache_[(va >> leaf_span) % cached_tables];
-    PhysAddr table = root_;
-    unsigned height = geometry_.levels - 1;
-    uint64_t mask = geometry_.root_mask;
-    if (cached.tag == va >> leaf_span) {
-      table = cached.table;
-      height = 0;
-      mask = (uint64_t{1} << geometry_.index_bits()) - 1;
-    }
-    // Every step goes one level down: tables that point at themselves or out of RAM cannot keep this going.
-    for (;; --height) {
-      const unsigned shift = geometry_.shift(height);
-      ul64 raw;
-      if (!memory_.read_phys(table + ((va >> shift) & mask) * 8,
-                             {reinterpret_cast<uint8_t*>(&raw), sizeof raw})) {
-        return {Translation::Status::table_unavailable, {}, 0};
-      }
-      const uint64_t descriptor = raw;
-      const Entry kind = classify(descriptor, height);
-      if (kind == Entry::invalid) return {Translation::Status::unmapped, {}, 0};
-      const uint64_t output = geometry_.address(descriptor);
-      if (kind == Entry::leaf) {
-        const uint64_t size = uint64_t{1} << shift, within = va & (size - 1);
-        return {Translation::Status::mapped, {align_down(output, size) + within}, size - within};
-      }
-      table = {output};
-      mask = (uint64_t{1} << geometry_.index_bits()) - 1;
-      if (height == 1) cached = {va >> leaf_span, table};
-    }
-  }
-
-  // One table and what is below it. `seen` holds tables already descended into, with their height in the low
-  // bits: the kernel shares tables (KASAN's early shadow) and a hostile one can point at itself; neither may
-  // multiply the work.
-  bool walk_table(PhysAddr table, uint64_t base, unsigned height,
-                  const std::function<bool(const TableEntry&)>& visit, std::unordered_set<uint64_t>& seen) {
-    if (!seen.insert(table.value | height).second) return true;
-    const bool root = height == geometry_.levels - 1;
-    const unsigned shift = geometry_.shift(height);
-    // The root has as many entries as the address space needs; a 52-bit build's first ones lie below
-    // kernel_start.
-    const uint64_t first = root ? (base >> shift) & geometry_.root_mask : 0;
-    const uint64_t last = root ? geometry_.root_mask : (uint64_t{1} << geometry_.index_bits()) - 1;
-    std::vector<uint8_t> entries((last - first + 1) * 8);
-    if (!memory_.read_phys(table + first * 8, entries)) return false;
-    bool whole = true;
-    for (uint64_t i = 0; i <= last - first; ++i) {
-      const uint64_t descriptor = *load<ul64>(entries, i * 8);
-      const Entry kind = classify(descriptor, height);
-      if (kind == Entry::invalid) continue;
-      TableEntry entry{
-          {base + (i << shift)}, uint64_t{1} << shift, {geometry_.address(descriptor)}, kind == Entry::table};
-      if (!entry.table) entry.pa = {align_down(entry.pa.value, entry.size)};
-      if (visit(entry) && entry.table) whole &= walk_table(entry.pa, entry.va.value, height - 1, visit, seen);
-    }
-    return whole;
-  }
-
-  enum class Entry : uint8_t { invalid, table, leaf };
-  Entry classify(uint64_t descriptor, unsigned height) const noexcept {
-    const bool valid = (descriptor & 1) != 0, table_bit = (descriptor & 2) != 0;
-    if (!valid) return Entry::invalid;
+  Entry decode(uint64_t raw, unsigned height) const noexcept override {
+    const bool valid = (raw & 1) != 0, table_bit = (raw & 2) != 0;
+    if (!valid) return {};
+    const uint64_t address = geometry_.address(raw);
     // At the last level bit 1 says "page", and its absence is reserved.
-    if (height == 0) return table_bit ? Entry::leaf : Entry::invalid;
-    if (table_bit) return Entry::table;
-    return geometry_.block_allowed(height) ? Entry::leaf : Entry::invalid;
+    if (height == 0) return {table_bit ? Entry::Kind::leaf : Entry::Kind::invalid, address};
+    if (table_bit) return {Entry::Kind::table, address};
+    return {geometry_.block_allowed(height) ? Entry::Kind::leaf : Entry::Kind::invalid, address};
   }
 
   // The best that is exactly known when a table page is not in the dump.
@@ -291,11 +207,11 @@ class Arm64Translator final : public Translator {
     const bool flipped = is_flipped(info);
     std::optional<uint64_t> chosen;
     for (uint64_t candidate : {flipped ? build : upper_half, build, used, upper_half}) {
-      const uint64_t alias = root_.value - layout_.phys_offset + candidate;
+      const uint64_t alias = root().value - layout_.phys_offset + candidate;
       if (alias < layout_.kernel_start) continue;
       if (!chosen) chosen = candidate;  // the likely one, should no table be readable
       const Translation t = walk(alias);
-      if (t && t.pa == root_) {
+      if (t && t.pa == root()) {
         chosen = candidate;
         break;
       }
@@ -314,13 +230,9 @@ class Arm64Translator final : public Translator {
     return info.symbol("_stext").value_or(~uint64_t{0}) > negative_power(smallest - 1);
   }
 
-  PhysReader& memory_;
   Geometry geometry_;
-  VaLayout layout_;
-  PhysAddr root_;
   uint64_t image_begin_ = 0, image_size_ = 0;
   uint64_t linear_size_ = 0;
-  std::array<CachedTable, cached_tables> cache_;
 };
 
 }  // namespace

@@ -14,8 +14,8 @@ std::vector<uint8_t> numbered(size_t registers, size_t offset) {
 TEST(Arm64, IsFoundByElfAndUtsMachine) {
   EXPECT_EQ(find_arch(uint16_t{183}), &arm64());
   EXPECT_EQ(find_arch("aarch64"), &arm64());
-  EXPECT_EQ(find_arch(uint16_t{62}), nullptr);
-  EXPECT_EQ(find_arch("x86_64"), nullptr);
+  EXPECT_EQ(find_arch(uint16_t{243}), nullptr);
+  EXPECT_EQ(find_arch("riscv64"), nullptr);
 }
 
 TEST(Arm64, ReadsPrstatus) {
