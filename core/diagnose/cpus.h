@@ -20,7 +20,4 @@ std::vector<CpuState> collect_cpus(Kernel& kernel, const KernelLog& log,
 // task_struct that ran on `cpu`, from its run queue.
 std::optional<VirtAddr> current_task(Kernel& kernel, unsigned cpu);
 
-// THREAD_SIZE in bytes, for a stack that begins at `stack_base`.
-uint64_t thread_size(Kernel& kernel, uint64_t stack_base);
-
 }  // namespace kdk

@@ -23,15 +23,20 @@ bool needs_modules(const std::vector<CpuState>& cpus) {
   return false;
 }
 
-void unwind_cpu(Kernel& kernel, CpuState& state, std::vector<std::string>& problems) {
+void unwind_cpu(Kernel& kernel, CpuState& state, const UnwindAids& aids,
+                std::vector<std::string>& problems) {
   if (!state.registers) {
     state.backtrace.end = state.answered ? "no registers" : "the CPU left no registers";
     return;
   }
   try {
     StackSet stacks = state.cpu ? cpu_stacks(kernel, *state.cpu) : StackSet{};
-    state.backtrace = unwind_from_registers(kernel, *state.registers, stacks);
+    state.backtrace = unwind_from_registers(kernel, *state.registers, stacks, aids);
     symbolise(kernel, state.backtrace);
+    for (const std::string& problem : state.backtrace.problems) {
+      // The same tables are missing for every CPU.
+      if (std::find(problems.begin(), problems.end(), problem) == problems.end()) problems.push_back(problem);
+    }
   } catch (const Error& e) {  // one CPU's stack must not cost the others theirs
     state.backtrace.end = e.message();
     problems.push_back(
@@ -92,7 +97,7 @@ const CpuState* crashing_cpu(const Crash& crash) {
   return found == crash.cpus.end() ? nullptr : &*found;
 }
 
-Crash diagnose(Kernel& kernel, const KernelLog& log) {
+Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
   Crash crash;
   crash.crash_class = classify(log);
   crash.crash_time = kernel.vmcoreinfo().decimal("CRASHTIME");
@@ -117,7 +122,7 @@ Crash diagnose(Kernel& kernel, const KernelLog& log) {
   if (crash.crash_class.name == "no_panic") from_log.cpu_line.reset();
 
   crash.cpus = collect_cpus(kernel, log, from_log.cpu_line, crash.problems);
-  for (CpuState& state : crash.cpus) unwind_cpu(kernel, state, crash.problems);
+  for (CpuState& state : crash.cpus) unwind_cpu(kernel, state, aids, crash.problems);
   if (needs_modules(crash.cpus)) {
     ModuleList modules = read_modules(kernel);
     if (!modules.why_not.empty()) {
@@ -140,6 +145,11 @@ Crash diagnose(Kernel& kernel, const KernelLog& log) {
         trace_agrees(kernel, crashed->backtrace, from_log.trace, crash.log_trace_difference);
   } else if (crash.crash_class.name != "no_panic") {
     crash.problems.push_back("which CPU crashed is unknown");
+  }
+  if (crash.crash_class.name != "no_panic") {
+    std::optional<VirtAddr> task;
+    if (crashed && crashed->task) task = VirtAddr{*crashed->task};
+    crash.fault = find_fault(kernel, log, crash_record, crashed ? &crashed->backtrace : nullptr, task);
   }
   if (from_log.cpu_line) {
     if (!crash.cpu) crash.cpu = from_log.cpu_line->cpu;

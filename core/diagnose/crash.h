@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "core/diagnose/fault.h"
 #include "core/diagnose/frame.h"
 #include "core/diagnose/log_trace.h"
 #include "core/diagnose/unwind.h"
@@ -55,6 +56,7 @@ struct Crash {
   std::optional<int32_t> pid;
   std::string comm;
   std::optional<uint64_t> crash_time;  // seconds since the epoch, VMCOREINFO CRASHTIME
+  std::optional<Fault> fault;          // the exception behind the crash; nullopt: none is known
   std::vector<CpuState> cpus;          // in CPU order
   std::optional<Registers>
       fault_registers;  // at the innermost exception boundary of the crashing CPU's trace
@@ -68,8 +70,8 @@ struct Crash {
   std::vector<std::string> problems;  // sentences
 };
 
-// Never throws; what cannot be known is in problems.
-Crash diagnose(Kernel& kernel, const KernelLog& log);
+// Never throws; what cannot be known is in problems. `aids` help the walks of the stacks.
+Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids = {});
 
 // Stacks a CPU can be on, from per-CPU variables where symbols allow; empty otherwise.
 StackSet cpu_stacks(Kernel& kernel, unsigned cpu);

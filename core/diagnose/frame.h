@@ -37,7 +37,7 @@ struct Frame {
   Trust trust = Trust::registers;
   bool pc_is_return_address = false;  // look up pc - 1 for the call site
   std::optional<uint64_t> at;         // address of the frame record or pt_regs it came from
-  std::string stack;                  // "task", "irq", "overflow", "sdei", "efi", "?" : where the record lies
+  std::string stack;                  // where the record lies: a StackRange::name (unwind.h), or "?"
   // Resolved name; empty when unknown.
   std::string symbol;
   uint64_t symbol_offset = 0;
@@ -57,6 +57,8 @@ struct Backtrace {
   // Why the walk ended: "thread start", "user mode", "record outside every known stack", "page excluded", ...
   std::string end;
   bool complete = false;  // ended where a stack ends, not where knowledge ends
+  // What the walk had to do without, and what it took for granted: sentences.
+  std::vector<std::string> problems;
 };
 
 }  // namespace kdk

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <array>
+
 #include "core/base/log.h"
-#include "core/diagnose/unwind_arm64.h"
+#include "core/diagnose/unwinder.h"
 
 namespace kdk {
 namespace {
@@ -13,19 +15,37 @@ constexpr uint64_t max_image_size = 128 << 20;
 
 }  // namespace
 
-Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const StackSet& stacks,
-                                size_t limit) {
-  const Arch& arch = kernel.memory().arch();
-  if (arch.name() == "arm64") return walk_arm64_frames(kernel, start, stacks, limit);
-  // Another architecture's own record layout and exception rules belong in a file beside unwind_arm64.cc.
-  Backtrace trace;
-  if (std::optional<uint64_t> pc = start.get(arch.roles().pc)) {
-    Frame frame;
-    frame.pc = *pc;
-    trace.frames.push_back(std::move(frame));
+const Unwinder* find_unwinder(const Arch& arch) {
+  static const std::array<const Unwinder*, 2> unwinders = {&arm64_unwinder(), &x86_64_unwinder()};
+  for (const Unwinder* unwinder : unwinders) {
+    if (&unwinder->arch() == &arch) return unwinder;
   }
-  trace.end = fmt::format("no unwinder for {}", arch.name());
+  return nullptr;
+}
+
+Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const StackSet& stacks,
+                                const UnwindAids& aids, size_t limit) {
+  const Arch& arch = kernel.memory().arch();
+  Backtrace trace;
+  std::optional<uint64_t> pc = start.get(arch.roles().pc);
+  const Unwinder* unwinder = find_unwinder(arch);
+  if (!pc) {
+    trace.end = "the registers have no program counter";
+  } else if (arch.user_mode(start)) {
+    trace.end = "user mode";
+    trace.complete = true;
+  } else if (unwinder != nullptr) {
+    trace = unwinder->walk(kernel, start, stacks, aids, limit);
+  } else {
+    trace.frames.emplace_back().pc = *pc;
+    trace.end = fmt::format("no unwinder for {}", arch.name());
+  }
   return trace;
+}
+
+std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task) {
+  const Unwinder* unwinder = find_unwinder(kernel.memory().arch());
+  return unwinder != nullptr ? unwinder->sleeping_task_registers(kernel, task) : std::nullopt;
 }
 
 void symbolise(Kernel& kernel, Backtrace& trace) {

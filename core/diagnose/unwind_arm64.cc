@@ -20,6 +20,8 @@
 #include <array>
 #include <vector>
 
+#include "core/diagnose/unwinder.h"
+
 namespace kdk {
 namespace {
 
@@ -108,14 +110,6 @@ class Walk {
 };
 
 Backtrace Walk::run(const Registers& start, size_t limit) {
-  if (!start.get(roles_.pc)) {
-    stop("the registers have no program counter");
-    return std::move(trace_);
-  }
-  if (arch_.user_mode(start)) {
-    stop("user mode", true);
-    return std::move(trace_);
-  }
   add_context(start, FrameKind::call, std::nullopt);
   uint64_t fp = strip(start.get(roles_.frame_pointer).value_or(0));
   while (trace_.end.empty()) {
@@ -327,10 +321,39 @@ void Walk::end_at_final_record(uint64_t record_address) {
   stop(from_user ? "user mode" : "thread start", true);
 }
 
+class Arm64Unwinder final : public Unwinder {
+ public:
+  const Arch& arch() const override { return arm64(); }
+  Backtrace walk(Kernel& kernel, const Registers& start, const StackSet& stacks, const UnwindAids&,
+                 size_t limit) const override {
+    return Walk(kernel, stacks).run(start, limit);
+  }
+  void add_cpu_stacks(Kernel& kernel, unsigned cpu, StackSet& stacks) const override {
+    add_arm64_stacks(kernel, cpu, stacks);
+  }
+  // struct cpu_context of thread_struct: x19 to x28, fp, sp, pc (arch/arm64/include/asm/processor.h), written
+  // by cpu_switch_to() (entry.S).
+  std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task) const override {
+    std::optional<uint64_t> offset = kernel.layout().offset("task_struct", "thread.cpu_context");
+    if (!offset) return std::nullopt;
+    const std::optional<std::array<ul64, 13>> saved =
+        kernel.memory().load<std::array<ul64, 13>>(task + *offset);
+    if (!saved) return std::nullopt;
+    const RegisterRoles& roles = arch().roles();
+    Registers registers;
+    for (size_t i = 0; i < 10; ++i) registers.set(19 + i, (*saved)[i]);
+    registers.set(roles.frame_pointer, (*saved)[10]);
+    registers.set(roles.sp, (*saved)[11]);
+    registers.set(roles.pc, (*saved)[12]);
+    return registers;
+  }
+};
+
 }  // namespace
 
-Backtrace walk_arm64_frames(Kernel& kernel, const Registers& start, const StackSet& stacks, size_t limit) {
-  return Walk(kernel, stacks).run(start, limit);
+const Unwinder& arm64_unwinder() {
+  static const Arm64Unwinder instance;
+  return instance;
 }
 
 }  // namespace kdk

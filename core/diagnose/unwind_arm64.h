@@ -1,10 +1,10 @@
-// The frame-record walk of arm64, behind unwind_from_registers().
+// The parts of the arm64 unwinder (unwinder.h).
 #pragma once
 
 #include "core/diagnose/unwind.h"
 
 namespace kdk {
 
-Backtrace walk_arm64_frames(Kernel& kernel, const Registers& start, const StackSet& stacks, size_t limit);
+void add_arm64_stacks(Kernel& kernel, unsigned cpu, StackSet& stacks);
 
 }  // namespace kdk

@@ -97,7 +97,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   known.ranges = {{machine.task.value, machine.task.value + stack_size, "task"},
                   {machine.irq.value, machine.irq.value + stack_size, "irq"}};
   for (const StackSet& stacks : {known, StackSet{}}) {
-    Backtrace trace = unwind_from_registers(kernel, registers, stacks, 200);
+    Backtrace trace = unwind_from_registers(kernel, registers, stacks, {}, 200);
     // A context can bring its link register's frame along.
     if (trace.frames.size() > 201 || trace.end.empty()) __builtin_trap();
     symbolise(kernel, trace);

@@ -23,7 +23,7 @@ class Unwind : public testing::Test {
   void SetUp() override { use(); }
   Backtrace walk(const Registers& start, size_t limit = 256) {
     crashed->open();
-    return unwind_from_registers(*crashed->kernel, start, known, limit);
+    return unwind_from_registers(*crashed->kernel, start, known, {}, limit);
   }
   uint64_t function(unsigned n, uint64_t offset = 0x20) const { return crashed->function(n, offset); }
   // Registers of a function that has stored its record and calls on: x30 is inside itself.
