@@ -49,6 +49,42 @@ std::string taint(const SystemInfo& id) {
   return id.taint_flags.empty() ? out : out + ")";
 }
 
+std::string fault_line(const Fault& fault) {
+  std::string said = describe(fault);
+  return fault.title + (said.empty() ? "" : ": " + said);
+}
+
+// Where each fact of the headline comes from.
+std::string fault_section(const Fault& fault) {
+  std::string out = heading("FAULT");
+  auto row = [&](std::string_view label, const std::string& value, std::string_view source) {
+    out += text::wrap(fmt::format("  {:<12}", label),
+                      source.empty() ? value : fmt::format("{} (from the {})", value, source),
+                      std::string(14, ' '));
+  };
+  row("exception", fault.title, fault.exception_source);
+  if (fault.error_code) {
+    std::string bits;
+    for (const FaultBit& bit : fault.bits) {
+      bits += fmt::format("{}{}: {}", bits.empty() ? "; " : ", ", bit.name, bit.meaning);
+    }
+    row("error code", fmt::format("{:#06x}{}", *fault.error_code, bits), fault.error_code_source);
+  }
+  if (fault.address) {
+    std::string note = fault.address_note.empty() ? "" : "; " + fault.address_note;
+    row("address", fmt::format("{:#018x}{}", *fault.address, note), fault.address_source);
+  }
+  if (fault.tables) {
+    const Fault::Tables& tables = *fault.tables;
+    std::string where = tables.physical ? fmt::format("mapped to {:#x}", *tables.physical)
+                        : tables.status == "table_unreadable"
+                            ? std::string("cannot be told: a table is not in the dump")
+                            : std::string("not mapped");
+    row("page tables", where + (tables.level.empty() ? "" : " at " + tables.level), "dump");
+  }
+  return out;
+}
+
 std::string headline(const Report& report) {
   const SystemInfo& id = report.identity;
   std::string out;
@@ -58,6 +94,7 @@ std::string headline(const Report& report) {
     out += fact("PANIC", crash.panic_message.empty() ? "no panic message" : crash.panic_message);
     std::string title = crash.crash_class.title.empty() ? "" : ": " + crash.crash_class.title;
     out += fact("CLASS", crash.crash_class.name + title);
+    if (crash.fault) out += fact("FAULT", fault_line(*crash.fault));
     if (cpu != nullptr) {
       if (const Frame* frame = culprit(cpu->backtrace)) {
         std::string where = text::position(frame->file, frame->line);
@@ -112,6 +149,7 @@ std::string crash_section(const Report& report) {
       out += text::registers(*first->registers, *report.arch);
     }
   }
+  if (crash.fault) out += fault_section(*crash.fault);
   if (!crash.crash_class.evidence.empty()) {
     out += heading("EVIDENCE", fmt::format("log lines behind class {}", crash.crash_class.name));
     for (const LogEvidence& evidence : crash.crash_class.evidence) {

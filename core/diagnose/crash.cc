@@ -23,8 +23,7 @@ bool needs_modules(const std::vector<CpuState>& cpus) {
   return false;
 }
 
-void unwind_cpu(Kernel& kernel, CpuState& state, const UnwindAids& aids,
-                std::vector<std::string>& problems) {
+void unwind_cpu(Kernel& kernel, CpuState& state, const UnwindAids& aids, std::vector<std::string>& problems) {
   if (!state.registers) {
     state.backtrace.end = state.answered ? "no registers" : "the CPU left no registers";
     return;

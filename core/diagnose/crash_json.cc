@@ -66,6 +66,33 @@ Json cpu_json(const CpuState& state, const Arch& arch) {
   };
 }
 
+Json fault_json(const Fault& fault) {
+  Json bits = Json::array();
+  for (const FaultBit& bit : fault.bits) bits.push_back({{"name", bit.name}, {"meaning", bit.meaning}});
+  Json tables = nullptr;
+  if (fault.tables) {
+    tables = {{"status", fault.tables->status},
+              {"level", text_or_null(fault.tables->level)},
+              {"physical", hex_or_null(fault.tables->physical)}};
+  }
+  return {
+      {"exception", fault.exception},
+      {"title", fault.title},
+      {"vector", or_null(fault.vector)},
+      {"exception_source", fault.exception_source},
+      {"error_code", hex_or_null(fault.error_code)},
+      {"error_code_source", text_or_null(fault.error_code_source)},
+      {"error_bits", std::move(bits)},
+      {"access", text_or_null(fault.access)},
+      {"reason", text_or_null(fault.reason)},
+      {"address", hex_or_null(fault.address)},
+      {"address_source", text_or_null(fault.address_source)},
+      {"address_kind", text_or_null(fault.address_kind)},
+      {"address_note", text_or_null(fault.address_note)},
+      {"page_tables", std::move(tables)},
+  };
+}
+
 }  // namespace
 
 std::string hex64(uint64_t value) {
@@ -106,6 +133,7 @@ Json to_json(const Crash& crash, const Arch& arch) {
       {"pid", or_null(crash.pid)},
       {"comm", text_or_null(crash.comm)},
       {"crash_time_seconds", or_null(crash.crash_time)},
+      {"fault", crash.fault ? fault_json(*crash.fault) : Json(nullptr)},
       {"fault_registers", crash.fault_registers ? to_json(*crash.fault_registers, arch) : Json(nullptr)},
       {"cpus", std::move(cpus)},
       {"log_trace", crash.log_trace},
