@@ -55,6 +55,8 @@ bool starts_report(std::string_view function) {
 // call that never returns ends its function.
 bool same_function(Kernel& kernel, const Frame& frame, const LogTraceEntry& entry) {
   if (frame.symbol == entry.function) return true;
+  // What has no name is printed as a number.
+  if (frame.symbol.empty()) return entry.function == fmt::format("{:#x}", frame.pc);
   if (!frame.pc_is_return_address) return false;
   std::optional<SymbolHit> hit = kernel.symbols().lookup(frame.pc);
   return hit && hit->symbol.name == entry.function;

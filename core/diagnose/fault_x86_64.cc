@@ -91,6 +91,7 @@ void read_header(std::string_view line, Fault& fault) {
   std::string_view name = header->name;
   constexpr std::string_view newer = "Oops: ";
   if (name.starts_with(newer)) name.remove_prefix(newer.size());
+  if (name.starts_with("Bad pagetable")) name = "Oops";  // a page fault with a reserved bit set
   for (const Exception& exception : exceptions) {
     if (exception.said.empty() || !name.starts_with(exception.said)) continue;
     if (!fault.exception.empty() && fault.exception != exception.name) return;  // of another oops

@@ -76,6 +76,43 @@ bool symbol_character(char c) {
          c == '$';
 }
 
+// "RIP: 0010:fn+0x16/0x20 [module]": where x86 was interrupted. nullopt for user mode ("RIP: 0033:0x7f...").
+std::optional<LogTraceEntry> parse_rip_line(std::string_view line) {
+  line = trim_left(line);
+  if (!take_prefix(line, "RIP: ")) return std::nullopt;
+  std::optional<unsigned> segment = take_number<unsigned>(line, 16);
+  if (!segment || (*segment & 3) != 0 || !take_prefix(line, ":")) return std::nullopt;
+  // Before v4.10: "RIP: 0010:[<ffffffff8142e7b6>]  [<ffffffff8142e7b6>] fn+0x16/0x20"
+  size_t last = line.rfind("[<");
+  if (last != std::string_view::npos) line.remove_prefix(last);
+  std::string entry = line.starts_with('[') ? std::string(line) : " " + std::string(line);
+  return parse_trace_entry(entry);
+}
+
+// Registers and code bytes, which x86 prints between the entries where an exception hit.
+bool is_register_line(std::string_view line) {
+  line = trim_left(line);
+  for (std::string_view name : {"RIP: ", "Code: ", "RSP: ", "RAX: ", "RDX: ", "RBP: ", "R10: ", "R13: ",
+                                "FS: ", "CS: ", "CR2: ", "DR0: ", "DR3: ", "PKRU: ", "ORIG_RAX: "}) {
+    if (line.starts_with(name)) return true;
+  }
+  return false;
+}
+
+// Where the registers of the oops above a trace say it began; arm64 repeats it as the first entry, x86 does
+// not.
+std::optional<LogTraceEntry> interrupted_above(const KernelLog& log, const std::vector<LogLine>& lines,
+                                               size_t header) {
+  constexpr size_t max_distance = 24;  // registers, code, control registers
+  uint32_t caller = log.records[lines[header].record].caller_id;
+  for (size_t i = header; i-- > 0 && header - i <= max_distance;) {
+    if (log.records[lines[i].record].caller_id != caller) continue;
+    if (is_trace_header(lines[i].text) || parse_cpu_line(lines[i].text)) break;
+    if (std::optional<LogTraceEntry> entry = parse_rip_line(lines[i].text)) return entry;
+  }
+  return std::nullopt;
+}
+
 struct Block {
   size_t header = 0;  // index of the "Call trace:" line
   std::vector<LogTraceEntry> entries;
@@ -84,12 +121,24 @@ struct Block {
 Block read_block(const KernelLog& log, const std::vector<LogLine>& lines, size_t header) {
   Block block;
   block.header = header;
+  if (std::optional<LogTraceEntry> start = interrupted_above(log, lines, header)) {
+    block.entries.push_back(std::move(*start));
+  }
   uint32_t caller = log.records[lines[header].record].caller_id;
   size_t foreign = 0;
+  bool in_registers = false;  // of an exception inside the trace
   for (size_t i = header + 1; i < lines.size() && block.entries.size() < max_trace_entries; ++i) {
     std::string_view text = lines[i].text;
     // With CONFIG_PRINTK_CALLER the lines of other CPUs are known for what they are.
     if (log.records[lines[i].record].caller_id != caller) continue;
+    if (std::optional<LogTraceEntry> interrupted = parse_rip_line(text)) {
+      block.entries.push_back(std::move(*interrupted));
+      in_registers = true;
+      continue;
+    }
+    // User mode: nothing of the kernel comes behind it.
+    if (trim_left(text).starts_with("RIP: ")) break;
+    if (in_registers && is_register_line(text)) continue;
     if (is_trace_header(text) || ends_trace(text)) break;
     if (is_stack_marker(text)) continue;
     std::optional<LogTraceEntry> entry = parse_trace_entry(text);
@@ -98,6 +147,7 @@ Block read_block(const KernelLog& log, const std::vector<LogLine>& lines, size_t
       continue;
     }
     foreign = 0;
+    in_registers = false;
     if (entry->marker != "?" && entry->marker != "L") block.entries.push_back(std::move(*entry));
   }
   return block;

@@ -9,8 +9,14 @@ namespace {
 
 using test::log_of;
 
+std::vector<test::OopsText> all_texts() {
+  std::vector<test::OopsText> texts = test::oops_texts();
+  for (const test::OopsText& text : test::oops_texts_x86_64()) texts.push_back(text);
+  return texts;
+}
+
 TEST(Classify, EveryClassFromItsOwnText) {
-  for (const test::OopsText& oops : test::oops_texts()) {
+  for (const test::OopsText& oops : all_texts()) {
     SCOPED_TRACE(std::string(oops.name) + ": " + std::string(oops.text.substr(0, 60)));
     CrashClass result = classify(log_of(oops.text));
     EXPECT_EQ(result.name, oops.name);
@@ -25,7 +31,7 @@ TEST(Classify, EveryClassFromItsOwnText) {
 }
 
 TEST(Classify, TraceAndCpuOfTheCrash) {
-  for (const test::OopsText& oops : test::oops_texts()) {
+  for (const test::OopsText& oops : all_texts()) {
     SCOPED_TRACE(std::string(oops.name) + ": " + std::string(oops.text.substr(0, 60)));
     LogCrash crash = find_log_crash(log_of(oops.text), 0);
     if (oops.trace_from.empty()) {

@@ -393,7 +393,7 @@ Call Trace:
  </TASK>
 ---[ end trace 0000000000000000 ]---
 Kernel panic - not syncing: Fatal exception)",
-       "foo_exit", "do_syscall_64", 1, 512, "modprobe"},
+       "list_del_init", "do_syscall_64", 1, 512, "modprobe"},
 
       {"null_deref", "kernel NULL pointer dereference",
        R"(BUG: kernel NULL pointer dereference, address: 0000000000000000
