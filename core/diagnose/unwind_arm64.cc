@@ -5,12 +5,10 @@
 //
 // Exceptions: entry code pushes a struct pt_regs whose embedded record continues the chain.
 //  - Since v6.13 that record is {0, 0, type} (arch/arm64/include/asm/stacktrace/frame.h, struct
-//  frame_record_meta):
-//    type FINAL ends the stack, type PT_REGS continues with the registers around it.
+//    frame_record_meta): type FINAL ends the stack, type PT_REGS continues with the registers around it.
 //  - Before, it is {x29, pc} of the interrupted code, like any other record. It is proven to be one by its
-//  surroundings:
-//    at record - offsetof(pt_regs, stackframe) there are registers with the same x29 and pc, a kernel mode in
-//    pstate and an sp just above themselves. No symbol or list of handlers is needed.
+//    surroundings: at record - offsetof(pt_regs, stackframe) there are registers with the same x29 and pc, a
+//    kernel mode in pstate and an sp just above themselves. No symbol or list of handlers is needed.
 // Source: arch/arm64/kernel/stacktrace.c, entry.S (kernel_entry), head.S (init_cpu_task).
 #include "core/diagnose/unwind_arm64.h"
 
@@ -20,6 +18,7 @@
 #include <array>
 #include <vector>
 
+#include "core/diagnose/stack_cursor.h"
 #include "core/diagnose/unwinder.h"
 
 namespace kdk {
@@ -37,11 +36,6 @@ constexpr std::array<uint64_t, 2> stackframe_offsets = {304, 296};
 // padding), generously: sp of the interrupted code must be within this above the record.
 constexpr uint64_t max_behind_record = 64;
 constexpr uint64_t meta_pt_regs = 2;  // FRAME_META_TYPE_PT_REGS
-
-// Bounds of a stack nobody told us about: what is mapped around the address, at most this far each way.
-// THREAD_SIZE is at most 64 KiB, doubled by KASAN.
-constexpr uint64_t max_inferred_stack = 128 << 10;
-constexpr size_t max_inferred_stacks = 8;
 
 // BL, BLR and the authenticating BLRAA, BLRAB, BLRAAZ, BLRABZ (Arm ARM C6.2).
 bool is_call(uint32_t insn) {
@@ -64,7 +58,7 @@ class Walk {
         memory_(kernel.memory()),
         arch_(memory_.arch()),
         roles_(arch_.roles()),
-        unused_(stacks.ranges) {
+        stacks_(memory_, stacks) {
     std::optional<Layout::Field> field = kernel.layout().field("pt_regs", "stackframe");
     if (field) {
       offsets_ = {field->offset};
@@ -77,11 +71,6 @@ class Walk {
 
  private:
   uint64_t strip(uint64_t address) const { return arch_.strip(address, memory_.layout()).value; }
-  bool enter_stack(uint64_t address);
-  bool consume(uint64_t address, uint64_t size);
-  std::optional<StackRange> infer_stack(uint64_t address);
-  std::string stack_name(uint64_t address) const;
-
   std::optional<Registers> pt_regs_at(uint64_t address);
   struct Boundary {
     uint64_t address;  // of the pt_regs
@@ -102,10 +91,7 @@ class Walk {
   const Arch& arch_;
   const RegisterRoles& roles_;
   std::vector<uint64_t> offsets_;
-  std::vector<StackRange> unused_;  // known stacks not yet entered
-  std::vector<StackRange> left_;    // whole ranges of stacks entered so far, the current one last
-  StackRange current_;              // [first address not yet consumed, high)
-  size_t inferred_ = 0;
+  StackCursor stacks_;
   Backtrace trace_;
 };
 
@@ -133,7 +119,10 @@ Backtrace Walk::run(const Registers& start, size_t limit) {
       stop(fmt::format("frame record at {:#x}: {}", fp, to_string(read.status)));
       break;
     }
-    if (!consume(fp, sizeof(FrameRecord))) break;
+    if (std::optional<std::string> why = stacks_.consume(fp, sizeof(FrameRecord))) {
+      stop(fmt::format("frame record at {:#x} {}", fp, *why));
+      break;
+    }
     FrameRecord record = *load<FrameRecord>(bytes);
 
     if (std::optional<Boundary> boundary = prove_exception(fp, record)) {
@@ -150,73 +139,11 @@ Backtrace Walk::run(const Registers& start, size_t limit) {
     frame.trust = Trust::frame_record;
     frame.pc_is_return_address = true;
     frame.at = fp;
-    frame.stack = current_.name;
+    frame.stack = stacks_.stack().name;
     trace_.frames.push_back(std::move(frame));
     fp = strip(record.fp);
   }
   return std::move(trace_);
-}
-
-// Makes the stack that holds `address` the current one. False (and the walk stopped) when that is not
-// allowed.
-bool Walk::enter_stack(uint64_t address) {
-  for (const StackRange& range : left_) {
-    if (address >= range.low && address < range.high) {
-      stop(fmt::format("frame record at {:#x} leads back into the {} stack", address, range.name));
-      return false;
-    }
-  }
-  auto known = std::find_if(unused_.begin(), unused_.end(),
-                            [&](const StackRange& r) { return address >= r.low && address < r.high; });
-  std::optional<StackRange> range;
-  if (known != unused_.end()) {
-    range = *known;
-    unused_.erase(known);
-  } else {
-    range = infer_stack(address);
-  }
-  if (!range) {
-    stop(fmt::format("frame record at {:#x} is outside every known stack", address));
-    return false;
-  }
-  left_.push_back(*range);
-  current_ = *range;
-  return true;
-}
-
-bool Walk::consume(uint64_t address, uint64_t size) {
-  bool inside = address >= current_.low && address < current_.high;
-  if (!inside && !enter_stack(address)) return false;
-  if (size > current_.high - address) {
-    stop(fmt::format("frame record at {:#x} runs over the end of its stack", address));
-    return false;
-  }
-  current_.low = address + size;
-  return true;
-}
-
-// Stacks of VMAP_STACK kernels have unmapped guard pages, so what is mapped around the address is the stack.
-// Elsewhere (linear map) the range is only a bound.
-std::optional<StackRange> Walk::infer_stack(uint64_t address) {
-  if (inferred_++ >= max_inferred_stacks) return std::nullopt;
-  uint64_t page = std::max<uint64_t>(memory_.page_size(), 4096);
-  uint64_t low = align_down(address, page);
-  if (!memory_.translate(VirtAddr{low})) return std::nullopt;
-  uint64_t high = low + page;
-  uint64_t lowest = low >= max_inferred_stack ? low - max_inferred_stack : 0;
-  uint64_t highest = checked_add(high, max_inferred_stack).value_or(high);
-  while (low > lowest && memory_.translate(VirtAddr{low - page})) low -= page;
-  while (high < highest && memory_.translate(VirtAddr{high})) high += page;
-  return StackRange{low, high, "?"};
-}
-
-std::string Walk::stack_name(uint64_t address) const {
-  for (const auto* ranges : {&unused_, &left_}) {
-    for (const StackRange& range : *ranges) {
-      if (address >= range.low && address < range.high) return range.name;
-    }
-  }
-  return "?";
 }
 
 std::optional<Registers> Walk::pt_regs_at(uint64_t address) {
@@ -260,7 +187,7 @@ void Walk::add_context(const Registers& registers, FrameKind kind, std::optional
   frame.kind = kind;
   frame.trust = Trust::registers;
   frame.at = at;
-  frame.stack = stack_name(strip(registers.get(roles_.sp).value_or(0)));
+  frame.stack = stacks_.name_of(strip(registers.get(roles_.sp).value_or(0)));
   if (kind == FrameKind::exception) frame.registers = registers;
   trace_.frames.push_back(std::move(frame));
   add_link_register(registers);
@@ -270,9 +197,8 @@ void Walk::add_context(const Registers& registers, FrameKind kind, std::optional
 // caller's caller.
 //  - pc cannot be executed: nothing there made a frame, so x30 is the return address of the bad call.
 //  - pc's function was called by a BL to its first instruction right before x30, and its record (if it has
-//  one) does
-//    not hold x30: it is a leaf or has not stored its record yet. x30 inside the same function would be a
-//    stale value.
+//    one) does not hold x30: it is a leaf or has not stored its record yet. x30 inside the same function would
+//    be a stale value.
 void Walk::add_link_register(const Registers& registers) {
   if (!roles_.link) return;
   uint64_t pc = trace_.frames.back().pc;
@@ -305,7 +231,7 @@ void Walk::add_link_register(const Registers& registers) {
 // {0, 0}: the record inside task_pt_regs(), at the top of a task's stack. User registers around it mean the
 // task came from user mode.
 void Walk::end_at_final_record(uint64_t record_address) {
-  const StackRange& stack = left_.back();
+  const StackRange& stack = stacks_.stack();
   bool at_top = stack.high - record_address <= sizeof(FrameRecord) + max_behind_record;
   bool from_user = false;
   for (uint64_t offset : offsets_) {
