@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <utility>
 
 #include "core/base/log.h"
@@ -208,9 +209,7 @@ Module ModuleReader::read(VirtAddr address) {
   return module;
 }
 
-}  // namespace
-
-ModuleList read_modules(Kernel& kernel) {
+ModuleList walk_modules(Kernel& kernel, const std::function<void(const Module&, ModuleList&)>& visit) {
   ModuleList list;
   const std::optional<uint64_t> link = kernel.layout().offset("module", "list");
   if (!link) {
@@ -228,20 +227,12 @@ ModuleList read_modules(Kernel& kernel) {
         "the symbol \"modules\" is not known: the list was found by searching the kernel's data");
   }
   ModuleReader reader(kernel);
-  const auto symbols = ModuleSymbolLayout::find(kernel.layout());
   const WalkEnd end = walk_list(kernel.memory(), *head, max_modules, [&](VirtAddr node) {
     const VirtAddr address = node - *link;
     try {
       Module module = reader.read(address);
       // A module that is not formed yet has nothing in place.
-      if (module.state != "unformed") {
-        for (const Module::Range& r : module.ranges)
-          kernel.symbols().add_range(r.base, r.base + r.size, module.name);
-        std::string why =
-            symbols ? add_module_symbols(kernel, *symbols, module) : "no layout for struct mod_kallsyms";
-        if (!why.empty())
-          list.problems.push_back(fmt::format("no symbols of module {}: {}", module.name, why));
-      }
+      if (module.state != "unformed") visit(module, list);
       list.modules.push_back(std::move(module));
     } catch (const Error& e) {
       list.problems.push_back(fmt::format("module at {:#x}: {}", address.value, e.message()));
@@ -252,8 +243,26 @@ ModuleList read_modules(Kernel& kernel) {
     list.problems.push_back(
         fmt::format("the list of modules ends early after {}: {}", list.modules.size(), to_string(end)));
   }
+  return list;
+}
+
+}  // namespace
+
+ModuleList read_modules(Kernel& kernel) {
+  const auto symbols = ModuleSymbolLayout::find(kernel.layout());
+  ModuleList list = walk_modules(kernel, [&](const Module& module, ModuleList& out) {
+    for (const Module::Range& r : module.ranges)
+      kernel.symbols().add_range(r.base, r.base + r.size, module.name);
+    std::string why =
+        symbols ? add_module_symbols(kernel, *symbols, module) : "no layout for struct mod_kallsyms";
+    if (!why.empty()) out.problems.push_back(fmt::format("no symbols of module {}: {}", module.name, why));
+  });
   kernel.symbols().finish();
   return list;
+}
+
+ModuleList list_modules(Kernel& kernel) {
+  return walk_modules(kernel, [](const Module&, ModuleList&) {});
 }
 
 }  // namespace kdk
