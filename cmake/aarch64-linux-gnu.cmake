@@ -1,15 +1,3 @@
-# Cross toolchain: Debian's g++-aarch64-linux-gnu with the :arm64 -dev packages (multiarch: headers are shared).
-set(CMAKE_SYSTEM_NAME Linux)
-set(CMAKE_SYSTEM_PROCESSOR aarch64)
-set(CMAKE_C_COMPILER aarch64-linux-gnu-gcc)
-set(CMAKE_CXX_COMPILER aarch64-linux-gnu-g++)
-set(CMAKE_LIBRARY_ARCHITECTURE aarch64-linux-gnu)
-set(CMAKE_FIND_ROOT_PATH_MODE_PROGRAM NEVER)
-set(ENV{PKG_CONFIG_LIBDIR} /usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig)
-# libfdt-dev is not co-installable for two architectures (no Multi-Arch: same): scripts/deps unpacks the arm64 one here.
-if(DEFINED ENV{KDUMPKIT_CACHE})
-  set(KDK_CACHE $ENV{KDUMPKIT_CACHE})
-else()
-  set(KDK_CACHE $ENV{HOME}/.cache/kdumpkit)
-endif()
-list(APPEND CMAKE_LIBRARY_PATH ${KDK_CACHE}/arm64-sysroot/usr/lib/aarch64-linux-gnu)
+# Programs for arm64.
+set(KDK_TRIPLET aarch64-linux-gnu)
+include(${CMAKE_CURRENT_LIST_DIR}/debian-toolchain.cmake)
