@@ -127,14 +127,13 @@ class X86_64Translator final : public TableTranslator {
   // keeps the order), starts at a 1 GiB boundary (arch/x86/mm/kaslr.c) and has physical address 0 there.
   void find_linear_map() {
     constexpr uint64_t unit = uint64_t{1} << 30;
-    constexpr unsigned most_mappings = 1024;
+    constexpr unsigned most_entries = 4096;  // the first one is right unless the tables are damaged
     unsigned seen = 0;
     uint64_t last = 0;
     bool found = false;
     walk_tables([&](const TableEntry& entry) {
-      if (found || seen > most_mappings) return false;
+      if (found || ++seen > most_entries) return false;
       if (entry.table) return true;
-      ++seen;
       const uint64_t candidate = entry.va.value - entry.pa.value;
       if (candidate == last || candidate % unit != 0 || candidate < layout_.kernel_start) return true;
       last = candidate;

@@ -13,23 +13,16 @@ namespace {
 
 constexpr uint64_t mib = uint64_t{1} << 20;
 constexpr uint64_t gib = uint64_t{1} << 30;
+constexpr uint64_t start_kernel_map = 0xffffffff80000000;  // x86-64: where the image is linked
 
 uint64_t negative_power(unsigned n) {
   return ~uint64_t{0} << n;
-}
-uint64_t field(uint64_t v, unsigned high, unsigned low) {
-  return (v >> low) & ((uint64_t{2} << (high - low)) - 1);
 }
 unsigned level_count(unsigned va_bits, unsigned page_shift) {
   const unsigned per_level = page_shift - 3;
   return (va_bits - page_shift + per_level - 1) / per_level;
 }
 
-// Leaf attributes a v6.12 kernel sets on data: UXN, PXN, dirty, accessed, write-back memory.
-constexpr uint64_t leaf_attributes = uint64_t{1} << 54 | uint64_t{1} << 53 | uint64_t{1} << 51 | 1u << 10;
-// Inner shareable: bits [9:8], which LPA2 uses for the address.
-constexpr uint64_t shareable = uint64_t{3} << 8;
-constexpr uint64_t table_attributes = uint64_t{1} << 59;  // PXNTable
 // The smallest size a build can run with (VA_BITS_MIN).
 unsigned smallest_va_bits(unsigned build, unsigned page_shift) {
   if (build <= 48) return build;
@@ -41,8 +34,14 @@ unsigned smallest_va_bits(unsigned build, unsigned page_shift) {
 DumpBuilder::DumpBuilder(MachineOptions options) : options_(std::move(options)) {
   page_shift_ = static_cast<unsigned>(std::countr_zero(options_.page_size));
   if (options_.build_va_bits == 0) options_.build_va_bits = options_.va_bits;
-  if (options_.ram.empty()) options_.ram = {{gib, (page_shift_ == 16 ? 32 : 16) * mib}};
-  choose_layout();
+  paging_ = make_paging(options_);
+  if (options_.x86_64) {
+    if (options_.ram.empty()) options_.ram = {{0, 16 * mib}};
+    choose_x86_64_layout();
+  } else {
+    if (options_.ram.empty()) options_.ram = {{gib, (page_shift_ == 16 ? 32 : 16) * mib}};
+    choose_arm64_layout();
+  }
 
   const uint64_t image_pa = options_.ram.front().first + 2 * mib;
   image_offset_ = image_va_ - image_pa;
@@ -55,7 +54,7 @@ DumpBuilder::DumpBuilder(MachineOptions options) : options_(std::move(options)) 
   build_vmcoreinfo();
 }
 
-void DumpBuilder::choose_layout() {
+void DumpBuilder::choose_arm64_layout() {
   const unsigned build = options_.build_va_bits, used = options_.va_bits;
   levels_ = level_count(used, page_shift_);
   root_bits_ = (level_count(build, page_shift_) == levels_ ? build : used) - shift(levels_ - 1);
@@ -82,46 +81,41 @@ void DumpBuilder::choose_layout() {
   vmalloc_next_ = module_area_ + modules_size + 2 * gib;
 }
 
+// Documentation/arch/x86/x86_64/mm.rst. KASLR would move the three areas; their order stays.
+void DumpBuilder::choose_x86_64_layout() {
+  constexpr uint64_t tib = uint64_t{1} << 40;
+  const X86_64Options& x86 = *options_.x86_64;
+  levels_ = x86.levels;
+  root_bits_ = 9;
+  page_offset_ = x86.page_offset;
+  if (page_offset_ == 0) page_offset_ = levels_ == 5 ? 0xff11000000000000 : 0xffff888000000000;
+  vmalloc_next_ = page_offset_ + 2 * tib;
+  vmemmap_start_ = page_offset_ + 4 * tib;
+  image_va_ = start_kernel_map + options_.kaslr;
+  module_area_ = start_kernel_map + gib;
+}
+
 void DumpBuilder::build_vmcoreinfo() {
   set("OSRELEASE", options_.release);
   set("BUILD-ID", options_.build_id);
   set("PAGESIZE", std::to_string(options_.page_size));
-  symbol("swapper_pg_dir", {root_.value + image_offset_});
   symbol("_stext", stext());
-  number("VA_BITS", options_.build_va_bits);
-  number_hex("kimage_voffset", image_offset_);
-  number_hex("PHYS_OFFSET", phys_offset_);
-  number_hex("TCR_EL1_T1SZ", 64 - options_.va_bits);
   set("KERNELOFFSET", fmt::format("{:x}", options_.kaslr));
-  number_hex("KERNELPACMASK", options_.pac_mask);
+  if (options_.x86_64) {
+    symbol(options_.x86_64->root, {root_.value + image_offset_});
+    number("phys_base", static_cast<int64_t>(start_kernel_map - image_offset_));
+    number("pgtable_l5_enabled", levels_ == 5 ? 1 : 0);
+    number("KERNEL_IMAGE_SIZE", int64_t{1} << 30);
+    number("sme_mask", static_cast<int64_t>(options_.x86_64->sme_mask));
+  } else {
+    symbol("swapper_pg_dir", {root_.value + image_offset_});
+    number("VA_BITS", options_.build_va_bits);
+    number_hex("kimage_voffset", image_offset_);
+    number_hex("PHYS_OFFSET", phys_offset_);
+    number_hex("TCR_EL1_T1SZ", 64 - options_.va_bits);
+    number_hex("KERNELPACMASK", options_.pac_mask);
+  }
   set("CRASHTIME", "1767225600");
-}
-
-bool DumpBuilder::lpa2() const {
-  return page_shift_ != 16 && options_.va_bits == 52;
-}
-
-bool DumpBuilder::block_allowed(unsigned height) const {
-  if (height == 0) return true;
-  if (page_shift_ == 12) return height <= (lpa2() ? 3u : 2u);
-  if (page_shift_ == 14) return height <= (lpa2() ? 2u : 1u);
-  return height <= (options_.lpa ? 2u : 1u);
-}
-
-uint64_t DumpBuilder::encode_address(uint64_t pa) const {
-  const uint64_t page_mask = options_.page_size - 1;
-  if (lpa2()) return (pa & ~page_mask & ((uint64_t{1} << 50) - 1)) | field(pa, 51, 50) << 8;
-  const uint64_t low = pa & ~page_mask & ((uint64_t{1} << 48) - 1);
-  if (page_shift_ == 16 && options_.lpa) return low | field(pa, 51, 48) << 12;
-  return low;
-}
-
-uint64_t DumpBuilder::decode_address(uint64_t descriptor) const {
-  const uint64_t page_mask = options_.page_size - 1;
-  if (lpa2()) return (descriptor & ~page_mask & ((uint64_t{1} << 50) - 1)) | field(descriptor, 9, 8) << 50;
-  const uint64_t low = descriptor & ~page_mask & ((uint64_t{1} << 48) - 1);
-  if (page_shift_ == 16 && options_.lpa) return low | field(descriptor, 15, 12) << 48;
-  return low;
 }
 
 std::optional<PhysAddr> DumpBuilder::entry_of(VirtAddr va, unsigned height, bool create) {
@@ -132,15 +126,16 @@ std::optional<PhysAddr> DumpBuilder::entry_of(VirtAddr va, unsigned height, bool
     const PhysAddr entry = table + index * 8;
     if (at == height) return entry;
     uint64_t descriptor = phys_u64(entry);
-    if ((descriptor & 1) == 0) {
+    const Paging::Kind kind = paging_->kind(descriptor, at);
+    if (kind == Paging::Kind::invalid) {
       if (!create) return std::nullopt;
-      descriptor = encode_address(alloc_pages(1).value) | 3 | table_attributes;
+      descriptor = paging_->table(alloc_pages(1).value);
       put_phys_u64(entry, descriptor);
-    } else if ((descriptor & 2) == 0) {
+    } else if (kind == Paging::Kind::leaf) {
       if (create) throw std::logic_error("a block is mapped there already");
       return std::nullopt;
     }
-    table = {decode_address(descriptor)};
+    table = {paging_->address(descriptor, at)};
     bits = page_shift_ - 3;
   }
 }
@@ -150,13 +145,12 @@ void DumpBuilder::map(VirtAddr va, PhysAddr pa, uint64_t size, bool blocks) {
     unsigned height = 0;
     for (unsigned h = 1; blocks && h < levels_; ++h) {
       const uint64_t block = uint64_t{1} << shift(h);
-      if (!block_allowed(h) || ((va.value + done) | (pa.value + done)) % block != 0 || size - done < block)
+      if (!paging_->leaf_allowed(h) || ((va.value + done) | (pa.value + done)) % block != 0 ||
+          size - done < block)
         break;
       height = h;
     }
-    const PhysAddr entry = *entry_of(va + done, height, true);
-    const uint64_t type = height == 0 ? 3 : 1;
-    put_phys_u64(entry, encode_address(pa.value + done) | type | leaf_attributes | (lpa2() ? 0 : shareable));
+    put_phys_u64(*entry_of(va + done, height, true), paging_->leaf(pa.value + done, height));
     done += uint64_t{1} << shift(height);
   }
 }
@@ -176,10 +170,10 @@ PhysAddr DumpBuilder::phys(VirtAddr va) const {
   for (unsigned height = levels_; height-- > 0; bits = page_shift_ - 3) {
     const uint64_t index = (va.value >> shift(height)) & ((uint64_t{1} << bits) - 1);
     const uint64_t descriptor = phys_u64(table + index * 8);
-    if ((descriptor & 1) == 0) break;
-    table = {decode_address(descriptor)};
-    if (height == 0 || (descriptor & 2) == 0)
-      return table + (va.value & ((uint64_t{1} << shift(height)) - 1));
+    const Paging::Kind kind = paging_->kind(descriptor, height);
+    if (kind == Paging::Kind::invalid) break;
+    table = {paging_->address(descriptor, height)};
+    if (kind == Paging::Kind::leaf) return table + (va.value & ((uint64_t{1} << shift(height)) - 1));
   }
   throw std::logic_error(fmt::format("synthetic machine: {:#x} is not mapped", va.value));
 }

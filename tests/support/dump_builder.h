@@ -1,10 +1,12 @@
-// A synthetic arm64 machine for tests: RAM, page tables, kernel image, VMCOREINFO, notes; written as a dump.
+// A synthetic machine, arm64 or x86-64, for tests: RAM, page tables, kernel image, VMCOREINFO, notes; written
+// as a dump.
 //
 // Tests place what they need (struct pages, a log, kallsyms, task lists, BTF) with put() at virtual addresses
 // and read it back through the code under test. The page tables are encoded here independently of the
-// translator, from the Arm ARM and the kernel's headers, so that one mistake cannot hide the other.
+// translator (machine_paging.h), from the manuals and the kernel's headers, so that one mistake cannot hide
+// the other.
 //
-//   DumpBuilder machine({.page_size = 4096, .va_bits = 48});
+//   DumpBuilder machine({.page_size = 4096, .va_bits = 48});  // or ({.x86_64 = X86_64Options{}})
 //   VirtAddr task = machine.alloc(4096);
 //   machine.put_u64(task + 16, 42);
 //   std::unique_ptr<Dump> dump = machine.open();
@@ -28,9 +30,18 @@
 #include "core/base/types.h"
 #include "core/formats/codec.h"
 #include "core/formats/dump.h"
+#include "tests/support/machine_paging.h"
 
 namespace kdk::test {
 
+struct X86_64Options {
+  unsigned levels = 4;                     // of page tables: 4 or 5
+  uint64_t page_offset = 0;                // where the linear map starts; 0: where it is without KASLR
+  uint64_t sme_mask = 0;                   // the "encrypted" bit of page table entries
+  std::string_view root = "init_top_pgt";  // name of the root table
+};
+
+// The members are arm64's unless said otherwise.
 struct MachineOptions {
   uint32_t page_size = 4096;
   unsigned va_bits = 48;       // in use
@@ -52,6 +63,9 @@ struct MachineOptions {
   uint64_t pac_mask = 0;       // NUMBER(KERNELPACMASK)
   std::string release = "6.12.0-synthetic";
   std::string build_id = "00112233445566778899aabbccddeeff00112233";
+  // An x86-64 machine instead: page_size, va_bits, build_va_bits, flipped, lpa, phys_offset and pac_mask are
+  // not looked at then. RAM starts at 0 unless `ram` says otherwise.
+  std::optional<X86_64Options> x86_64 = {};
 };
 
 class DumpBuilder {
@@ -60,6 +74,8 @@ class DumpBuilder {
   // that concern identity and address translation.
   explicit DumpBuilder(MachineOptions options = {});
 
+  const Arch& arch() const { return options_.x86_64 ? kdk::x86_64() : kdk::arm64(); }
+
   const MachineOptions& options() const { return options_; }
   uint32_t page_size() const { return options_.page_size; }
   unsigned page_shift() const { return page_shift_; }
@@ -67,7 +83,7 @@ class DumpBuilder {
   // --- addresses
   uint64_t page_offset() const { return page_offset_; }     // first linear-map address
   uint64_t phys_offset() const { return phys_offset_; }     // its physical address, modulo 2^64
-  uint64_t image_offset() const { return image_offset_; }   // kimage_voffset
+  uint64_t image_offset() const { return image_offset_; }   // image VA - PA
   VirtAddr text() const { return {image_va_}; }             // _text
   VirtAddr stext() const { return {image_va_ + 0x10000}; }  // _stext
   VirtAddr etext() const { return {image_va_ + options_.image_size / 4}; }
@@ -135,19 +151,17 @@ class DumpBuilder {
     std::memcpy(bytes, &stored, sizeof stored);
     put(va, bytes);
   }
-  void choose_layout();
+  void choose_arm64_layout();
+  void choose_x86_64_layout();
   void build_vmcoreinfo();
-  bool lpa2() const;
   unsigned shift(unsigned height) const { return page_shift_ + height * (page_shift_ - 3); }
-  bool block_allowed(unsigned height) const;
-  uint64_t encode_address(uint64_t pa) const;
-  uint64_t decode_address(uint64_t descriptor) const;
   // Address of the entry for `va` at `height` (0 = last level); tables on the way are made when `create`.
   // nullopt when one is not there.
   std::optional<PhysAddr> entry_of(VirtAddr va, unsigned height, bool create);
   std::vector<uint8_t>& page_bytes(uint64_t pfn);
 
   MachineOptions options_;
+  std::unique_ptr<Paging> paging_;
   unsigned page_shift_ = 0, levels_ = 0, root_bits_ = 0;
   uint64_t page_offset_ = 0, phys_offset_ = 0, image_offset_ = 0, image_va_ = 0, module_area_ = 0;
   uint64_t vmemmap_start_ = 0;

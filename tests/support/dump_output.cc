@@ -17,7 +17,7 @@ namespace {
 struct ElfHeader {
   std::array<uint8_t, 16> ident{0x7f, 'E', 'L', 'F', 2, 1, 1};  // 64-bit, little-endian, version 1
   ul16 type = uint16_t{4};                                      // ET_CORE
-  ul16 machine = uint16_t{183};                                 // EM_AARCH64
+  ul16 machine;
   ul32 version = 1u;
   ul64 entry, phoff = uint64_t{64}, shoff;
   ul32 flags;
@@ -106,11 +106,24 @@ std::string DumpBuilder::vmcoreinfo() const {
 }
 
 void DumpBuilder::add_cpu(const Registers& registers, int32_t pid) {
-  // struct elf_prstatus of a 64-bit kernel: 392 bytes, pr_pid at 32, pr_reg (regs[31], sp, pc, pstate) at
-  // 112.
-  std::vector<uint8_t> desc(392);
+  // struct elf_prstatus of a 64-bit kernel: pr_pid at 32, pr_reg at 112, 8 bytes behind it.
+  std::vector<size_t> order;
+  if (options_.x86_64) {
+    // struct user_regs_struct
+    for (std::string_view name :
+         {"r15",    "r14", "r13", "r12",     "rbp",     "rbx", "r11",      "r10", "r9",
+          "r8",     "rax", "rcx", "rdx",     "rsi",     "rdi", "orig_rax", "rip", "cs",
+          "rflags", "rsp", "ss",  "fs_base", "gs_base", "ds",  "es",       "fs",  "gs"}) {
+      const auto names = arch().register_names();
+      order.push_back(static_cast<size_t>(std::ranges::find(names, name) - names.begin()));
+    }
+  } else {
+    for (size_t i = 0; i < 34; ++i) order.push_back(i);  // regs[31], sp, pc, pstate
+  }
+  std::vector<uint8_t> desc(112 + 8 * order.size() + 8);
   store(MutableBytes(desc), 32, il32(pid));
-  for (size_t i = 0; i < 34; ++i) store(MutableBytes(desc), 112 + 8 * i, ul64(registers.value[i]));
+  for (size_t i = 0; i < order.size(); ++i)
+    store(MutableBytes(desc), 112 + 8 * i, ul64(registers.value[order[i]]));
   add_note("CORE", nt_prstatus, std::move(desc));
 }
 
@@ -136,6 +149,7 @@ std::vector<uint8_t> DumpBuilder::elf() const {
 
   const std::vector<uint8_t> note_bytes = notes();
   ElfHeader header;
+  header.machine = arch().elf_machine();
   header.phnum = static_cast<uint16_t>(segments.size() + 1);
   std::vector<uint8_t> out;
   append(out, header);
@@ -172,13 +186,14 @@ std::vector<uint8_t> DumpBuilder::kdump(Codec codec) const {
   KdumpHeader header;
   header.page_size = options_.page_size;
   header.release = options_.release;
-  header.machine = "aarch64";
-  header.phys_base = phys_offset_;
+  header.machine = arch().uts_machine();
+  header.phys_base = options_.x86_64 ? 0xffffffff80000000 - image_offset_ : phys_offset_;
   header.dump_level = excluded_.empty() ? 0 : 31;
   header.codec_hint = codec_flag(codec);
   header.notes = note_bytes;
   header.end_pfn = end;
-  KdumpWriter writer(fd, "synthetic", header, exists, dumped);
+  FileOutput output(fd, "synthetic");
+  KdumpWriter writer(output, "synthetic", header, exists, dumped);
   const std::unique_ptr<Compressor> compressor = make_compressor(codec, 0, options_.page_size);
   std::vector<uint8_t> compressed(compressor->max_size());
   uint64_t index = 0;

@@ -2,30 +2,14 @@
 //
 // Input: byte 0 chooses page size and address sizes, bytes 1 to 8 an address; the rest is physical memory,
 // repeated without end, so that every table address leads to table bytes and walks go deep.
-#include <cstdlib>
-#include <cstring>
-
 #include <fmt/format.h>
 
-#include "core/arch/arch.h"
+#include "tests/fuzz/kernel/fuzz_translate.h"
 
 namespace {
 
 using namespace kdk;
-
-class RepeatedMemory : public PhysReader {
- public:
-  explicit RepeatedMemory(Bytes bytes) : bytes_(bytes) {}
-  bool read_phys(PhysAddr address, MutableBytes out) noexcept override {
-    // A part that cannot be read, so that walks end there too.
-    if (bytes_.empty() || address.value >> 44 == 0xbad) return false;
-    for (size_t i = 0; i < out.size(); ++i) out[i] = bytes_[(address.value + i) % bytes_.size()];
-    return true;
-  }
-
- private:
-  Bytes bytes_;
-};
+using namespace kdk::fuzz;
 
 struct Geometry {
   uint32_t page_size;
@@ -35,19 +19,6 @@ constexpr Geometry geometries[] = {{4096, 39, 39},  {4096, 48, 48},  {4096, 52, 
                                    {16384, 36, 36}, {16384, 47, 47}, {16384, 48, 48}, {16384, 52, 52},
                                    {16384, 47, 52}, {65536, 42, 42}, {65536, 48, 48}, {65536, 52, 52},
                                    {65536, 48, 52}};
-
-void check(bool ok) {
-  if (!ok) std::abort();
-}
-
-void check_translation(Translator& translator, uint64_t va) {
-  const Translation t = translator.translate({va});
-  if (!t) return;
-  check(t.contiguous > 0 && t.contiguous <= uint64_t{1} << 42);
-  check(t.pa.value >> translator.layout().pa_bits == 0);
-  const Translation last = translator.translate({va + t.contiguous - 1});
-  check(last && last.pa.value == t.pa.value + t.contiguous - 1);
-}
 
 }  // namespace
 
@@ -66,13 +37,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
        {chosen, start, start | chosen, ~uint64_t{0}, uint64_t{0xffff800080010000}, uint64_t{0}}) {
     check_translation(*translator, va);
   }
-  // The walk promises to end by itself; one table of entries that all lead to distinct tables is what can be
-  // large.
-  uint64_t visits = 0, last = 0;
-  translator->walk_tables([&](const Translator::TableEntry& entry) {
-    check(entry.size != 0 && entry.va.value >= start && entry.va.value >= last);
-    last = entry.va.value;
-    return ++visits < 2000;
-  });
+  check_walk(*translator);
   return 0;
 }
