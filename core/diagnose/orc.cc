@@ -163,6 +163,7 @@ std::optional<uint64_t> OrcTable::address(uint64_t index) const {
 }
 
 std::optional<OrcRule> OrcTable::find(uint64_t pc) const {
+  if (!sorted_) sort();
   auto stored = [&](uint64_t position) { return order_.empty() ? position : order_[position]; };
   // The last row that begins at or below pc.
   uint64_t low = 0, high = location_.count;
@@ -183,8 +184,10 @@ std::optional<OrcRule> OrcTable::find(uint64_t pc) const {
 }
 
 // Puts order_ in place when the rows are not in address order. Of rows for one address a terminator, which
-// only closes the range before it, comes first. False when the table cannot be read.
-bool OrcTable::sort() {
+// only closes the range before it, comes first. What cannot be read is left as stored, and find() fails
+// there.
+void OrcTable::sort() const {
+  sorted_ = true;
   struct Key {
     uint64_t address;
     bool real;
@@ -194,15 +197,14 @@ bool OrcTable::sort() {
   for (uint64_t i = 0; i < keys.size(); ++i) {
     const std::optional<uint64_t> begin = address(i);
     std::array<uint8_t, orc_row_size> row;
-    if (!begin || !read_(location_.entries + i * orc_row_size, row)) return false;
+    if (!begin || !read_(location_.entries + i * orc_row_size, row)) return;
     const std::optional<OrcRule> rule = decode_orc_row(row, format_);
     keys[i] = {*begin, rule && rule->type != OrcType::undefined};
   }
-  if (std::is_sorted(keys.begin(), keys.end())) return true;
+  if (std::is_sorted(keys.begin(), keys.end())) return;
   order_.resize(keys.size());
   std::iota(order_.begin(), order_.end(), 0);
   std::sort(order_.begin(), order_.end(), [&](uint32_t a, uint32_t b) { return keys[a] < keys[b]; });
-  return true;
 }
 
 std::unique_ptr<OrcTable> OrcTable::from_sections(const OrcSections& sections, std::string* why_not) {
@@ -231,10 +233,7 @@ std::unique_ptr<OrcTable> OrcTable::from_sections(const OrcSections& sections, s
     return nullptr;
   }
   auto table = std::make_unique<OrcTable>(location, *format, std::move(read));
-  if (!table->sort()) {
-    fail(why_not, "the sections cannot be read");
-    return nullptr;
-  }
+  table->sorted_ = false;
   return table;
 }
 

@@ -56,8 +56,9 @@ class OrcTable {
 
   // A table in memory, in address order as the running kernel needs it. Only what is looked up is read.
   OrcTable(const Location& location, OrcFormat format, Read read);
-  // Rows may be in any order (vmlinux of kernels that sorted them at boot). nullptr and a sentence in
-  // `why_not` when the sections do not fit together or their format cannot be told.
+  // Rows may be in any order (vmlinux of kernels that sorted them at boot); they are sorted by the first
+  // find(). nullptr and a sentence in `why_not` when the sections do not fit together or their format cannot
+  // be told.
   static std::unique_ptr<OrcTable> from_sections(const OrcSections& sections, std::string* why_not = nullptr);
 
   OrcFormat format() const { return format_; }
@@ -69,12 +70,13 @@ class OrcTable {
 
  private:
   std::optional<uint64_t> address(uint64_t index) const;
-  bool sort();
+  void sort() const;
 
   Location location_;
   OrcFormat format_;
   Read read_;
-  std::vector<uint32_t> order_;  // rows in address order; empty: as stored
+  mutable bool sorted_ = true;
+  mutable std::vector<uint32_t> order_;  // rows in address order; empty: as stored
 };
 
 // The format by the 20-byte hash of .orc_header, which the kernel has since v6.4; nullopt for an unknown one.
