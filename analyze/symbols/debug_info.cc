@@ -146,10 +146,11 @@ size_t DebugInfo::add_symbols(Kernel& kernel) {
     bool text = symbol.type == 't' || symbol.type == 'T' || symbol.type == 'W';
     // Absolute symbols are constants, not addresses.
     if (symbol.type == 'a' || symbol.type == 'A' || (kallsyms.found && text)) return true;
-    const uint64_t address = symbol.address + kaslr_offset_;
+    // The per-CPU area of x86-64 is linked at 0 (until v6.15): its symbols are offsets and do not move.
+    const bool is_offset = symbol.address >> 63 == 0;
+    const uint64_t address = is_offset ? symbol.address : symbol.address + kaslr_offset_;
     table.add(address, symbol.size, symbol.type, symbol.name);
-    // Values in the lower half are offsets (x86 per-CPU variables), not addresses.
-    if (address >> 63 != 0) {
+    if (!is_offset) {
       begin = std::min(begin, address);
       end = std::max(end, address + symbol.size + 1);
     }

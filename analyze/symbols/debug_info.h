@@ -38,6 +38,7 @@ class DebugInfo {
   ~DebugInfo();
 
   const std::filesystem::path& path() const;
+  const VmlinuxFile& file() const { return *file_; }
   // GNU build-id as lower-case hex; empty when the file has none.
   const std::string& build_id() const;
   // The linux_banner string ("Linux version ..."), without its newline; empty when it cannot be found.

@@ -127,6 +127,11 @@ Bytes VmlinuxFile::section(std::string_view name) const {
   return section ? content(*section) : Bytes();
 }
 
+std::optional<VmlinuxFile::Range> VmlinuxFile::section_range(std::string_view name) const {
+  const Section* section = find_section(name);
+  return section ? std::optional(Range{section->address, section->size}) : std::nullopt;
+}
+
 Bytes VmlinuxFile::bytes_at(uint64_t address, uint64_t size) const {
   for (const Section& section : sections_) {
     if (!(section.flags & SHF_ALLOC) || address < section.address) continue;

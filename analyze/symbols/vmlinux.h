@@ -31,17 +31,20 @@ class VmlinuxFile {
   Elf* elf() const { return elf_; }
   uint16_t machine() const { return machine_; }
   const std::string& build_id() const { return build_id_; }
-  // Link address and size of the section that holds the build-id note, as it is mapped in the running kernel.
+  // Link address and size.
   struct Range {
     uint64_t address = 0;
     uint64_t size = 0;
   };
+  // The section that holds the build-id note, as it is mapped in the running kernel.
   std::optional<Range> build_id_section() const { return build_id_section_; }
 
   bool has_section(std::string_view name) const;
   // Bytes of a section as they stand in the file; empty when it is absent, has none (NOBITS) or is
   // compressed.
   Bytes section(std::string_view name) const;
+  // Where a section is linked to; nullopt when it is absent.
+  std::optional<Range> section_range(std::string_view name) const;
   // `size` bytes at a link address, out of a section that has file content there; empty when there is none.
   Bytes bytes_at(uint64_t address, uint64_t size) const;
 

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "analyze/unwind/annotate.h"
+#include "analyze/unwind/vmlinux_aids.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -22,7 +23,9 @@ std::string absence_code(Kernel& kernel, std::string_view symbol, std::string_vi
 }  // namespace
 
 Crash examine_crash(Kernel& kernel, const KernelLog& log, DebugInfo* debug, std::vector<Limit>& limits) {
-  Crash crash = diagnose(kernel, log);
+  std::optional<VmlinuxAids> vmlinux;
+  if (debug != nullptr) vmlinux.emplace(*debug);
+  Crash crash = diagnose(kernel, log, vmlinux ? vmlinux->aids() : UnwindAids{});
   if (debug != nullptr) annotate(crash, *debug);
   for (const std::string& problem : crash.problems) {
     limits.push_back({"/crash", "crash_incomplete", escape_untrusted(problem), ""});
