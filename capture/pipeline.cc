@@ -1,6 +1,5 @@
 #include "capture/pipeline.h"
 
-#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -61,34 +60,6 @@ class Units {
   uint64_t index_ = 0;
 };
 
-// Pushes written data to the disk and out of the page cache, a stretch behind the writers: the wait for the
-// disk is for data written 32 MiB ago, and throttles writers that run ahead of it.
-class CacheDropper {
- public:
-  CacheDropper(const Fd& fd, bool enabled) : fd_(fd), enabled_(enabled) {}
-
-  void written(uint64_t offset, uint64_t size) {
-    if (!enabled_) return;
-    const uint64_t end = offset + size;
-    uint64_t begun = begun_.load(std::memory_order_relaxed);
-    if (end < begun + stretch || !begun_.compare_exchange_strong(begun, begun + stretch)) return;
-    // Advice, not duty: where a file system cannot do it, nothing is lost but memory.
-    (void)::sync_file_range(fd_.get(), static_cast<off64_t>(begun), stretch, SYNC_FILE_RANGE_WRITE);
-    if (begun < lag) return;
-    const off64_t old = static_cast<off64_t>(begun - lag);
-    (void)::sync_file_range(fd_.get(), old, stretch,
-                            SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-    (void)::posix_fadvise(fd_.get(), old, stretch, POSIX_FADV_DONTNEED);
-  }
-
- private:
-  static constexpr uint64_t stretch = 8 << 20;
-  static constexpr uint64_t lag = 32 << 20;
-  const Fd& fd_;
-  const bool enabled_;
-  std::atomic<uint64_t> begun_ = 0;  // writeback was started up to here
-};
-
 // What workers and the waiting thread share.
 struct Shared {
   std::atomic<uint64_t> done = 0, written = 0, zero = 0, raw = 0, bytes = 0, errors = 0;
@@ -102,14 +73,10 @@ struct Shared {
 
 class Worker {
  public:
-  Worker(const Dump& dump, Units& units, KdumpWriter& writer, const Fd& output, const std::string& name,
-         const PipelineOptions& options, CacheDropper& dropper, Shared& shared)
+  Worker(const Dump& dump, Units& units, PageSink& sink, const PipelineOptions& options, Shared& shared)
       : units_(units),
-        writer_(writer),
-        output_(output),
-        name_(name),
+        sink_(sink),
         options_(options),
-        dropper_(dropper),
         shared_(shared),
         page_size_(dump.info().page_size),
         reader_(dump.reader()),
@@ -130,30 +97,20 @@ class Worker {
     // Room for every page at its worst, so that compressors write in place.
     const size_t slot = std::max<size_t>(page_size_, compressor_->max_size());
     buffer_.resize(unit.pages.size() * page_size_ + slot);
-    locations_.assign(unit.pages.size(), PageLocation{});
-    zero_indexes_.reserve(unit.pages.size());
+    packed_.assign(unit.pages.size(), PackedPage{});
     used_ = 0;
     for (size_t i = 0; i < unit.pages.size(); ++i) {
-      if (!add_page(unit.pages[i], locations_[i])) note_read_error(unit.pages[i]);
+      if (!add_page(unit.pages[i], packed_[i])) note_read_error(unit.pages[i]);
     }
-    if (used_ > 0) {
-      const uint64_t offset = writer_.claim(used_);
-      for (PageLocation& location : locations_) {
-        if (location.size != 0) location.offset += offset;
-      }
-      write_at(output_, offset, {buffer_.data(), used_}, name_);
-      dropper_.written(offset, used_);
-    }
-    // Zero pages point to a place that existed before: set now, so that the loop above leaves them alone.
-    for (size_t i : zero_indexes_) locations_[i] = writer_.zero_page();
-    writer_.publish(unit.first_index, locations_);
+    sink_.write({unit.first_index, unit.pages, packed_, {buffer_.data(), used_}});
     finish_unit(unit);
   }
 
   // False when the page cannot be read.
-  bool add_page(Pfn pfn, PageLocation& location) noexcept {
+  bool add_page(Pfn pfn, PackedPage& packed) noexcept {
     const PageView view = reader_->page(pfn);
     if (view.state != PageState::present) return false;
+    const bool reuse = reusable(view);
     // Everything that touches the page's memory is inside: plain C, safe to cut short.
     bool zero = false;
     size_t size = 0;
@@ -161,20 +118,33 @@ class Worker {
     const bool read = touch_guarded([&] {
       zero = is_zero_page(view.bytes);
       if (zero) return;
+      if (reuse) {
+        size = view.stored.size();
+        std::memcpy(out.data(), view.stored.data(), size);
+        return;
+      }
       size = compressor_->compress(view.bytes, out);
       if (size == 0) std::memcpy(out.data(), view.bytes.data(), view.bytes.size());
     });
     if (!read) return false;
     if (zero) {
-      zero_indexes_.push_back(static_cast<size_t>(&location - locations_.data()));
+      packed.kind = PackedPage::Kind::zero;
+      ++zero_;
       return true;
     }
-    location.offset = used_;
-    location.size = static_cast<uint32_t>(size != 0 ? size : page_size_);
-    location.flags = size != 0 ? codec_flag(options_.codec) : 0;
+    packed.kind = PackedPage::Kind::data;
+    packed.size = static_cast<uint32_t>(size != 0 ? size : page_size_);
+    packed.flags = size == 0 ? 0 : codec_flag(reuse ? view.codec : options_.codec);
     if (size == 0) ++raw_;
-    used_ += location.size;
+    used_ += packed.size;
     return true;
+  }
+
+  // Whether the input's own compressed form will do.
+  bool reusable(const PageView& view) const {
+    if (view.codec == Codec::none) return false;
+    return options_.reuse == PipelineOptions::Reuse::any_codec ||
+           (options_.reuse == PipelineOptions::Reuse::same_codec && view.codec == options_.codec);
   }
 
   void note_read_error(Pfn pfn) {
@@ -186,29 +156,24 @@ class Worker {
   void finish_unit(const Units::Unit& unit) {
     shared_.done += unit.pages.size();
     shared_.written += unit.pages.size() - errors_;
-    shared_.zero += zero_indexes_.size();
+    shared_.zero += zero_;
     shared_.raw += raw_;
     shared_.bytes += used_;
     shared_.errors += errors_;
-    zero_indexes_.clear();
-    raw_ = errors_ = 0;
+    zero_ = raw_ = errors_ = 0;
   }
 
   Units& units_;
-  KdumpWriter& writer_;
-  const Fd& output_;
-  const std::string& name_;
+  PageSink& sink_;
   const PipelineOptions& options_;
-  CacheDropper& dropper_;
   Shared& shared_;
   const uint32_t page_size_;
   std::unique_ptr<PageReader> reader_;
   std::unique_ptr<Compressor> compressor_;
   std::vector<uint8_t> buffer_;
-  std::vector<PageLocation> locations_;
-  std::vector<size_t> zero_indexes_;
+  std::vector<PackedPage> packed_;
   size_t used_ = 0;
-  uint64_t raw_ = 0, errors_ = 0;
+  uint64_t zero_ = 0, raw_ = 0, errors_ = 0;
 };
 
 }  // namespace
@@ -258,17 +223,17 @@ std::optional<uint64_t> available_memory() {
   return kib * 1024;
 }
 
-PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWriter& writer, const Fd& output,
-                            const std::string& output_name, const PipelineOptions& options,
+PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink& sink,
+                            const PipelineOptions& options,
                             const std::function<void(const PipelineProgress&)>& progress) {
   install_bus_error_handler();
   const size_t pages_per_unit = std::max<size_t>(16, options.unit_bytes / dump.info().page_size);
   Units units(dumped, pages_per_unit);
-  CacheDropper dropper(output, options.drop_page_cache);
+  const uint64_t total = dumped.count();
   Shared shared;
   const auto work = [&] {
     try {
-      Worker(dump, units, writer, output, output_name, options, dropper, shared).run();
+      Worker(dump, units, sink, options, shared).run();
     } catch (const Error& e) {
       std::lock_guard lock(shared.mutex);
       if (!shared.failure) shared.failure = e;
@@ -311,7 +276,7 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWrit
                                      [&] { return shared.running == 0; })) {
       if (!progress) continue;
       lock.unlock();
-      progress({shared.done, writer.descriptors(), shared.bytes});
+      progress({shared.done, total, shared.bytes});
       lock.lock();
     }
   }
@@ -323,8 +288,8 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWrit
   result.error_examples = std::move(shared.examples);
   std::ranges::sort(result.error_examples);
   result.failure = std::move(shared.failure);
-  result.stopped = options.stop != nullptr && options.stop->load() && shared.done < writer.descriptors();
-  if (progress) progress({shared.done, writer.descriptors(), shared.bytes});
+  result.stopped = options.stop != nullptr && options.stop->load() && shared.done < total;
+  if (progress) progress({shared.done, total, shared.bytes});
   return result;
 }
 

@@ -16,10 +16,10 @@
 #include <vector>
 
 #include "core/base/error.h"
-#include "core/base/file.h"
 #include "core/formats/codec.h"
 #include "core/formats/dump.h"
 #include "core/formats/kdump_writer.h"
+#include "core/formats/page_sink.h"
 
 namespace kdk {
 
@@ -28,8 +28,9 @@ struct PipelineOptions {
   int codec_level = 0;  // 0: the codec's default
   unsigned threads = 1;
   uint32_t unit_bytes = 1 << 20;  // of page data that a worker takes at once
-  // Keep the output out of the page cache: in a crash kernel that is memory which nothing else can have.
-  bool drop_page_cache = false;
+  // Which pages that the input has compressed are copied as they are, after it was seen that they expand.
+  enum class Reuse : uint8_t { none, same_codec, any_codec };
+  Reuse reuse = Reuse::none;
   const std::atomic<bool>* stop = nullptr;  // set from a signal handler
 };
 
@@ -51,10 +52,11 @@ struct PipelineResult {
   unsigned threads = 0;             // that really ran
 };
 
-// `dumped` must be the bitmap the writer was made with. `progress` is called from the calling thread some
-// times a second; may be empty. Never throws for what happens to pages or output: see PipelineResult.
-PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, KdumpWriter& writer, const Fd& output,
-                            const std::string& output_name, const PipelineOptions& options,
+// Reads the pages of `dumped` and writes them to `sink`, which was made for the same bitmap. `progress` is
+// called from the calling thread some times a second; may be empty. Never throws for what happens to pages or
+// output: see PipelineResult.
+PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink& sink,
+                            const PipelineOptions& options,
                             const std::function<void(const PipelineProgress&)>& progress);
 
 // True when all of `page` (a multiple of 64 bytes) is zero.

@@ -232,21 +232,22 @@ class Capture {
 
     AtomicFile file(options_.output);
     const std::string name = file.temporary_path().string();
-    KdumpWriter writer(file.fd(), name, header_, ram, report_.scan->keep);
     const std::optional<uint64_t> available = available_memory();
+    const bool drop_page_cache =
+        options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
+    FileOutput output(file.fd(), name, drop_page_cache);
+    KdumpWriter writer(output, name, header_, ram, report_.scan->keep);
     const Budget budget = plan_budget(options_.threads, std::thread::hardware_concurrency(), available);
     PipelineOptions pipeline;
     pipeline.codec = options_.codec;
     pipeline.codec_level = options_.codec_level;
     pipeline.threads = budget.threads;
     pipeline.unit_bytes = budget.unit_bytes;
-    pipeline.drop_page_cache =
-        options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
     pipeline.stop = &stop_;
-    report_.pipeline = run_pipeline(*dump_, report_.scan->keep, writer, file.fd(), name, pipeline,
-                                    [this](const PipelineProgress& p) {
-                                      progress_.update(p.pages_done, p.pages_total, p.bytes_written);
-                                    });
+    report_.pipeline =
+        run_pipeline(*dump_, report_.scan->keep, writer, pipeline, [this](const PipelineProgress& p) {
+          progress_.update(p.pages_done, p.pages_total, p.bytes_written);
+        });
     end();
     begin("sync", "waiting for the disk");
     const PipelineResult& result = *report_.pipeline;

@@ -12,6 +12,7 @@
 #include "core/base/bytes.h"
 #include "core/base/types.h"
 #include "core/formats/byte_source.h"
+#include "core/formats/codec.h"
 #include "core/formats/notes.h"
 #include "core/formats/vmcoreinfo.h"
 
@@ -28,6 +29,9 @@ std::string_view to_string(PageState state);
 struct PageView {
   PageState state = PageState::missing;
   Bytes bytes;  // exactly one page when present, else empty
+  // The form the dump has it in, when that is compressed; valid as long as `bytes`.
+  Codec codec = Codec::none;
+  Bytes stored = {};
 };
 
 // Reads pages for one thread. Not thread-safe: one per thread.

@@ -305,7 +305,7 @@ class KdumpDump::Reader : public PageReader {
 
     bool expanded = false;
     if (!touch_guarded([&] { expanded = decompressor_.decompress(*codec, *data, page_); })) return unreadable;
-    return expanded ? PageView{PageState::present, page_} : unreadable;
+    return expanded ? PageView{PageState::present, page_, *codec, *data} : unreadable;
   }
 
  private:

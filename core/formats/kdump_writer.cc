@@ -1,13 +1,9 @@
 #include "core/formats/kdump_writer.h"
 
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
-#include <cerrno>
-#include <cstring>
 #include <limits>
 
 #include "core/base/error.h"
@@ -84,6 +80,13 @@ kdump::SubHeader sub_header(const KdumpHeader& in, const std::vector<Note>& note
   out.phys_base = in.phys_base;
   out.dump_level = in.dump_level;
   out.max_mapnr_64 = in.end_pfn;
+  if (in.part) {
+    out.split = 1;
+    out.start_pfn_64 = in.part->begin.value;
+    out.end_pfn_64 = in.part->end.value;
+    out.start_pfn = uint64_t{static_cast<uint32_t>(in.part->begin.value)};  // what readers of version 5 took
+    out.end_pfn = uint64_t{static_cast<uint32_t>(in.part->end.value)};
+  }
   if (in.notes.empty()) return out;
   // Right behind this header; VMCOREINFO is pointed to inside the copy of the notes, as readers expect.
   out.offset_note = uint64_t{in.page_size} + sizeof(out);
@@ -97,16 +100,7 @@ kdump::SubHeader sub_header(const KdumpHeader& in, const std::vector<Note>& note
   return out;
 }
 
-// What is not written in a new regular file reads as zeros; a block device holds whatever was on it.
-bool reads_as_zeros(const Fd& fd, const std::string& name) {
-  struct stat st {};
-  if (::fstat(fd.get(), &st) != 0) throw error_from_errno(errno, name);
-  return S_ISREG(st.st_mode);
-}
-
-void write_bitmap(const Fd& fd, uint64_t offset, uint64_t space, const PfnBitmap& bitmap,
-                  const std::string& name) {
-  const bool holes = reads_as_zeros(fd, name);
+void write_bitmap(DumpOutput& output, uint64_t offset, uint64_t space, const PfnBitmap& bitmap) {
   std::vector<uint8_t> chunk;
   for (uint64_t at = 0; at < space; at += chunk.size()) {
     chunk.assign(std::min(write_chunk, space - at), 0);
@@ -119,25 +113,28 @@ void write_bitmap(const Fd& fd, uint64_t offset, uint64_t space, const PfnBitmap
       empty = false;
       store(chunk, w * 8, ul64(word));
     }
-    if (empty && holes) continue;  // banks of RAM may be terabytes apart
-    write_at(fd, offset + at, chunk, name);
+    if (empty && output.reads_as_zeros()) continue;  // banks of RAM may be terabytes apart
+    output.write(offset + at, chunk);
   }
 }
 
-// The descriptor table must read as zeros until it is filled.
-void clear_descriptors(const Fd& fd, uint64_t offset, uint64_t end, const std::string& name) {
-  if (reads_as_zeros(fd, name)) return;
+// The descriptor table must read as zeros until it is filled; a block device holds whatever was on it.
+void clear_descriptors(DumpOutput& output, uint64_t offset, uint64_t end) {
+  if (output.reads_as_zeros()) return;
   std::vector<uint8_t> zeros(write_chunk);
   for (uint64_t at = offset; at < end; at += write_chunk) {
-    write_at(fd, at, Bytes(zeros).first(std::min(write_chunk, end - at)), name);
+    output.write(at, Bytes(zeros).first(std::min(write_chunk, end - at)));
   }
 }
+
+constexpr uint64_t status_offset = offsetof(kdump::DiskDumpHeader, status);
+constexpr uint64_t status_size = sizeof(kdump::DiskDumpHeader::status);
 
 }  // namespace
 
-KdumpWriter::KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
-                         const PfnBitmap& dumped)
-    : fd_(fd), name_(std::move(name)) {
+KdumpWriter::KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader& header,
+                         const PfnBitmap& ram, const PfnBitmap& dumped)
+    : output_(output), name_(std::move(name)) {
   uint32_t block = header.page_size;
   if (!is_power_of_two(block) || block < 4096) {
     throw Error(Errc::unsupported, fmt::format("{}: page size {} cannot be written", name_, block));
@@ -164,19 +161,26 @@ KdumpWriter::KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& head
   store(head, block, sub_header(header, notes));
   std::copy(header.notes.begin(), header.notes.end(),
             head.begin() + static_cast<std::ptrdiff_t>(block + sizeof(kdump::SubHeader)));
-  write_at(fd_, 0, head, name_);
+  if (output_.rewritable()) {
+    output_.write(0, head);
+  } else {
+    output_.write(0, Bytes(head).first(status_offset));
+    output_.write(status_offset + status_size, Bytes(head).subspan(status_offset + status_size));
+  }
 
   uint64_t bitmap_space = one_bitmap * block;
-  write_bitmap(fd_, head.size(), bitmap_space, ram, name_);
-  write_bitmap(fd_, head.size() + bitmap_space, bitmap_space, dumped, name_);
+  write_bitmap(output_, head.size(), bitmap_space, ram);
+  write_bitmap(output_, head.size() + bitmap_space, bitmap_space, dumped);
 
   descriptor_offset_ = head.size() + bitmap_space * 2;
-  descriptor_count_ = dumped.count();
+  const PfnRange part = header.part.value_or(PfnRange{{0}, {header.end_pfn}});
+  first_descriptor_ = dumped.count_below(part.begin);
+  descriptor_count_ = dumped.count_below(part.end) - first_descriptor_;
   uint64_t data = align_up(descriptor_offset_ + descriptor_count_ * sizeof(kdump::PageDescriptor), block);
-  clear_descriptors(fd_, descriptor_offset_, data, name_);
+  clear_descriptors(output_, descriptor_offset_, data);
   // Readers that map the bitmaps or the table want the file to reach to their end: this page sees to it.
   zero_page_ = {data, block, 0};
-  write_at(fd_, data, std::vector<uint8_t>(block), name_);
+  output_.write(data, std::vector<uint8_t>(block));
   data_end_ = data + block;
 }
 
@@ -194,7 +198,21 @@ void KdumpWriter::publish(uint64_t first, std::span<const PageLocation> location
     store(raw, i * sizeof(kdump::PageDescriptor),
           kdump::PageDescriptor{locations[i].offset, locations[i].size, locations[i].flags, uint64_t{0}});
   }
-  write_at(fd_, descriptor_offset_ + first * sizeof(kdump::PageDescriptor), raw, name_);
+  output_.write(descriptor_offset_ + first * sizeof(kdump::PageDescriptor), raw);
+}
+
+void KdumpWriter::write(const PageBatch& batch) {
+  uint64_t offset = claim(batch.data.size());
+  if (!batch.data.empty()) output_.write(offset, batch.data);
+  std::vector<PageLocation> locations(batch.pages.size());
+  for (size_t i = 0; i < locations.size(); ++i) {
+    const PackedPage& page = batch.pages[i];
+    if (page.kind == PackedPage::Kind::zero) locations[i] = zero_page_;
+    if (page.kind != PackedPage::Kind::data) continue;  // a lost page's descriptor stays empty
+    locations[i] = {offset, page.size, page.flags};
+    offset += page.size;
+  }
+  publish(batch.first - first_descriptor_, locations);
 }
 
 uint64_t KdumpWriter::size() const {
@@ -203,11 +221,11 @@ uint64_t KdumpWriter::size() const {
 
 void KdumpWriter::finish(bool complete) {
   // The mark is taken away only when everything it vouches for is on the medium.
-  if (::fdatasync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fdatasync");
-  std::array<uint8_t, sizeof(ul32)> status{};
+  output_.sync(false);
+  std::array<uint8_t, status_size> status{};
   store(status, 0, ul32(complete ? status_ : status_ | kdump::status_incomplete));
-  write_at(fd_, offsetof(kdump::DiskDumpHeader, status), status, name_);
-  if (::fsync(fd_.get()) != 0 && errno != EINVAL) throw error_from_errno(errno, name_ + ": fsync");
+  output_.write(status_offset, status);
+  output_.sync(true);
 }
 
 }  // namespace kdk

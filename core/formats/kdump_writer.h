@@ -3,7 +3,8 @@
 // The format lets page data lie anywhere: only the 24-byte descriptors are in PFN order. So the writer
 // reserves the descriptor table for every page that will be written (known from `dumped` before the first
 // byte), and data is appended by any thread at offsets claimed atomically. Descriptors are published only
-// after their data; the header says INCOMPLETE until finish().
+// after their data; the header says INCOMPLETE until finish(). On a stream, where nothing can be written
+// twice, the status is what is written last; until then the stream has no end mark, which says the same.
 #pragma once
 
 #include <atomic>
@@ -21,11 +22,13 @@
 #include "core/base/types.h"
 #include "core/formats/codec.h"
 #include "core/formats/dump.h"
+#include "core/formats/dump_output.h"
+#include "core/formats/page_sink.h"
 
 namespace kdk {
 
-// Memory that is zero and costs nothing until it is written. Banks of RAM can be terabytes apart, and a bitmap across
-// them must fit a crash kernel.
+// Memory that is zero and costs nothing until it is written. Banks of RAM can be terabytes apart, and a
+// bitmap across them must fit a crash kernel.
 template <typename T>
 struct LazyZeroAllocator {
   using value_type = T;
@@ -74,6 +77,8 @@ struct KdumpHeader {
   uint32_t codec_hint = 0;  // codec_flag() of the codec that will be used
   Bytes notes;              // raw PT_NOTE bytes; VMCOREINFO is found inside
   uint64_t end_pfn = 0;     // max_mapnr
+  // This file is a part of a split set: descriptors and data for these page frames only.
+  std::optional<PfnRange> part;
 };
 
 // Where one page's bytes are in the file.
@@ -83,35 +88,39 @@ struct PageLocation {
   uint32_t flags = 0;
 };
 
-class KdumpWriter {
+class KdumpWriter : public PageSink {
  public:
-  // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `fd` (an empty regular file or block
-  // device at offset 0). `ram`: pages that exist; `dumped`: subset whose descriptors are reserved. Throws
-  // Error{io}.
-  KdumpWriter(const Fd& fd, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
+  // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `output`, which is empty and must
+  // outlive the writer. `name` is for messages. `ram`: pages that exist; `dumped`: subset whose descriptors
+  // are reserved. Throws Error{io}, Error{unsupported} when it does not fit the format.
+  KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
               const PfnBitmap& dumped);
 
   uint64_t descriptors() const { return descriptor_count_; }
   uint64_t descriptor_offset() const { return descriptor_offset_; }  // file offset of the descriptor table
 
-  // Claims `size` bytes of the data area for the caller, who then writes them with write_at(). Thread-safe.
+  // The data of the batch, then its descriptors.
+  void write(const PageBatch& batch) override;
+
+  // Claims `size` bytes of the data area for the caller, who then writes them. Thread-safe.
   uint64_t claim(uint64_t size);
-  // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages dumped below
-  // that PFN). Call after the data they point to is written. Thread-safe for disjoint ranges. Throws
+  // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages of this file
+  // below that PFN). Call after the data they point to is written. Thread-safe for disjoint ranges. Throws
   // Error{io}.
   void publish(uint64_t first, std::span<const PageLocation> locations);
   // A shared raw page of zeros in the data area, written at construction: what zero pages point to.
   PageLocation zero_page() const { return zero_page_; }
   // Bytes of the file so far (headers, table, claimed data).
-  uint64_t size() const;
+  uint64_t size() const override;
 
-  // Syncs, then clears INCOMPLETE (only when `complete`; else sets it, also after an earlier finish(true) whose
-  // sync failed) and syncs again. Throws Error{io}.
-  void finish(bool complete);
+  // Syncs, then clears INCOMPLETE (only when `complete`; else sets it, also after an earlier finish(true)
+  // whose sync failed) and syncs again. A stream gets its status once: call it once. Throws Error{io}.
+  void finish(bool complete) override;
 
  private:
-  const Fd& fd_;
+  DumpOutput& output_;
   std::string name_;
+  uint64_t first_descriptor_ = 0;  // pages of the dump before those of this file
   uint64_t descriptor_count_ = 0;
   uint64_t descriptor_offset_ = 0;
   std::atomic<uint64_t> data_end_ = 0;

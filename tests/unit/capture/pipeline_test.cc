@@ -94,9 +94,10 @@ Written write_pages(const FakeDump& source, const PfnBitmap& pages, const Pipeli
   header.end_pfn = source.end_pfn().value;
   header.machine = "aarch64";
   header.codec_hint = codec_flag(options.codec);
-  KdumpWriter writer(output.fd, "out", header, ram, pages);
+  FileOutput file(output.fd, "out");
+  KdumpWriter writer(file, "out", header, ram, pages);
   Written written;
-  written.result = run_pipeline(source, pages, writer, output.fd, "out", options, {});
+  written.result = run_pipeline(source, pages, writer, options, {});
   writer.finish(complete && !written.result.failure);
   written.dump = open_dump(output.path);
   return written;

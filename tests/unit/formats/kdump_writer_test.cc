@@ -17,6 +17,7 @@ namespace {
 // A file in memory that can be looked at and opened as a dump.
 struct MemoryFile {
   Fd fd{::memfd_create("kdump-writer-test", MFD_CLOEXEC)};
+  FileOutput output{fd, "test"};
   std::vector<uint8_t> bytes() const {
     std::vector<uint8_t> content(*file_size(fd));
     EXPECT_EQ(read_at(fd, 0, content, "memory file"), content.size());
@@ -66,7 +67,7 @@ class KdumpWriterTest : public testing::Test {
 
 TEST_F(KdumpWriterTest, WhatIsWrittenIsRead) {
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   EXPECT_EQ(writer.descriptors(), 5u);
   // The order of data is free: the last pages first.
   PageLocation high = store_page(file, writer, 0x8000), highest = store_page(file, writer, 0x800f);
@@ -95,7 +96,7 @@ TEST_F(KdumpWriterTest, WhatIsWrittenIsRead) {
 // Offsets that other programs rely on, written down from the format's description.
 TEST_F(KdumpWriterTest, FieldsAreWhereOtherReadersLook) {
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   writer.finish(true);
   std::vector<uint8_t> bytes = file.bytes();
   EXPECT_EQ(as_text(bytes).substr(0, 8), "KDUMP   ");
@@ -120,7 +121,7 @@ TEST_F(KdumpWriterTest, FieldsAreWhereOtherReadersLook) {
 
 TEST_F(KdumpWriterTest, UnfinishedFileSaysSoAndOpens) {
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   writer.publish(0, std::vector<PageLocation>{store_page(file, writer, 0x100)});
   std::unique_ptr<Dump> dump = file.open();  // as after a crash: finish() was never called
   EXPECT_TRUE(dump->info().incomplete);
@@ -136,7 +137,7 @@ TEST_F(KdumpWriterTest, NotesLargerThanABlockMoveTheRest) {
   append_note(many, "VMCOREINFO", 0, as_bytes("PAGESIZE=4096\n"));
   header.notes = many;
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   writer.publish(0, std::vector<PageLocation>{store_page(file, writer, 0x100)});
   std::unique_ptr<Dump> dump = file.open();
   EXPECT_EQ(dump->notes().size(), 65u);
@@ -149,7 +150,7 @@ TEST_F(KdumpWriterTest, LargerPagesWork) {
   std::vector<uint8_t> large = raw_notes("PAGESIZE=65536\n");
   header.notes = large;
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   std::vector<uint8_t> page = pattern_page(0x100, 65536);
   uint64_t offset = writer.claim(page.size());
   write_at(file.fd, offset, page, "test");
@@ -159,7 +160,7 @@ TEST_F(KdumpWriterTest, LargerPagesWork) {
 
 TEST_F(KdumpWriterTest, ThreadsClaimDisjointSpace) {
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   std::vector<std::vector<uint64_t>> claims(4);
   {
     std::vector<std::jthread> threads;
@@ -178,16 +179,17 @@ TEST_F(KdumpWriterTest, ThreadsClaimDisjointSpace) {
 
 TEST_F(KdumpWriterTest, MisuseIsAnError) {
   MemoryFile file;
-  KdumpWriter writer(file.fd, "test", header, ram, dumped);
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
   EXPECT_THROW(writer.publish(4, std::vector<PageLocation>(2)), Error);
-  EXPECT_THROW(KdumpWriter(file.fd, "test", header, PfnBitmap(end - 1), dumped), Error);
+  EXPECT_THROW(KdumpWriter(file.output, "test", header, PfnBitmap(end - 1), dumped), Error);
   header.page_size = 1000;
-  EXPECT_THROW(KdumpWriter(file.fd, "test", header, ram, dumped), Error);
+  EXPECT_THROW(KdumpWriter(file.output, "test", header, ram, dumped), Error);
 }
 
 TEST_F(KdumpWriterTest, FullDiskIsAnErrorThatNamesTheFile) {
   Fd full = Fd::open("/dev/full", O_WRONLY);
-  std::string message = error_of([&] { KdumpWriter(full, "target", header, ram, dumped); });
+  FileOutput output(full, "target");
+  std::string message = error_of([&] { KdumpWriter(output, "target", header, ram, dumped); });
   EXPECT_NE(message.find("target"), std::string::npos);
 }
 

@@ -1,0 +1,115 @@
+#include "core/formats/dump_output.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "core/base/error.h"
+#include "core/formats/kdump_format.h"
+
+namespace kdk {
+namespace {
+
+bool is_regular(const Fd& fd, const std::string& name) {
+  struct stat st {};
+  if (::fstat(fd.get(), &st) != 0) throw error_from_errno(errno, name);
+  return S_ISREG(st.st_mode);
+}
+
+// Pipes and some devices cannot sync: EINVAL, and nothing that could be done about it.
+void sync_fd(const Fd& fd, const std::string& name, bool all) {
+  const int failed = all ? ::fsync(fd.get()) : ::fdatasync(fd.get());
+  if (failed != 0 && errno != EINVAL) throw error_from_errno(errno, name + (all ? ": fsync" : ": fdatasync"));
+}
+
+}  // namespace
+
+FileOutput::FileOutput(const Fd& fd, std::string name, bool drop_page_cache)
+    : fd_(fd), name_(std::move(name)), drop_page_cache_(drop_page_cache), regular_(is_regular(fd, name_)) {}
+
+void FileOutput::write(uint64_t offset, Bytes data) {
+  write_at(fd_, offset, data, name_);
+  if (drop_page_cache_) push_out(offset + data.size());
+}
+
+// Pushes written data to the disk and out of the page cache, a stretch behind the writers: the wait for the
+// disk is for data written 32 MiB ago, and throttles writers that run ahead of it.
+void FileOutput::push_out(uint64_t end) {
+  constexpr uint64_t stretch = 8 << 20, lag = 32 << 20;
+  uint64_t begun = begun_.load(std::memory_order_relaxed);
+  if (end < begun + stretch || !begun_.compare_exchange_strong(begun, begun + stretch)) return;
+  // Advice, not duty: where a file system cannot do it, nothing is lost but memory.
+  (void)::sync_file_range(fd_.get(), static_cast<off64_t>(begun), stretch, SYNC_FILE_RANGE_WRITE);
+  if (begun < lag) return;
+  const off64_t old = static_cast<off64_t>(begun - lag);
+  (void)::sync_file_range(fd_.get(), old, stretch,
+                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  (void)::posix_fadvise(fd_.get(), old, stretch, POSIX_FADV_DONTNEED);
+}
+
+void FileOutput::extend(uint64_t size) {
+  if (!regular_ || file_size(fd_).value_or(0) >= size) return;
+  if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) throw error_from_errno(errno, name_);
+}
+
+void FileOutput::sync(bool all) {
+  sync_fd(fd_, name_, all);
+}
+
+FlattenedOutput::FlattenedOutput(const Fd& fd, std::string name) : fd_(fd), name_(std::move(name)) {
+  std::array<uint8_t, flattened::header_size> head{};
+  flattened::FileHeader header{{}, uint64_t{1}, uint64_t{1}};
+  flattened::signature.copy(header.signature, sizeof header.signature);
+  store(head, 0, header);
+  put(head);
+}
+
+void FlattenedOutput::put(Bytes bytes) {
+  write_all(fd_, bytes, name_);
+  written_ += bytes.size();
+}
+
+void FlattenedOutput::put_record(uint64_t offset, uint64_t size, Bytes data) {
+  if (broken_) throw Error(Errc::io, name_ + ": the stream is cut");
+  std::array<uint8_t, sizeof(flattened::RecordHeader)> header{};
+  store(header, 0, flattened::RecordHeader{offset, size});
+  const uint64_t before = written_;
+  try {
+    put(header);
+    put(data);
+  } catch (...) {
+    broken_ = true;
+    written_ = before;
+    throw;
+  }
+}
+
+void FlattenedOutput::write(uint64_t offset, Bytes data) {
+  if (data.empty()) return;  // readers take an empty record for damage
+  std::lock_guard lock(mutex_);
+  put_record(offset, data.size(), data);
+}
+
+bool FlattenedOutput::recover() noexcept {
+  std::lock_guard lock(mutex_);
+  if (!broken_) return true;
+  if (::ftruncate(fd_.get(), static_cast<off_t>(written_)) != 0 ||
+      ::lseek(fd_.get(), static_cast<off_t>(written_), SEEK_SET) < 0) {
+    return false;
+  }
+  broken_ = false;
+  return true;
+}
+
+void FlattenedOutput::end() {
+  std::lock_guard lock(mutex_);
+  put_record(~uint64_t{0}, ~uint64_t{0}, {});
+}
+
+void FlattenedOutput::sync(bool all) {
+  sync_fd(fd_, name_, all);
+}
+
+}  // namespace kdk

@@ -1,0 +1,48 @@
+// Takes pages that were read and compressed, and puts them into a dump file: what every writer of a dump
+// format is to the code that produces pages.
+//
+// Pages come in batches of about a MiB, so a virtual call and a lock per batch cost nothing, and a batch can
+// be one write.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "core/base/bytes.h"
+#include "core/base/types.h"
+
+namespace kdk {
+
+struct PackedPage {
+  enum class Kind : uint8_t {
+    lost,  // could not be read
+    zero,
+    data,
+  };
+  Kind kind = Kind::lost;
+  uint32_t size = 0;   // of the data, bytes
+  uint32_t flags = 0;  // codec_flag()
+};
+
+struct PageBatch {
+  uint64_t first = 0;                 // how many pages of the dump come before pfns[0]
+  std::span<const Pfn> pfns;          // successive pages of the dump
+  std::span<const PackedPage> pages;  // beside `pfns`
+  Bytes data;                         // of the pages of kind data, one behind the other
+};
+
+class PageSink {
+ public:
+  virtual ~PageSink() = default;
+  // Thread-safe for disjoint batches. When it throws Error{io}, the batch counts as not written.
+  virtual void write(const PageBatch& batch) = 0;
+  // False: pages must come uncompressed (Codec::none).
+  virtual bool compressed() const { return true; }
+  // Everything is written, or nothing more will come. `complete` false: the file says that something is
+  // missing. Waits for the medium. Throws Error{io}; may be called again, as finish(false).
+  virtual void finish(bool complete) = 0;
+  // Bytes of the dump so far.
+  virtual uint64_t size() const = 0;
+};
+
+}  // namespace kdk
