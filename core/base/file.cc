@@ -70,7 +70,10 @@ void write_at(const Fd& fd, uint64_t offset, Bytes data, std::string_view name) 
 }
 
 std::vector<uint8_t> read_file(const std::filesystem::path& path, uint64_t limit) {
-  Fd fd = Fd::open(path, O_RDONLY);
+  return read_file(Fd::open(path, O_RDONLY), path.string(), limit);
+}
+
+std::vector<uint8_t> read_file(const Fd& fd, std::string_view name, uint64_t limit) {
   std::vector<uint8_t> content;
   constexpr size_t chunk = 64 * 1024;
   size_t used = 0;
@@ -80,11 +83,11 @@ std::vector<uint8_t> read_file(const std::filesystem::path& path, uint64_t limit
     ssize_t n = ::read(fd.get(), content.data() + used, chunk);
     if (n < 0) {
       if (errno == EINTR) continue;
-      throw error_from_errno(errno, fmt::format("{}: reading at offset {:#x}", path.string(), used));
+      throw error_from_errno(errno, fmt::format("{}: reading at offset {:#x}", name, used));
     }
     if (n == 0) break;
     used += static_cast<size_t>(n);
-    if (used > limit) throw Error(Errc::unsupported, fmt::format("{}: larger than {} bytes", path.string(), limit));
+    if (used > limit) throw Error(Errc::unsupported, fmt::format("{}: larger than {} bytes", name, limit));
   }
   content.resize(used);
   return content;

@@ -58,6 +58,8 @@ void write_at(const Fd& fd, uint64_t offset, Bytes data, std::string_view name);
 
 // Whole content, read until end of file (works for /proc and /sys). Throws when it is larger than `limit` bytes.
 std::vector<uint8_t> read_file(const std::filesystem::path& path, uint64_t limit = uint64_t{64} << 20);
+// The same from an open file at its current position; `name` is for messages.
+std::vector<uint8_t> read_file(const Fd& fd, std::string_view name, uint64_t limit);
 std::string read_text_file(const std::filesystem::path& path, uint64_t limit = uint64_t{64} << 20);
 
 // A read-only mapping of a whole regular file. The file may shrink under us; see MappedFile::open.
