@@ -51,15 +51,15 @@ std::optional<std::string> StackCursor::consume(uint64_t address, uint64_t size)
 // Elsewhere (linear map) the range is only a bound.
 std::optional<StackRange> StackCursor::infer(uint64_t address) {
   if (inferred_ >= max_inferred_stacks) return std::nullopt;
-  uint64_t page = std::max<uint64_t>(memory_.page_size(), 4096);
+  uint64_t page = std::max<uint64_t>(memory_->page_size(), 4096);
   uint64_t low = align_down(address, page);
-  if (!memory_.translate(VirtAddr{low})) return std::nullopt;
+  if (!memory_->translate(VirtAddr{low})) return std::nullopt;
   ++inferred_;
   uint64_t high = low + page;
   uint64_t lowest = low >= max_inferred_stack ? low - max_inferred_stack : 0;
   uint64_t highest = checked_add(high, max_inferred_stack).value_or(high);
-  while (low > lowest && memory_.translate(VirtAddr{low - page})) low -= page;
-  while (high < highest && memory_.translate(VirtAddr{high})) high += page;
+  while (low > lowest && memory_->translate(VirtAddr{low - page})) low -= page;
+  while (high < highest && memory_->translate(VirtAddr{high})) high += page;
   return StackRange{low, high, "?"};
 }
 

@@ -12,7 +12,7 @@ namespace kdk {
 
 class StackCursor {
  public:
-  StackCursor(KernelMemory& memory, const StackSet& stacks) : memory_(memory), unused_(stacks.ranges) {}
+  StackCursor(KernelMemory& memory, const StackSet& stacks) : memory_(&memory), unused_(stacks.ranges) {}
 
   // Moves behind [address, address + size), on the current stack or onto one not yet entered. On failure
   // nothing has moved, and the answer is why: a predicate for "the return address at 0x..." and the like.
@@ -27,7 +27,7 @@ class StackCursor {
  private:
   std::optional<StackRange> infer(uint64_t address);
 
-  KernelMemory& memory_;
+  KernelMemory* memory_;
   std::vector<StackRange> unused_;   // known stacks not yet entered
   std::vector<StackRange> entered_;  // whole ranges, the current one last
   uint64_t position_ = 0;            // first address of the current stack not yet consumed
