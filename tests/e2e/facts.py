@@ -1,9 +1,11 @@
-"""What a guest said about itself before the crash: the files workload.cc wrote, and its console."""
+"""What a guest said about itself before the crash: the files workload.cc wrote, its console and its log."""
 import dataclasses
+import itertools
 import re
 import struct
 
 from guest import Run
+from machines import SYMBOL, Machine
 
 
 def marker_page(name: str, size: int) -> bytes:
@@ -19,6 +21,23 @@ def marker_page(name: str, size: int) -> bytes:
     return struct.pack(f"<{len(words)}Q", *words)
 
 
+def kernel_trace(machine: Machine, lines: list[str]) -> list[str]:
+    """The kernel's own trace of its crash as "function+0x1/0x2 [module]", innermost first; empty when there is none.
+    After an exception it begins where that happened. Frames that the kernel itself doubts ("? f") are no part of it;
+    the code that an exception interrupted is. `lines` have no timestamps."""
+    starts = [i for i, line in enumerate(lines) if line == machine.call_trace]
+    if not starts:
+        return []
+    ends = ("---[", "Modules linked in", "Kernel Offset")  # x86-64 repeats its registers after these
+    within = itertools.takewhile(lambda line: not line.startswith(ends), lines[starts[-1] + 1:])
+    # The registers that belong to this trace come right before it; they are not those of an older trace.
+    before = itertools.takewhile(lambda line: not line.startswith(("CPU: ", *ends)), reversed(lines[:starts[-1]]))
+    patterns = [machine.fault, f" {SYMBOL}"]
+    matches = (re.fullmatch(pattern, line.rstrip()) for line in within for pattern in patterns)
+    faults = (re.fullmatch(machine.fault, line.rstrip()) for line in before)
+    return [match.group(1) for match in itertools.chain(faults, matches) if match]
+
+
 @dataclasses.dataclass
 class Facts:
     crash_pid: int
@@ -27,11 +46,11 @@ class Facts:
     modules: dict[str, int]         # name -> size
     meminfo: dict[str, int]         # kB, or the number as it is
     tasks: dict[int, tuple[str, str]]  # TID -> command name, state letter, of every thread
-    console: list[str]              # "[time] text" lines of the production kernel
-    trace: list[str]                # "function+0x1/0x2" of the kernel's own panic trace, innermost first
+    console: list[str]              # what the production kernel said on the console, without timestamps
+    trace: list[str]                # the kernel's own trace, see kernel_trace
 
 
-def read_facts(run: Run) -> Facts:
+def read_facts(machine: Machine, run: Run) -> Facts:
     lines: dict[str, list[str]] = {}
     for line in (run.text("facts.fill") + run.text("facts.crash")).splitlines():
         kind, _, rest = line.partition(" ")
@@ -41,19 +60,21 @@ def read_facts(run: Run) -> Facts:
     for task in lines["task"]:
         _, tid, state, comm = task.split(" ", 3)
         tasks[int(tid)] = (comm, state)
-    console = [line for line in run.text("console.log").replace("\r", "").splitlines() if re.match(r"\[ *\d+\.\d{6}\]", line)]
-    booted = [i for i, line in enumerate(console) if "Booting Linux on physical CPU" in line]
-    production = console[booted[0]:booted[1]] if len(booted) > 1 else console
-    start = next(i for i, line in enumerate(production) if "Call trace:" in line)
-    trace = []
-    for line in production[start + 1:]:
-        frame = re.match(r"\[ *\d+\.\d{6}\]  ([^\s+]+\+0x[0-9a-f]+/0x[0-9a-f]+)", line)
-        if not frame:
-            break
-        trace.append(frame.group(1))
+    console = kernel_lines(run.text("console.log"))
+    # The crash kernel begins with the same line as the one that crashed.
+    boots = [i for i, line in enumerate(console) if line.startswith(machine.first_record)]
+    if len(boots) > 1:
+        console = console[:boots[1]]
+    # What is said in an NMI, and after it, gets into the log at once but on the console only later: too late.
+    trace = kernel_trace(machine, console) or kernel_trace(machine, kernel_lines(run.text("log.stdout")))
     return Facts(
         crash_pid=int(pid), crash_cpu=int(cpu),
         markers={m.split()[0]: None if m.split()[1] == "?" else int(m.split()[1]) for m in lines["marker"]},
         modules={m.split()[0]: int(m.split()[1]) for m in lines["modules"]},
         meminfo={m.split(":")[0]: int(m.split()[1]) for m in lines["meminfo"]},
-        tasks=tasks, console=production, trace=trace)
+        tasks=tasks, console=console, trace=trace)
+
+
+def kernel_lines(text: str) -> list[str]:
+    """What follows "[  12.345678] ", line by line; other lines are not the kernel's."""
+    return re.findall(r"^\[ *\d+\.\d{6}\] (.*)$", text.replace("\r", ""), re.MULTILINE)

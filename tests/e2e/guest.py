@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Crashes a stock Debian arm64 kernel in QEMU, loaded by our kdump-load and saved by our kdump-capture.
+"""Crashes a stock Debian kernel in QEMU, loaded by our kdump-load and saved by our kdump-capture.
 
 One run is two boots of one virtual machine: production.sh arms the crash kernel and crashes, crash.sh saves the dump.
 Everything the guest leaves in /out on its disk is in the run's directory afterwards, next to console.log.
@@ -23,23 +23,27 @@ import time
 from pathlib import Path
 
 import initramfs
+import machines
+import module
 import packages
+import qemu
 from packages import Skip
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RUNS = packages.CACHE / "runs"
-KEEP_RUNS = 8  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
+KEEP_RUNS = 14  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
 
 
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One machine to crash. cpu is QEMU's -cpu; memory in MiB; stage scripts are files of guest/."""
-    kernel: str
+    kernel: str  # a name of packages.KERNELS, which also gives the architecture
     cpu: str
     memory: int = 1024
-    crashkernel: str = "256M"
+    crashkernel: str = "256M"  # empty: there is no crash kernel
     crash_cpu: int = 0
+    trigger: str = "c"  # for sysrq; anything else is what module/kdk_crash.c is to do
     save_args: str = "-d 31 --compress zstd"
     keep_full: bool = False
     crash_append: str = "nr_cpus=1"
@@ -47,19 +51,37 @@ class Config:
     crash: str = "crash.sh"
     disk_mib: int = 3072
     huge_initrd_mib: int = 0  # also put huge.initrd on the disk: packed small, unpacked this big
+    vmcoreinfo_device: bool = False  # QEMU learns where the VMCOREINFO is
+
+    @property
+    def machine(self) -> machines.Machine:
+        return packages.KERNELS[self.kernel][0]
 
 
 # pauth-impdef: QEMU's own pointer-authentication function instead of the architected one, which TCG computes very
 # slowly. The kernel cannot tell them apart.
-MAX = "max,pauth-impdef=on"
+ARM64_MAX = "max,pauth-impdef=on"
 CONFIGS = {
-    "6.1-a57": Config("6.1-cloud", "cortex-a57", keep_full=True),
-    "6.12-a57": Config("6.12-cloud", "cortex-a57", keep_full=True),
-    "6.12-max": Config("6.12-cloud", MAX, crash_cpu=1),
-    "6.12-16k-max": Config("6.12-16k", MAX, memory=1536, crash_cpu=1),
+    "6.1-a57": Config("6.1-cloud-arm64", "cortex-a57", keep_full=True),
+    "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True),
+    "6.12-max": Config("6.12-cloud-arm64", ARM64_MAX, crash_cpu=1),
+    "6.12-16k-max": Config("6.12-16k-arm64", ARM64_MAX, memory=1536, crash_cpu=1),
     # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
-    "bad-cases": Config("6.12-cloud", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh", disk_mib=512,
-                        huge_initrd_mib=160),
+    "bad-cases": Config("6.12-cloud-arm64", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh",
+                        disk_mib=512, huge_initrd_mib=160),
+    # x86-64: qemu64 has 4-level page tables, max has 5 levels.
+    "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
+    "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
+    # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
+    "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
+    "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
+    "6.12-amd64-hardirq": Config("6.12-cloud-amd64", "qemu64", crash_cpu=1, trigger="hardirq null"),
+    "6.12-amd64-nmi": Config("6.12-cloud-amd64", "max", trigger="nmi"),
+    "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null"),
+    # Dumps that did not come through kdump; see test_qemu_dump.py.
+    "qemu-dump": Config("6.12-cloud-amd64", "max", memory=512, crashkernel="", production="dump.sh", crash_cpu=1,
+                        vmcoreinfo_device=True),
+    "qemu-dump-no-device": Config("6.1-cloud-amd64", "qemu64", memory=512, crashkernel="", production="dump.sh", crash_cpu=1),
 }
 
 
@@ -82,59 +104,58 @@ class Run:
 
 
 class Programs:
-    """The arm64 programs to put into the guest."""
+    """The programs to put into the guest: static ones of its architecture."""
 
-    def __init__(self, load: Path, capture: Path, overlay: Path | None = None):
-        self.load, self.capture, self.overlay = load, capture, overlay
-        for program in [load, capture]:
+    def __init__(self, machine: machines.Machine, load: Path | None = None, capture: Path | None = None,
+                 overlay: Path | None = None):
+        built = Path(os.environ.get("KDK_BUILD", ROOT / "build")) / machine.name / "bin"
+        self.load, self.capture, self.overlay = load or built / "kdump-load", capture or built / "kdump-capture", overlay
+        for program in [self.load, self.capture]:
             if not program.exists():
-                raise Skip(f"{program} is not built: cmake --preset arm64 && cmake --build --preset arm64")
-
-    @staticmethod
-    def built() -> "Programs":
-        binaries = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
-        return Programs(binaries / "kdump-load", binaries / "kdump-capture")
+                raise Skip(f"{program} is not built: cmake --preset {machine.name} && cmake --build --preset {machine.name}")
 
 
-def check_tools() -> None:
-    for tool in ["qemu-system-aarch64", "aarch64-linux-gnu-g++", "mkfs.ext4", "debugfs"]:
+def check_tools(machine: machines.Machine) -> None:
+    for tool in [machine.qemu[0], machine.tool("g++"), "mkfs.ext4", "debugfs"]:
         if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
             raise Skip(f"{tool} is not installed: run scripts/deps")
 
 
-def content(program: Path) -> bytes:
+def content(program: Path, machine: machines.Machine) -> bytes:
     """An ELF program stripped; a script as it is."""
     raw = program.read_bytes()
-    return initramfs.stripped(program) if raw.startswith(b"\x7fELF") else raw
+    return initramfs.stripped(program, machine.tool("strip")) if raw.startswith(b"\x7fELF") else raw
 
 
-def workload() -> bytes:
+def workload(machine: machines.Machine) -> bytes:
     with tempfile.TemporaryDirectory() as temp:
         program = Path(temp, "workload")
-        subprocess.run(["aarch64-linux-gnu-g++", "-std=c++20", "-O2", "-static", "-s", "-Wl,--build-id=none",
+        subprocess.run([machine.tool("g++"), "-std=c++20", "-O2", "-static", "-s", "-Wl,--build-id=none",
                         "-o", program, HERE / "workload.cc"], check=True)
         return program.read_bytes()
 
 
 def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs) -> tuple[bytes, bytes]:
     """(production, crash): each only with what its stage needs."""
+    machine = kernel.machine
     conf = "".join(f"{name}='{value}'\n" for name, value in [
-        ("CRASH_CPU", config.crash_cpu), ("CRASH_APPEND", config.crash_append), ("SAVE_ARGS", config.save_args),
-        ("KEEP_FULL", "yes" if config.keep_full else "")])
+        ("CRASH_CPU", config.crash_cpu), ("TRIGGER", config.trigger), ("CRASH_APPEND", config.crash_append),
+        ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else "")])
+    production = {"bin/kdump-load": content(programs.load, machine), "bin/workload": workload(machine)}
+    if config.trigger != "c":
+        production["kdk_crash.ko"] = module.kdk_crash(kernel).read_bytes()
+    crash = {"bin/kdump-capture": content(programs.capture, machine)}
     images = []
-    for stage, files in [
-        (config.production, {"kdump-load": content(programs.load), "workload": workload()}),
-        (config.crash, {"kdump-capture": content(programs.capture)}),
-    ]:
+    for stage, files in [(config.production, production), (config.crash, crash)]:
         image = initramfs.Initramfs()
-        image.add("bin/busybox", packages.busybox().read_bytes())
+        image.add("bin/busybox", packages.busybox(machine).read_bytes())
         image.add("init", (HERE / "guest" / "init.sh").read_bytes())
         image.add("stage.sh", (HERE / "guest" / stage).read_bytes())
         image.add("guest.conf", conf.encode())
-        for name, program in files.items():
-            image.add("bin/" + name, program)
-        for module in kernel.modules:
-            image.add("modules/" + module.name, module.read_bytes())
+        for name, data in files.items():
+            image.add(name, data)
+        for file in kernel.modules:
+            image.add("modules/" + file.name, file.read_bytes())
         if programs.overlay:
             image.add_tree(programs.overlay)
         images.append(image.pack())
@@ -143,8 +164,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
 
 def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo: bool = False) -> Run:
     """Boots the guest, waits until both kernels are done and fills `out` (which must be new or empty)."""
-    check_tools()
     kernel = packages.kernel(config.kernel)
+    check_tools(kernel.machine)
     return _run(config, kernel, *build_initramfs(config, kernel, programs), out, timeout, echo)
 
 
@@ -167,55 +188,39 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
             image.truncate(config.disk_mib << 20)
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)
         shutil.rmtree(files)
-        _boot(config, kernel, disk, initrd, out / "console.log", timeout, echo)
+        qemu.boot(kernel.machine, qemu_options(config, kernel, disk, initrd), out, timeout, echo)
         # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
         subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
         subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)
         for file in Path(temp, "out").glob("*"):  # no such directory: the guest did not get that far
             file.rename(out / file.name)
-    description = dataclasses.asdict(config) | {"release": kernel.release, "image": str(kernel.image),
-                                                "vmlinux": str(kernel.vmlinux)}
+    description = dataclasses.asdict(config) | {"machine": kernel.machine.name, "release": kernel.release,
+                                                "image": str(kernel.image), "vmlinux": str(kernel.vmlinux)}
     (out / "run.json").write_text(json.dumps(description, indent=2) + "\n")
     return Run(out)
 
 
-def _boot(config: Config, kernel: packages.Kernel, disk: Path, initrd: Path, console: Path, timeout: int,
-          echo: bool) -> None:
-    command = ["qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "tcg,thread=multi", "-cpu", config.cpu,
-               "-smp", "2", "-m", str(config.memory), "-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio",
-               "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
-               "-kernel", kernel.image, "-initrd", initrd,
-               "-append", f"console=ttyAMA0 panic=5 crashkernel={config.crashkernel}"]
-    with console.open("wb") as log:
-        qemu = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
-        follower = subprocess.Popen(["tail", "-n", "+1", "-f", console], stdout=sys.stderr) if echo else None
-        try:
-            qemu.wait(timeout)
-        except subprocess.TimeoutExpired:
-            tail = console.read_text(errors="replace").splitlines()[-15:]
-            raise RuntimeError(f"the guest was not done after {timeout} s; it last said:\n" + "\n".join(tail)) from None
-        finally:
-            qemu.kill()
-            qemu.wait()
-            if follower:
-                follower.kill()
-                follower.wait()
-    if qemu.returncode not in (0, -9):
-        raise RuntimeError(f"qemu: exit code {qemu.returncode}: {console.read_text(errors='replace')[-500:]}")
+def qemu_options(config: Config, kernel: packages.Kernel, disk: Path, initrd: Path) -> list:
+    # Without a crash kernel it stops at the panic, so that QEMU can look at it.
+    panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
+    return ["-cpu", config.cpu, "-smp", "2", "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
+            "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
+            "-kernel", kernel.image, "-initrd", initrd, "-append", f"console={kernel.machine.console} {panic}"]
 
 
 def get(config: Config, programs: Programs | None = None) -> Run:
     """A run of this configuration: from the cache when nothing it depends on has changed."""
-    check_tools()
     kernel = packages.kernel(config.kernel)
-    production, crash = build_initramfs(config, kernel, programs or Programs.built())
+    check_tools(kernel.machine)
+    production, crash = build_initramfs(config, kernel, programs or Programs(kernel.machine))
     key = hashlib.sha256()
-    for part in [repr(config).encode(), kernel.release.encode(), production, crash, Path(__file__).read_bytes()]:
+    harness = [Path(__file__).read_bytes(), Path(qemu.__file__).read_bytes()]
+    for part in [repr(config).encode(), kernel.release.encode(), production, crash, *harness]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
     RUNS.mkdir(parents=True, exist_ok=True)
     # Two tests may want the same run at the same time: the second waits for the first one's.
-    with open(RUNS / f".lock-{config.kernel}-{config.cpu}-{config.production}", "w") as lock:
+    with open(RUNS / f".lock-{hashlib.sha256(repr(config).encode()).hexdigest()[:12]}", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _make(config, kernel, production, crash, final)
     os.utime(final)
@@ -227,12 +232,13 @@ def _make(config: Config, kernel: packages.Kernel, production: bytes, crash: byt
         return
     with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
         result = _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
-        if not result.path("finished").exists():
+        last = "finished" if config.crashkernel else "panicked.kdump"
+        if not result.path(last).exists():
             failed = RUNS / ("failed-" + final.name)
             shutil.rmtree(failed, ignore_errors=True)
             result.directory.rename(failed)
             tail = Run(failed).text("console.log").splitlines()[-15:]
-            raise RuntimeError(f"the crash kernel did not get to the end; see {failed}. It last said:\n" + "\n".join(tail))
+            raise RuntimeError(f"the guest did not get to the end; see {failed}. It last said:\n" + "\n".join(tail))
         result.directory.rename(final)
     _prune(RUNS, KEEP_RUNS)
 
@@ -251,8 +257,8 @@ def main() -> int:
     for name in ["get", "run"]:
         command = commands.add_parser(name)
         command.add_argument("config", choices=CONFIGS)
-        command.add_argument("--load", type=Path, help="another kdump-load (arm64)")
-        command.add_argument("--capture", type=Path, help="another kdump-capture (arm64)")
+        command.add_argument("--load", type=Path, help="another kdump-load")
+        command.add_argument("--capture", type=Path, help="another kdump-capture")
         command.add_argument("--overlay", type=Path, help="a tree of further files for both initramfs images")
     command.add_argument("--out", type=Path, required=True, help="directory for what the guest leaves")
     command.add_argument("--verbose", action="store_true", help="follow the guest's console on stderr")
@@ -266,12 +272,13 @@ def main() -> int:
 
     if options.command == "download":
         for name in options.kernels or packages.KERNELS:
-            packages.kernel(name, download=True)
-        packages.busybox(download=True)
+            kernel = packages.kernel(name, download=True)
+            packages.busybox(kernel.machine, download=True)
+            if any(config.kernel == name and config.trigger != "c" for config in CONFIGS.values()):
+                module.headers(kernel, download=True)
         return 0
     config = CONFIGS[options.config]
-    built = Path(os.environ.get("KDK_ARM64_BIN", ROOT / "build" / "arm64" / "bin"))
-    programs = Programs(options.load or built / "kdump-load", options.capture or built / "kdump-capture", options.overlay)
+    programs = Programs(config.machine, options.load, options.capture, options.overlay)
     if options.command == "get":
         print(get(config, programs).directory)
         return 0

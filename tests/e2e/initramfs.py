@@ -38,8 +38,8 @@ class Initramfs:
         return gzip.compress(bytes(archive), compresslevel=6, mtime=0)
 
 
-def stripped(program: Path) -> bytes:
-    """An arm64 program without its symbols, as it would be put into a real initramfs."""
+def stripped(program: Path, strip: str) -> bytes:
+    """A program without its symbols, as it would be put into a real initramfs; `strip` is the command for it."""
     with tempfile.NamedTemporaryFile() as out:  # strip needs a file it can seek in
-        subprocess.run(["aarch64-linux-gnu-strip", "-o", out.name, program], check=True)
+        subprocess.run([strip, "-o", out.name, program], check=True)
         return Path(out.name).read_bytes()

@@ -1,8 +1,8 @@
-"""Stock Debian arm64 kernels (and busybox) for the guests: downloaded by package name, kept in the cache.
+"""Stock Debian kernels (and busybox) for the guests: downloaded by package name, kept in the cache.
 
 Nothing is pinned: the newest matching package in the package index is taken, so a point release moves the tests on.
-What is kept of a package is only what a guest needs: the Image, the modules that reach the disk (decompressed, in
-load order) and, from the -dbg package, vmlinux. A directory in the cache is complete once it has its final name.
+What is kept of a package is only what a guest needs: the image, the modules that reach the disk (decompressed, in
+load order) and, from the -dbg package, vmlinux; and all that a module is built with, see module.py. A directory in the cache is complete once it has its final name.
 """
 import functools
 import lzma
@@ -14,18 +14,22 @@ import tempfile
 import time
 from pathlib import Path
 
+from machines import ARM64, X86_64, Machine
+
 CACHE = Path(os.environ.get("KDUMPKIT_CACHE", Path.home() / ".cache" / "kdumpkit"))
 STORE = CACHE / "packages"
 
-# name -> package pattern. The flavours differ in page size; -cloud kernels have the least modules.
+# name -> machine, package pattern. The flavours differ in page size; -cloud kernels have the least modules.
 KERNELS = {
-    "6.1-cloud": r"linux-image-6\.1\.0-\d+-cloud-arm64",
-    "6.12-cloud": r"linux-image-6\.12\.\d+\+deb12-cloud-arm64",
-    "6.12-16k": r"linux-image-6\.12\.\d+\+deb12-arm64-16k",
+    "6.1-cloud-arm64": (ARM64, r"linux-image-6\.1\.0-\d+-cloud-arm64"),
+    "6.12-cloud-arm64": (ARM64, r"linux-image-6\.12\.\d+\+deb12-cloud-arm64"),
+    "6.12-16k-arm64": (ARM64, r"linux-image-6\.12\.\d+\+deb12-arm64-16k"),
+    "6.1-cloud-amd64": (X86_64, r"linux-image-6\.1\.0-\d+-cloud-amd64"),
+    "6.12-cloud-amd64": (X86_64, r"linux-image-6\.12\.\d+\+deb12-cloud-amd64"),
 }
-# The way to an ext4 disk on QEMU's virt machine. What a kernel has built in is simply not among its modules.
-# (ext4 asks the crypto layer for crc32c by name, which its .modinfo does not say.)
-DISK_MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4"]
+# The way to an ext4 disk in QEMU. What a kernel has built in is simply not among its modules. (ext4 asks the crypto layer
+# for crc32c by name, which its .modinfo does not say.) qemu_fw_cfg tells QEMU where the VMCOREINFO is, see dump.sh.
+MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "qemu_fw_cfg"]
 
 
 class Skip(Exception):
@@ -35,7 +39,8 @@ class Skip(Exception):
 class Kernel:
     """One unpacked kernel. `modules` are files in load order; `vmlinux` has DWARF."""
 
-    def __init__(self, package: str):
+    def __init__(self, machine: Machine, package: str):
+        self.machine = machine
         self.package = package
         self.release = package.removeprefix("linux-image-")
         self.image = STORE / package / "Image"
@@ -54,56 +59,58 @@ def _index() -> list[str]:
 
 def newest_package(name: str) -> str:
     """The newest package of the index for a KERNELS name. Without an index entry, the newest one in the cache."""
-    pattern = re.compile(KERNELS[name])
+    pattern = re.compile(KERNELS[name][1])
     cached = [directory.name for directory in STORE.glob("*")]
     found = [p for p in _index() if pattern.fullmatch(p)] or [p for p in cached if pattern.fullmatch(p)]
     if not found:
-        raise Skip(f"no package matches {KERNELS[name]}: run scripts/deps")
+        raise Skip(f"no package matches {pattern.pattern}: run scripts/deps")
     return max(found, key=lambda package: [int(n) for n in re.findall(r"\d+", package)])
 
 
 def kernel(name: str, download: bool = False) -> Kernel:
     """The kernel of a KERNELS name. Skip when the cache lacks it and it must not or cannot be downloaded."""
-    result = Kernel(newest_package(name))
-    _provide(result.image, result.package, _unpack_image, download)
-    _provide(result.vmlinux, result.package + "-dbg", _unpack_vmlinux, download)
+    machine, _ = KERNELS[name]
+    result = Kernel(machine, newest_package(name))
+    provide(result.package, _unpack_image, download, machine)
+    provide(result.package + "-dbg", _unpack_vmlinux, download, machine)
     return result
 
 
-def busybox(download: bool = False) -> Path:
-    """A static arm64 busybox: the guest's shell and tools. (It cannot be installed beside the host's own.)"""
-    program = STORE / "busybox-static" / "bin" / "busybox"
-    _provide(program, "busybox-static", lambda deb, tree: _extract(deb, tree, "./bin/busybox"), download)
-    return program
+def busybox(machine: Machine, download: bool = False) -> Path:
+    """A static busybox: the guest's shell and tools. (It cannot be installed beside the host's own.)"""
+    tree = provide("busybox-static", lambda deb, tree: _extract(deb, tree, "./bin/busybox"), download, machine)
+    return tree / "bin" / "busybox"
 
 
-def _provide(file: Path, package: str, unpack, download: bool) -> None:
-    if file.exists():
-        return
-    if not download:
-        raise Skip(f"{package}:arm64 is not in {CACHE}: run scripts/deps")
-    _fetch(package, unpack)
+def provide(package: str, unpack, download: bool, machine: Machine | None = None) -> Path:
+    """The cache's tree for a package, of a machine or of the host; `unpack` fills it after a download."""
+    name = f"{package}:{machine.debian}" if machine else package
+    # Most packages have the architecture in their name.
+    tree = STORE / (package if not machine or machine.debian in package else f"{package}-{machine.debian}")
+    if not tree.exists():
+        if not download:
+            raise Skip(f"{name} is not in {CACHE}: run scripts/deps")
+        _fetch(name, tree, unpack)
+    return tree
 
 
-def _fetch(package: str, unpack) -> None:
+def _fetch(name: str, final: Path, unpack) -> None:
     """Downloads and unpacks one package into the cache; the rename at the end is what makes it count."""
     STORE.mkdir(parents=True, exist_ok=True)
-    print(f"downloading {package}:arm64", flush=True)
+    print(f"downloading {name}", flush=True)
     with tempfile.TemporaryDirectory(dir=STORE, prefix=".partial-") as temp:
         download, tree = Path(temp, "deb"), Path(temp, "tree")
         download.mkdir()
         tree.mkdir()
         for attempt in range(3):
-            got = subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package + ":arm64"],
+            got = subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", name],
                                  cwd=download, capture_output=True, text=True, check=False)
             if got.returncode == 0:
                 break
             time.sleep(5 * attempt)
         else:
-            raise Skip(f"cannot download {package}:arm64: {got.stderr.strip()}")
+            raise Skip(f"cannot download {name}: {got.stderr.strip()}")
         unpack(next(download.glob("*.deb")), tree)
-        final = STORE / package
-        shutil.rmtree(final, ignore_errors=True)
         tree.rename(final)
 
 
@@ -128,7 +135,7 @@ def _unpack_image(deb: Path, tree: Path) -> None:
     next(tree.glob("boot/vmlinuz-*")).rename(tree / "Image")
     available = {path.name.split(".ko")[0]: path for path in tree.glob("lib/modules/*/kernel/**/*.ko*")}
     order: dict[str, bytes] = {}
-    for name in DISK_MODULES:
+    for name in MODULES:
         _add_module(name, available, order)
     (tree / "modules").mkdir()
     for number, (name, content) in enumerate(order.items()):

@@ -1,7 +1,7 @@
 // What runs in the guest before the crash, so that every page class and task state exists in the dump:
 //   workload fill FACTS FILE   plants marker pages, fills anonymous and huge pages, leaves sleeping processes
-//   behind workload crash FACTS CPU   writes down what the kernel says about itself, then crashes it through
-//   sysrq-c
+//   behind workload crash FACTS CPU FILE TEXT   writes down what the kernel says about itself, then crashes it
+//   by writing TEXT to FILE
 // FACTS gets one line per fact (see the fact() calls); the host compares the report with them. A marker page
 // is made of numbers computed from its name (fill_marker; facts.py computes the same), so no program text
 // can be taken for one.
@@ -197,13 +197,13 @@ void write_facts(const char* facts_name, int cpu, const std::vector<std::string>
   for (const std::string& task : tasks_seen) facts.fact("task", task);
 }
 
-void crash(const char* facts_name, int cpu) {
+void crash(const char* facts_name, int cpu, const char* file, const std::string& text) {
   cpu_set_t one;
   CPU_ZERO(&one);
   CPU_SET(cpu, &one);
   if (sched_setaffinity(0, sizeof one, &one) != 0) fail("sched_setaffinity");
-  const int trigger = open("/proc/sysrq-trigger", O_WRONLY);
-  if (trigger < 0) fail("/proc/sysrq-trigger");
+  const int trigger = open(file, O_WRONLY);
+  if (trigger < 0) fail(file);
 
   // Writing the facts down wakes and makes kernel threads: done when a second look finds the same tasks.
   std::vector<std::string> seen;
@@ -213,20 +213,20 @@ void crash(const char* facts_name, int cpu) {
     sync();
     if (seen == tasks()) break;
   }
-  if (write(trigger, "c", 1) != 1) fail("sysrq-c");
+  if (write(trigger, text.data(), text.size()) < 0) fail(file);
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::string command = argc == 4 ? argv[1] : "";
-  if (command == "fill") {
+  const std::string command = argc > 1 ? argv[1] : "";
+  if (command == "fill" && argc == 4) {
     Facts facts(argv[2]);
     fill(facts, argv[3]);
-  } else if (command == "crash") {
-    crash(argv[2], std::atoi(argv[3]));
+  } else if (command == "crash" && argc == 6) {
+    crash(argv[2], std::atoi(argv[3]), argv[4], argv[5]);
   } else {
-    std::cerr << "usage: workload fill FACTS FILE | workload crash FACTS CPU" << std::endl;
+    std::cerr << "usage: workload fill FACTS FILE | workload crash FACTS CPU FILE TEXT" << std::endl;
     return 2;
   }
 }

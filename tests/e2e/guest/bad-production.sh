@@ -25,4 +25,4 @@ step unload kdump-load unload
 cat /sys/kernel/kexec_crash_loaded >/mnt/out/unload.loaded
 try reload kdump-load load --kernel /mnt/Image --append "$CRASH_APPEND" || finish
 sync
-workload crash /mnt/out/facts.crash $CRASH_CPU
+workload crash /mnt/out/facts.crash $CRASH_CPU /proc/sysrq-trigger c
