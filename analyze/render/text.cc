@@ -68,6 +68,7 @@ std::string fault_section(const Fault& fault) {
     for (const FaultBit& bit : fault.bits) {
       bits += fmt::format("{}{}: {}", bits.empty() ? "; " : ", ", bit.name, bit.meaning);
     }
+    if (bits.empty()) bits = ", no bit set";
     row("error code", fmt::format("{:#06x}{}", *fault.error_code, bits), fault.error_code_source);
   }
   if (fault.address) {

@@ -1,7 +1,11 @@
 #include "analyze/unwind/cfi.h"
 
+#include <elf.h>
 #include <elfutils/libdw.h>
 
+#include <algorithm>
+#include <array>
+#include <bitset>
 #include <cstdlib>
 
 #include "analyze/unwind/expression.h"
@@ -13,6 +17,24 @@ struct FreeFrame {
   void operator()(Dwarf_Frame* frame) const { std::free(frame); }
 };
 using FramePtr = std::unique_ptr<Dwarf_Frame, FreeFrame>;
+
+// Registers that a call leaves alone, by DWARF number. libdw does not tell a register without a rule from one
+// whose rule says that it keeps its value: of these both are true, of the others neither. Source: System V
+// ABI AMD64 supplement, figure 3.4; AAPCS64 section 6.1.1.
+struct CallSaved {
+  uint16_t machine;
+  std::bitset<Registers::max_count> registers;
+};
+const std::array<CallSaved, 2> call_saved{{
+    {EM_X86_64, 0b1111'0000'1100'1000},            // rbx, rbp, rsp, r12 to r15
+    {EM_AARCH64, 0b1011'1111'1111'1000ULL << 16},  // x19 to x29, sp
+}};
+
+bool survives_call(uint16_t machine, size_t number) {
+  auto found = std::find_if(call_saved.begin(), call_saved.end(),
+                            [&](const CallSaved& entry) { return entry.machine == machine; });
+  return found != call_saved.end() && number < Registers::max_count && found->registers.test(number);
+}
 
 // What a row says of one register.
 struct Rule {
@@ -119,14 +141,15 @@ std::optional<CallFrameInfo::Caller> DwarfCallFrames::caller(KernelMemory& memor
 
   // General registers are numbered as in DWARF and come before pc (core/arch/arch.h, Registers).
   for (size_t number = 0; number < roles.pc; ++number) {
-    std::optional<uint64_t> value = recover(Rule(row.get(), number), number, context);
+    Rule rule(row.get(), number);
+    const bool kept = caller.interrupted || survives_call(impl_->file.machine(), number);
+    if (rule.kind == Rule::Kind::same_value && !kept) continue;
+    std::optional<uint64_t> value = recover(rule, number, context);
     if (value) caller.registers.set(number, *value);
   }
   // The CFA is the stack pointer of the caller unless a rule says otherwise (DWARF 5 section 6.4.1).
   Rule sp_rule(row.get(), roles.sp);
   if (sp_rule.kind != Rule::Kind::expression) caller.registers.set(roles.sp, cfa->value);
-  // The call itself overwrote the link register.
-  if (roles.link && !caller.interrupted) caller.registers.known.reset(*roles.link);
   caller.registers.set(roles.pc, arch.strip(*return_address, memory.layout()).value);
   return caller;
 }

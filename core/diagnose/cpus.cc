@@ -126,15 +126,6 @@ std::optional<unsigned> cpus_brought_up(const KernelLog& log) {
   return std::nullopt;
 }
 
-bool in_crash_path(Kernel& kernel, const Registers& registers) {
-  std::optional<uint64_t> pc = registers.get(kernel.memory().arch().roles().pc);
-  std::optional<SymbolHit> hit = pc ? kernel.symbols().lookup(*pc) : std::nullopt;
-  if (!hit) return false;
-  static constexpr std::array<std::string_view, 4> path = {"__crash_kexec", "crash_kexec", "crash_setup_regs",
-                                                           "machine_crash_shutdown"};
-  return std::find(path.begin(), path.end(), hit->symbol.name) != path.end();
-}
-
 // By the notes of the dump file: their order, the log's CPU line and the crash path decide what can be said.
 std::vector<CpuState> from_file_notes(Kernel& kernel, const KernelLog& log,
                                       const std::optional<LogCpuLine>& log_cpu,
@@ -213,6 +204,15 @@ std::optional<unsigned> panic_cpu(Kernel& kernel, const std::optional<LogCpuLine
 }
 
 }  // namespace
+
+bool in_crash_path(Kernel& kernel, const Registers& registers) {
+  std::optional<uint64_t> pc = registers.get(kernel.memory().arch().roles().pc);
+  std::optional<SymbolHit> hit = pc ? kernel.symbols().lookup(*pc) : std::nullopt;
+  if (!hit) return false;
+  static constexpr std::array<std::string_view, 4> path = {"__crash_kexec", "crash_kexec", "crash_setup_regs",
+                                                           "machine_crash_shutdown"};
+  return std::find(path.begin(), path.end(), hit->symbol.name) != path.end();
+}
 
 std::vector<CpuState> collect_cpus(Kernel& kernel, const KernelLog& log,
                                    const std::optional<LogCpuLine>& log_cpu,

@@ -17,6 +17,9 @@ std::vector<CpuState> collect_cpus(Kernel& kernel, const KernelLog& log,
                                    const std::optional<LogCpuLine>& log_cpu,
                                    std::vector<std::string>& problems);
 
+// Whether these are registers that the crash path took of itself, as after a call to panic().
+bool in_crash_path(Kernel& kernel, const Registers& registers);
+
 // task_struct that ran on `cpu`, from its run queue.
 std::optional<VirtAddr> current_task(Kernel& kernel, unsigned cpu);
 

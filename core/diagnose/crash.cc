@@ -43,6 +43,18 @@ void unwind_cpu(Kernel& kernel, CpuState& state, const UnwindAids& aids, std::ve
   }
 }
 
+// A kernel that dies of an exception hands its registers to the crash path: then the note of the crashing CPU
+// is that exception's pt_regs, and the trace begins where it hit. Only kdump does so (CRASHTIME), and it
+// takes symbols to know that the crash path did not save itself.
+void mark_fault(Kernel& kernel, CpuState& crashed) {
+  if (!crashed.registers || crashed.backtrace.frames.empty()) return;
+  if (!kernel.vmcoreinfo().decimal("CRASHTIME") || !kernel.symbols().find("__crash_kexec")) return;
+  if (in_crash_path(kernel, *crashed.registers)) return;
+  Frame& innermost = crashed.backtrace.frames.front();
+  innermost.kind = FrameKind::exception;
+  innermost.registers = crashed.registers;
+}
+
 // The functions in which the kernel prints its trace: our trace starts elsewhere in the crash path, so up to
 // one of these the two may differ.
 bool starts_report(std::string_view function) {
@@ -132,7 +144,13 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
     for (CpuState& state : crash.cpus) symbolise(kernel, state.backtrace);
   }
 
-  const CpuState* crashed = crashing_cpu(crash);
+  const CpuState* crashed = nullptr;
+  for (CpuState& state : crash.cpus) {
+    if (!state.crashed) continue;
+    mark_fault(kernel, state);
+    crashed = &state;
+    break;
+  }
   if (crashed) {
     crash.cpu = crashed->cpu;
     crash.pid = crashed->pid;

@@ -25,11 +25,14 @@ enum Vector : unsigned {
   control_protection = 21,
 };
 
+constexpr std::string_view guard_page_hit = "the guard page of a stack was hit";
+
 struct Exception {
   unsigned vector;
   std::string_view name;  // of the entry: asm_exc_<name>
   std::string_view title;
   std::string_view said;  // what die() is given for it; empty: never
+  bool has_code = false;  // the CPU pushes an error code
 };
 
 constexpr std::array<Exception, 22> exceptions{{
@@ -42,20 +45,21 @@ constexpr std::array<Exception, 22> exceptions{{
     {6, "invalid_op", "#UD invalid opcode", "invalid opcode"},
     {7, "device_not_available", "#NM device not available", "unexpected #NM exception"},
     // The kernel says so in the handler of a double fault or of a page fault that went on to that stack.
-    {double_fault, "double_fault", "#DF double fault", "double fault"},
+    {double_fault, "double_fault", "#DF double fault", "double fault", true},
     {9, "coproc_segment_overrun", "coprocessor segment overrun", "coprocessor segment overrun"},
-    {invalid_tss, "invalid_tss", "#TS invalid TSS", "invalid TSS"},
-    {11, "segment_not_present", "#NP segment not present", "segment not present"},
-    {12, "stack_segment", "#SS stack segment fault", "stack segment"},
-    {general_protection, "general_protection", "#GP general protection fault", "general protection fault"},
-    {page_fault, "page_fault", "#PF page fault", "Oops"},
+    {invalid_tss, "invalid_tss", "#TS invalid TSS", "invalid TSS", true},
+    {11, "segment_not_present", "#NP segment not present", "segment not present", true},
+    {12, "stack_segment", "#SS stack segment fault", "stack segment", true},
+    {general_protection, "general_protection", "#GP general protection fault", "general protection fault",
+     true},
+    {page_fault, "page_fault", "#PF page fault", "Oops", true},
     {16, "coprocessor_error", "#MF x87 floating-point error", "fpu exception"},
-    {17, "alignment_check", "#AC alignment check", "alignment check"},
+    {17, "alignment_check", "#AC alignment check", "alignment check", true},
     {machine_check, "machine_check", "#MC machine check", ""},
     {19, "simd_coprocessor_error", "#XM SIMD floating-point error", "simd exception"},
     {20, "virtualization_exception", "#VE virtualization exception", "VE fault"},
-    {control_protection, "control_protection", "#CP control protection", "control protection"},
-    {29, "vmm_communication", "#VC VMM communication", ""},
+    {control_protection, "control_protection", "#CP control protection", "control protection", true},
+    {29, "vmm_communication", "#VC VMM communication", "", true},
 }};
 
 void set_exception(const Exception& exception, std::string_view source, Fault& fault) {
@@ -91,12 +95,19 @@ void read_header(std::string_view line, Fault& fault) {
   std::string_view name = header->name;
   constexpr std::string_view newer = "Oops: ";
   if (name.starts_with(newer)) name.remove_prefix(newer.size());
+  // The kernel ran into the page below a stack. Most often the CPU cannot push the page fault then and makes
+  // a double fault of it; where it could, page_fault_oops() is in the trace.
+  if (name.starts_with("stack guard page")) {
+    set_exception(by_vector(double_fault), "log", fault);
+    fault.reason = guard_page_hit;
+    return;
+  }
   if (name.starts_with("Bad pagetable")) name = "Oops";  // a page fault with a reserved bit set
   for (const Exception& exception : exceptions) {
     if (exception.said.empty() || !name.starts_with(exception.said)) continue;
     if (!fault.exception.empty() && fault.exception != exception.name) return;  // of another oops
     set_exception(exception, "log", fault);
-    set_code(header->code, "log", fault);
+    if (exception.has_code) set_code(header->code, "log", fault);
     break;
   }
   // What it was about is decoded from the instruction and the registers; "maybe" when another operand could
@@ -215,14 +226,19 @@ class X86Faults : public FaultDecoder {
   }
 
   void read_task(Kernel& kernel, VirtAddr task, Fault& fault) const override {
-    // What it holds of page faults is user space's (arch/x86/mm/fault.c, set_signal_archinfo()).
-    if (!fault.vector || *fault.vector == page_fault) return;
     auto value = [&](std::string_view member) -> std::optional<uint64_t> {
       std::optional<uint64_t> offset = kernel.layout().offset("task_struct", member);
       return offset ? kernel.memory().u64(task + *offset) : std::nullopt;
     };
-    std::optional<uint64_t> code = value("thread.error_code");
-    if (code && value("thread.trap_nr") == *fault.vector) set_code(*code, "task", fault);
+    std::optional<uint64_t> number = value("thread.trap_nr"), code = value("thread.error_code");
+    // What it holds of page faults is user space's (arch/x86/mm/fault.c, set_signal_archinfo()).
+    if (number && number != double_fault && fault.reason == guard_page_hit) {
+      fault.exception.clear();
+      set_exception(by_vector(page_fault), "task", fault);
+    } else if (number && number == fault.vector && fault.vector != page_fault && code &&
+               by_vector(*fault.vector).has_code) {
+      set_code(*code, "task", fault);
+    }
   }
 
   void decode(Fault& fault) const override {
