@@ -35,7 +35,7 @@ THIRD_PARTY = [
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
     (r"^nlohmann/(?!json_fwd)", [".cc"]),
     (r"^CLI/", ["main.cc"]),
-    (r"^openssl/", ["loader"]),
+    (r"^openssl/", ["loader/signature"]),
 ]
 PROGRAMS = ("core", "loader", "capture", "analyze")
 

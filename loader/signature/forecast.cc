@@ -1,0 +1,277 @@
+#include "loader/signature/forecast.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "loader/parse.h"
+
+namespace kdk {
+namespace {
+
+using State = CheckOutcome::State;
+
+// Collects what is in the way. The first refusal decides; an unknown only counts when nothing refuses.
+class Decision {
+ public:
+  explicit Decision(std::string_view syscall) { out_.syscall = syscall; }
+
+  void note(std::string reason) { out_.reasons.push_back(std::move(reason)); }
+  void refuse(std::string error, std::string reason, std::string next_step) {
+    if (out_.verdict == Verdict::refused) return;
+    out_.verdict = Verdict::refused;
+    out_.error = std::move(error);
+    out_.next_step = std::move(next_step);
+    note(std::move(reason));
+  }
+  void doubt(std::string reason, std::string next_step) {
+    if (out_.verdict == Verdict::refused) return;
+    if (out_.verdict == Verdict::accepted) out_.next_step = std::move(next_step);
+    out_.verdict = Verdict::unknown;
+    note(std::move(reason));
+  }
+  // Refuses, doubts or lets pass, by a fact that may be unknown.
+  void require(std::optional<bool> fact, const std::string& error, const std::string& broken,
+               const std::string& unknown, const std::string& next_step) {
+    if (fact == false) refuse(error, broken, next_step);
+    if (!fact) doubt(unknown, next_step);
+  }
+  bool refused() const { return out_.verdict == Verdict::refused; }
+  SyscallForecast take() { return std::move(out_); }
+
+ private:
+  SyscallForecast out_;
+};
+
+const std::string sign_step =
+    "sign the image (sbsign --key KEY --cert CERT IMAGE) with a key the kernel has: /proc/keys, mokutil "
+    "--list-enrolled";
+const std::string config_step =
+    "put the kernel's configuration in /boot/config-RELEASE, or read it there as root";
+
+// Does a rule of IMA apply to this file? nullopt: a condition that cannot be judged here.
+std::optional<bool> applies(const ImaRule& rule, const ImageFacts& image) {
+  bool doubt = false;
+  for (std::string_view condition : rule.conditions) {
+    std::string_view value = condition;
+    std::string_view name = next_token(value, '=');
+    if (name == "uid" || name == "euid") {  // of whoever loads: root
+      if (parse_number(value, 10) != 0) return false;
+    } else if (name == "fowner" && image.owner && !image.packed) {
+      if (parse_number(value, 10) != *image.owner) return false;
+    } else if (name == "fsmagic" && image.file_system && !image.packed) {
+      if (parse_number(value, 16) != *image.file_system) return false;
+    } else if (name == "mask") {
+      if (value != "MAY_READ" && value != "^MAY_READ") return false;
+    } else {
+      doubt = true;
+    }
+  }
+  if (doubt) return std::nullopt;
+  return true;
+}
+
+CheckOutcome appraise(const ImaRule& rule, const ImageFacts& image) {
+  if (rule.needs_verity)
+    return {State::unknown, "", "the rule wants an fs-verity signature, which is not judged here"};
+  if (image.packed) {
+    if (!rule.allows_appended || image.appended.state == State::absent) {
+      return {State::bad, "EACCES", "the kernel gets an unpacked copy, which has no security.ima"};
+    }
+    return image.appended;
+  }
+  if (image.ima_signature.state == State::good) return image.ima_signature;
+  if (rule.allows_appended && image.appended.state != State::absent &&
+      image.ima_signature.state == State::absent) {
+    return image.appended;
+  }
+  if (image.ima_signature.state != State::absent) return image.ima_signature;
+  if (rule.needs_signature) return {State::bad, "EACCES", "the file has no security.ima signature"};
+  if (image.ima_digest.state != State::absent) return image.ima_digest;
+  return {State::bad, "EACCES", "the file has no security.ima"};
+}
+
+// What IMA's first rule that applies says. Rules whose conditions cannot be judged leave a doubt only when
+// the image would fail them.
+void check_ima(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
+  const ImaState& ima = policy.ima;
+  if (ima.appraises == false) return;
+  for (const ImaRule& rule : ima.rules) {
+    std::optional<bool> applied = applies(rule, image);
+    if (applied == false) continue;
+    if (!rule.appraise) {
+      if (applied) return;
+      continue;
+    }
+    CheckOutcome outcome = appraise(rule, image);
+    std::string reason = fmt::format("IMA rule \"{}\": {}", rule.text, outcome.reason);
+    if (outcome.state == State::good) {
+      if (applied) decision.note(reason);
+      if (applied) return;
+      continue;
+    }
+    std::string step =
+        "sign the file for IMA: evmctl ima_sign --key KEY IMAGE, its certificate in the .ima keyring";
+    if (outcome.state == State::bad && applied && ima.appraises)
+      return decision.refuse("EACCES", reason, step);
+    decision.doubt(reason, step);
+    if (applied) return;
+  }
+  if (!ima.complete) {
+    decision.doubt(fmt::format("IMA's rules are not known: only those from {}", ima.source),
+                   "mount securityfs, and build the kernel with CONFIG_IMA_READ_POLICY to be sure");
+  }
+}
+
+// Will IMA vouch for the image in place of its PE signature (ima_policy.c, ima_appraise_signature)?
+bool ima_guarantees(const KernelPolicy& policy) {
+  if (policy.ima.appraises != true || policy.config.enabled("CONFIG_INTEGRITY_TRUSTED_KEYRING") != true)
+    return false;
+  for (const ImaRule& rule : policy.ima.rules) {
+    if (rule.appraise) return rule.needs_signature;  // the first decides, whatever its conditions
+  }
+  return false;
+}
+
+void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
+  if (image.kernel == nullptr) {
+    return decision.doubt("the kernel inside the file could not be unpacked here",
+                          "unpack it and check what comes out");
+  }
+  if (image.kernel->kind == nullptr) {
+    return decision.refuse("ENOEXEC", fmt::format("kexec_file_load takes no {}", image.kernel->format),
+                           "use the boot image: /boot/vmlinuz-RELEASE");
+  }
+  const ImageKind& kind = *image.kernel->kind;
+  decision.require(
+      policy.config.enabled(kind.architecture), "ENOEXEC",
+      fmt::format("this machine's kernel is not built for {} ({})", kind.name, kind.architecture),
+      "the architecture of the running kernel is not known", config_step);
+  if (image.kernel->big_endian && policy.config.enabled("CONFIG_CPU_BIG_ENDIAN") != true) {
+    decision.doubt("a big-endian Image: the kernel takes it only on CPUs that can run both byte orders",
+                   "use a little-endian kernel");
+  }
+}
+
+void check_pe(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
+  if (image.kernel == nullptr || image.kernel->kind == nullptr || decision.refused()) return;
+  std::optional<bool> verifies = policy.config.enabled("CONFIG_KEXEC_SIG");
+  if (verifies == false)
+    return decision.note("the kernel is built without CONFIG_KEXEC_SIG: no signature is looked at");
+  std::string_view option = image.kernel->kind->verify_option;
+  CheckOutcome pe = image.pe;
+  if (verifies && policy.config.enabled(option) == false) {
+    pe = {State::bad, "EKEYREJECTED",
+          fmt::format("the kernel cannot verify this kind of image ({})", option)};
+  }
+  if (pe.state == State::good) {
+    decision.note(pe.reason);
+    if (!verifies) decision.doubt("whether the kernel verifies signatures is not known", config_step);
+    return;
+  }
+  std::optional<bool> enforced = policy.enforces_signatures();
+  bool hopeless = pe.state == State::bad;
+  if (enforced == true) {
+    std::string why = fmt::format("{}; this kernel enforces signatures", pe.reason);
+    if (hopeless) return decision.refuse(pe.error, why, sign_step);
+    return decision.doubt(why, "name the signer's certificate with --cert, or run as root");
+  }
+  if (policy.locked() && !ima_guarantees(policy)) {
+    std::string why = fmt::format("{}; kernel lockdown is \"{}\"", pe.reason, *policy.lockdown);
+    if (hopeless) return decision.refuse("EPERM", why, sign_step);
+    return decision.doubt(why, "name the signer's certificate with --cert, or run as root");
+  }
+  if (!enforced) {
+    decision.doubt(fmt::format("{}; whether the kernel enforces signatures is not known", pe.reason),
+                   config_step);
+  } else if (!policy.lockdown) {
+    decision.doubt(fmt::format("{}; the state of kernel lockdown is not known", pe.reason),
+                   "mount securityfs");
+  } else {
+    // Since Linux "kexec: do not verify the signature without the lockdown or mandatory signature".
+    decision.note(fmt::format("{}; the kernel does not enforce signatures", pe.reason));
+  }
+}
+
+SyscallForecast forecast_file_load(const ImageFacts& image, const KernelPolicy& policy) {
+  Decision decision("kexec_file_load");
+  if (policy.load_disabled)
+    decision.refuse("EPERM", "kernel.kexec_load_disabled is set", "reboot: it cannot be unset");
+  decision.require(policy.config.enabled("CONFIG_KEXEC_FILE"), "ENOSYS",
+                   "the kernel is built without CONFIG_KEXEC_FILE",
+                   "whether the kernel has CONFIG_KEXEC_FILE is not known", config_step);
+  check_architecture(image, policy, decision);
+  check_ima(image, policy, decision);
+  check_pe(image, policy, decision);
+  return decision.take();
+}
+
+SyscallForecast forecast_load(const ImageFacts& image, const KernelPolicy& policy) {
+  Decision decision("kexec_load");
+  if (policy.load_disabled)
+    decision.refuse("EPERM", "kernel.kexec_load_disabled is set", "reboot: it cannot be unset");
+  decision.require(policy.config.enabled("CONFIG_KEXEC"), "ENOSYS",
+                   "the kernel is built without CONFIG_KEXEC",
+                   "whether the kernel has CONFIG_KEXEC is not known", config_step);
+  check_architecture(image, policy, decision);
+  // ima_main.c, ima_load_data: without a descriptor there is nothing to appraise.
+  bool rule = std::any_of(policy.ima.rules.begin(), policy.ima.rules.end(),
+                          [](const ImaRule& r) { return r.appraise && !r.for_all; });
+  if (policy.config.enabled("CONFIG_IMA") == true && policy.config.enabled("CONFIG_KEXEC_SIG") == true &&
+      policy.secure_boot == true) {
+    decision.refuse("EACCES", "under Secure Boot IMA allows kexec_file_load only", sign_step);
+  } else if (policy.ima.appraises == true && rule) {
+    decision.refuse("EACCES", "IMA appraises kernel images, and kexec_load has no file to appraise",
+                    sign_step);
+  }
+  if (policy.locked()) {
+    bool no_way = policy.config.enabled("CONFIG_KEXEC_FILE") == false;
+    decision.refuse(
+        "EPERM", fmt::format("kernel lockdown is \"{}\"", *policy.lockdown),
+        no_way ? "turn Secure Boot (or lockdown=) off, or boot a kernel with CONFIG_KEXEC_FILE" : sign_step);
+  } else if (!policy.lockdown) {
+    decision.doubt("the state of kernel lockdown is not known", "mount securityfs");
+  }
+  if (policy.config.enabled("CONFIG_IMA") != false && policy.config.enabled("CONFIG_KEXEC_SIG") != false &&
+      !policy.secure_boot) {
+    decision.doubt(fmt::format("the state of Secure Boot is not known ({})", policy.secure_boot_reason),
+                   "mount efivarfs");
+  }
+  SyscallForecast out = decision.take();
+  if (out.verdict == Verdict::accepted) out.reasons.emplace_back("kexec_load looks at no signature");
+  return out;
+}
+
+}  // namespace
+
+std::string_view to_string(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::accepted:
+      return "accepted";
+    case Verdict::refused:
+      return "refused";
+    case Verdict::unknown:
+      break;
+  }
+  return "unknown";
+}
+
+Forecast make_forecast(const ImageFacts& image, const KernelPolicy& policy) {
+  Forecast out;
+  out.file_load = forecast_file_load(image, policy);
+  out.load = forecast_load(image, policy);
+  for (const SyscallForecast* one : {&out.file_load, &out.load}) {
+    if (one->verdict != Verdict::accepted) continue;
+    out.verdict = Verdict::accepted;
+    out.syscall = one->syscall;
+    return out;
+  }
+  bool refused = out.file_load.verdict == Verdict::refused && out.load.verdict == Verdict::refused;
+  out.verdict = refused ? Verdict::refused : Verdict::unknown;
+  // Without kexec_file_load in the kernel its advice would lead nowhere.
+  const SyscallForecast& telling = out.file_load.error == "ENOSYS" ? out.load : out.file_load;
+  out.next_step = telling.next_step;
+  return out;
+}
+
+}  // namespace kdk
