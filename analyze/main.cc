@@ -29,9 +29,18 @@ struct Arguments {
   bool no_debug_info = false;
 };
 
+void add_vmcoreinfo(CLI::App& command, Arguments& args) {
+  command
+      .add_option(
+          "--vmcoreinfo", args.session.vmcoreinfo,
+          "Use this VMCOREINFO, a text or a note; without it, a dump that has none is searched for it")
+      ->type_name("FILE");
+}
+
 void add_dump(CLI::App& command, Arguments& args) {
   command.add_option("DUMP", args.session.dump, "The dump; several files are the parts of one split set")
       ->required();
+  add_vmcoreinfo(command, args);
 }
 
 void add_search(CLI::App& command, Arguments& args) {
@@ -148,6 +157,7 @@ int run(int argc, char** argv) {
 
   command = app.add_subcommand("sym", "Address to symbol, and symbol to address");
   command->add_option("DUMP", args.one_dump, "The dump")->required()->type_name("FILE");
+  add_vmcoreinfo(*command, args);
   command->add_option("QUERY", args.queries, "0x-address, 16 hexadecimal digits, name, or name+0xoffset")
       ->required();
   command->add_option("--part", args.parts, "A further part of a split set (may be repeated)")

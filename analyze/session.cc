@@ -3,9 +3,11 @@
 #include <fmt/format.h>
 
 #include "core/base/log.h"
+#include "core/kernel/vmcoreinfo_search.h"
 
 namespace kdk {
-Session::Session(SessionOptions options) : options_(std::move(options)), dump_(open_dump(options_.dump)) {}
+Session::Session(SessionOptions options)
+    : options_(std::move(options)), dump_(open_kernel_dump(options_.dump, options_.vmcoreinfo)) {}
 
 Session::Session(std::unique_ptr<Dump> dump, SessionOptions options)
     : options_(std::move(options)), dump_(std::move(dump)) {}
@@ -111,9 +113,10 @@ std::vector<Limit> Session::common_limits() {
                       "a complete dump of the same crash", true});
   }
   if (dump_->vmcoreinfo().empty()) {
-    limits.push_back({"/input/vmcoreinfo", "vmcoreinfo_absent",
-                      "the dump has no VMCOREINFO note: its memory cannot be interpreted",
-                      "a dump taken by kdump, or through a hypervisor that passes the note on", true});
+    limits.push_back(
+        {"/input/vmcoreinfo", "vmcoreinfo_absent",
+         "the dump has no VMCOREINFO note: its memory cannot be interpreted",
+         "--vmcoreinfo FILE, or a dump taken by kdump or by a hypervisor with a vmcoreinfo device", true});
   } else if (!kernel_error_.empty()) {
     limits.push_back({"/evidence", "kernel_unreadable", escape_untrusted(kernel_error_), "", true});
   }

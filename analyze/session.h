@@ -21,11 +21,12 @@ struct SessionOptions {
   std::vector<std::filesystem::path> dump;  // several: the parts of a split set
   DebugSearch search;
   bool use_debug_info = true;
+  std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO
 };
 
 class Session {
  public:
-  // Opens the dump. Throws what open_dump() throws.
+  // Opens the dump. Throws what open_kernel_dump() throws.
   explicit Session(SessionOptions options);
   // Over a dump that is open already; options.dump are only its names.
   Session(std::unique_ptr<Dump> dump, SessionOptions options);

@@ -82,6 +82,7 @@ std::vector<Fact> facts_of(const Dump& dump) {
       {"ram_ranges", "memory ranges", dump.ram().size()},
       {"cpu_notes", "CPU notes", cpu_notes},
       {"vmcoreinfo_bytes", "VMCOREINFO, bytes", vmcoreinfo.text().size()},
+      {"vmcoreinfo_source", "VMCOREINFO from", to_string(info.vmcoreinfo_source)},
       {"problems", "problems", problems},
   };
 }

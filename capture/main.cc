@@ -12,6 +12,7 @@
 #include "core/base/log.h"
 #include "core/kernel/memory.h"
 #include "core/kernel/printk.h"
+#include "core/kernel/vmcoreinfo_search.h"
 
 namespace {
 
@@ -55,6 +56,14 @@ std::string parse_compress(const std::string& text, SaveOptions& options) {
   return {};
 }
 
+void add_vmcoreinfo(CLI::App& command, std::optional<std::filesystem::path>& file) {
+  command
+      .add_option(
+          "--vmcoreinfo", file,
+          "Use this VMCOREINFO, a text or a note; without it, a dump that has none is searched for it")
+      ->type_name("FILE");
+}
+
 void add_save(CLI::App& app, SaveArguments& a) {
   CLI::App* save = app.add_subcommand("save", "Filter and compress a dump into a kdump-compressed file");
   save->footer(
@@ -94,6 +103,7 @@ void add_save(CLI::App& app, SaveArguments& a) {
   save->add_option("--progress", a.progress, "auto, tty, plain, json or none")
       ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
       ->capture_default_str();
+  add_vmcoreinfo(*save, a.options.vmcoreinfo);
   save->add_flag("-f,--force", a.options.force, "Replace OUTPUT when it exists");
 }
 
@@ -115,8 +125,14 @@ int run_save(SaveArguments& a) {
   return report.status == CaptureStatus::complete ? exit_done : exit_partial;
 }
 
-int run_log(const std::vector<std::string>& inputs, const std::string& output) {
-  const std::unique_ptr<Dump> dump = open_dump({inputs.begin(), inputs.end()});
+// What log and info read.
+struct Input {
+  std::vector<std::filesystem::path> files;
+  std::optional<std::filesystem::path> vmcoreinfo;
+};
+
+int run_log(const Input& input, const std::string& output) {
+  const std::unique_ptr<Dump> dump = open_kernel_dump(input.files, input.vmcoreinfo);
   KernelMemory memory(*dump);
   const KernelLog log = read_log(memory);
   if (log.records.empty()) {
@@ -133,8 +149,8 @@ int run_log(const std::vector<std::string>& inputs, const std::string& output) {
   return log.problems.empty() ? exit_done : exit_partial;
 }
 
-int run_info(const std::vector<std::string>& inputs, bool json) {
-  const std::unique_ptr<Dump> dump = open_dump({inputs.begin(), inputs.end()});
+int run_info(const Input& input, bool json) {
+  const std::unique_ptr<Dump> dump = open_kernel_dump(input.files, input.vmcoreinfo);
   std::fputs((json ? info_json(*dump) : info_text(*dump)).c_str(), stdout);
   return exit_done;
 }
@@ -150,14 +166,15 @@ int run(int argc, char** argv) {
 
   SaveArguments save;
   add_save(app, save);
-  std::vector<std::string> inputs;
+  Input input;
   std::string output;
   bool json = false;
   CLI::App* log = app.add_subcommand("log", "Print the kernel log of a dump");
-  log->add_option("INPUT", inputs, "The dump, or all parts of a split one")->required();
+  log->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
   log->add_option("-o,--output", output, "Write to a file instead");
   CLI::App* info = app.add_subcommand("info", "Say what a dump is");
-  info->add_option("INPUT", inputs, "The dump, or all parts of a split one")->required();
+  info->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
+  for (CLI::App* command : {log, info}) add_vmcoreinfo(*command, input.vmcoreinfo);
   info->add_flag("--json", json, "As JSON (schemas/capture-info)");
 
   try {
@@ -167,8 +184,8 @@ int run(int argc, char** argv) {
   }
   if (verbose) set_log_level(LogLevel::info);
   if (app.got_subcommand("save")) return run_save(save);
-  if (app.got_subcommand(log)) return run_log(inputs, output);
-  return run_info(inputs, json);
+  if (app.got_subcommand(log)) return run_log(input, output);
+  return run_info(input, json);
 }
 
 }  // namespace

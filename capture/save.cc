@@ -10,6 +10,7 @@
 #include "capture/summary.h"
 #include "core/base/log.h"
 #include "core/kernel/printk.h"
+#include "core/kernel/vmcoreinfo_search.h"
 
 namespace kdk {
 namespace {
@@ -70,7 +71,7 @@ class Capture {
     report_.threads_asked = options_.threads;
     for (const std::filesystem::path& input : options_.inputs) report_.inputs.push_back(input.string());
     begin("open", "opening the dump");
-    dump_ = open_dump(options_.inputs);
+    dump_ = open_kernel_dump(options_.inputs, options_.vmcoreinfo);
     report_.input_info = dump_->info();
     if (dump_->info().incomplete) {
       report_.reasons.push_back(fmt::format("the input is incomplete: {}", dump_->info().incomplete_reason));

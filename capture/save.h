@@ -25,7 +25,8 @@ struct SaveOptions {
   std::optional<std::filesystem::path> summary;
   std::optional<std::filesystem::path> log;
   ProgressMode progress = ProgressMode::automatic;
-  bool force = false;  // replace an existing OUTPUT
+  bool force = false;                                    // replace an existing OUTPUT
+  std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO
 };
 
 // Returns what was done; status complete or partial (then the reasons say why). Throws Error when no dump

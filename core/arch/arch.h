@@ -23,6 +23,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/types.h"
+#include "core/formats/notes.h"
 #include "core/formats/vmcoreinfo.h"
 
 namespace kdk {
@@ -100,6 +101,9 @@ class Translator {
   // `va` may carry a tag or PAC; they are stripped first. Never throws. Not thread-safe (walk cache).
   virtual Translation translate(VirtAddr va) noexcept = 0;
 
+  // The same through the tables at `root` and nothing else, for tables that a CPU was seen to use.
+  virtual Translation translate_in(PhysAddr root, VirtAddr va) noexcept = 0;
+
   // One valid entry of the page tables that map kernel space.
   struct TableEntry {
     VirtAddr va;        // first address it covers
@@ -109,13 +113,10 @@ class Translator {
   };
   // Visits the root table (an entry with `table` set), then every valid entry in address order; `visit`
   // answers whether to descend into a table. No arithmetic short cuts: what is visited is what the tables
-  // say. Returns false when a table could not be read (its entries are skipped) or when the architecture has
-  // no such walk yet. A table reached a second time at the same level is visited but not descended into again
-  // (shared or circular tables), which bounds the work; throws only what `visit` throws.
-  virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) {
-    (void)visit;
-    return false;
-  }
+  // say. Returns false when a table could not be read (its entries are skipped). A table reached a second
+  // time at the same level is visited but not descended into again (shared or circular tables), which bounds
+  // the work; throws only what `visit` throws.
+  virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) = 0;
 };
 
 class Arch {
@@ -132,6 +133,8 @@ class Arch {
   // Registers out of a struct pt_regs in memory (at least pt_regs_size() bytes).
   virtual size_t pt_regs_size() const = 0;
   virtual std::optional<Registers> registers_from_pt_regs(Bytes pt_regs) const = 0;
+  // The root of the page tables that a CPU was using, where a note of its state has it (a hypervisor's).
+  virtual std::optional<PhysAddr> active_tables(const Note&) const { return std::nullopt; }
   // True when `regs` were in user mode.
   virtual bool user_mode(const Registers& regs) const = 0;
   // A code or stack address with tag and authentication bits removed.

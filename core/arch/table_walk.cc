@@ -5,16 +5,17 @@
 namespace kdk {
 
 Translation TableTranslator::walk(uint64_t va) noexcept {
-  const unsigned leaf_span = shape_.shift(1);
-  CachedTable& cached = cache_[(va >> leaf_span) % cached_tables];
-  PhysAddr table = root_;
-  unsigned height = shape_.levels - 1;
-  uint64_t mask = shape_.root_mask;
-  if (cached.tag == va >> leaf_span) {
-    table = cached.table;
-    height = 0;
-    mask = shape_.index_mask();
-  }
+  CachedTable& cached = cache_[(va >> shape_.shift(1)) % cached_tables];
+  if (cached.tag == va >> shape_.shift(1)) return descend(va, cached.table, 0, shape_.index_mask(), nullptr);
+  return descend(va, root_, shape_.levels - 1, shape_.root_mask, &cached);
+}
+
+Translation TableTranslator::translate_in(PhysAddr root, VirtAddr va) noexcept {
+  return descend(va.value, root, shape_.levels - 1, shape_.root_mask, nullptr);
+}
+
+Translation TableTranslator::descend(uint64_t va, PhysAddr table, unsigned height, uint64_t mask,
+                                     CachedTable* cached) noexcept {
   // Every step goes one level down: tables that point at themselves or out of RAM cannot keep this going.
   for (;; --height) {
     const unsigned shift = shape_.shift(height);
@@ -31,7 +32,7 @@ Translation TableTranslator::walk(uint64_t va) noexcept {
     }
     table = {entry.address};
     mask = shape_.index_mask();
-    if (height == 1) cached = {va >> leaf_span, table};
+    if (height == 1 && cached != nullptr) *cached = {va >> shift, table};
   }
 }
 

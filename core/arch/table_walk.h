@@ -21,6 +21,7 @@ constexpr uint64_t negative_power(unsigned n) {
 class TableTranslator : public Translator {
  public:
   const VaLayout& layout() const override { return layout_; }
+  Translation translate_in(PhysAddr root, VirtAddr va) noexcept override;
   bool walk_tables(const std::function<bool(const TableEntry&)>& visit) override;
 
  protected:
@@ -69,6 +70,10 @@ class TableTranslator : public Translator {
   static constexpr uint64_t no_tag = ~uint64_t{0};
   static constexpr size_t cached_tables = 64;
 
+  // Down from `table`, whose index is what `mask` leaves; remembers the last-level table in `cached` if
+  // given.
+  Translation descend(uint64_t va, PhysAddr table, unsigned height, uint64_t mask,
+                      CachedTable* cached) noexcept;
   bool walk_table(PhysAddr table, uint64_t base, unsigned height,
                   const std::function<bool(const TableEntry&)>& visit, std::unordered_set<uint64_t>& seen);
 

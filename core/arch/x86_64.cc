@@ -31,6 +31,10 @@ constexpr bool is_segment(size_t index) {
 constexpr uint64_t prstatus_pid = 32;
 constexpr uint64_t prstatus_registers = 112;
 
+// QEMU's note of a CPU (target/i386/arch_dump.c, struct QEMUCPUState): version and size, 18 registers, 10
+// segments of 24 bytes, cr0 to cr4, kernel_gs_base.
+constexpr uint64_t qemu_cr3 = 8 + 18 * 8 + 10 * 24 + 3 * 8;
+
 // The requested privilege level in a code segment selector: 0 is the kernel.
 constexpr uint64_t privilege_mask = 3;
 
@@ -68,6 +72,12 @@ class X86_64 final : public Arch {
   size_t pt_regs_size() const override { return pt_regs_words * 8; }
   std::optional<Registers> registers_from_pt_regs(Bytes pt_regs) const override {
     return read_words(pt_regs, pt_regs_words);
+  }
+  std::optional<PhysAddr> active_tables(const Note& note) const override {
+    if (note.name != "QEMU") return std::nullopt;
+    const std::optional<ul64> cr3 = load<ul64>(note.desc, qemu_cr3);
+    if (!cr3) return std::nullopt;
+    return PhysAddr{*cr3};
   }
   bool user_mode(const Registers& regs) const override {
     std::optional<uint64_t> cs = regs.get(r::cs);

@@ -63,6 +63,15 @@ class X86_64Translator final : public TableTranslator {
     return found;
   }
 
+  Translation translate_in(PhysAddr cr3, VirtAddr va) noexcept override {
+    const PhysAddr top{cr3.value & address_mask_};
+    const Translation found = TableTranslator::translate_in(top, va);
+    // With page table isolation user mode runs on the second of two root tables, which lacks the kernel
+    // (arch/x86/include/asm/pgtable.h kernel_to_user_pgdp()).
+    if (found || (top.value & page_size_4k) == 0) return found;
+    return TableTranslator::translate_in(top - page_size_4k, va);
+  }
+
  private:
   Entry decode(uint64_t raw, unsigned height) const noexcept override {
     if ((raw & entry_present) == 0) return {};

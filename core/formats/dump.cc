@@ -96,6 +96,20 @@ std::string_view to_string(PageState state) {
   return "unknown";
 }
 
+std::string_view to_string(VmcoreinfoSource source) {
+  switch (source) {
+    case VmcoreinfoSource::absent:
+      return "absent";
+    case VmcoreinfoSource::dump:
+      return "dump";
+    case VmcoreinfoSource::given:
+      return "given";
+    case VmcoreinfoSource::memory:
+      return "memory";
+  }
+  return "unknown";
+}
+
 FileKind sniff(const ByteSource& source) {
   std::string start = first_bytes(source, 16);
   if (start.starts_with(elf_magic)) return FileKind::elf;
@@ -110,22 +124,28 @@ void Dump::set_notes(std::vector<uint8_t> raw, std::string_view vmcoreinfo_text,
   raw_notes_ = std::move(raw);
   notes_ = parse_notes(raw_notes_, &problem);
   if (!problem.empty()) problems_.push_back(problem);
-  auto find_vmcoreinfo = [&] {
-    return std::find_if(notes_.begin(), notes_.end(),
-                        [](const Note& n) { return n.name == "VMCOREINFO" && !n.desc.empty(); });
-  };
-  auto note = find_vmcoreinfo();
-  if (note == notes_.end()) {
-    std::string text(vmcoreinfo_text);
-    if (text.empty() && options.vmcoreinfo_text) text = *options.vmcoreinfo_text;
-    if (text.empty()) return;
-    if (text.back() != '\n') text += '\n';
-    raw_notes_.resize(std::min<uint64_t>(raw_notes_.size(), notes_end(notes_)));
-    append_note(raw_notes_, "VMCOREINFO", 0, as_bytes(text));
-    notes_ = parse_notes(raw_notes_);
-    note = find_vmcoreinfo();
+  const auto is_vmcoreinfo = [](const Note& n) { return n.name == "VMCOREINFO" && !n.desc.empty(); };
+  const auto own = std::ranges::find_if(notes_, is_vmcoreinfo);
+  const bool has_own = own != notes_.end();
+
+  std::string text(has_own ? as_text(own->desc) : vmcoreinfo_text);
+  if (!text.empty()) info_.vmcoreinfo_source = VmcoreinfoSource::dump;
+  if (options.vmcoreinfo_text) {
+    if (!text.empty()) problems_.push_back("the dump's own VMCOREINFO was replaced by the one given");
+    text = *options.vmcoreinfo_text;
+    info_.vmcoreinfo_source = options.vmcoreinfo_source;
+  } else if (has_own || text.empty()) {
+    vmcoreinfo_ = Vmcoreinfo::parse(text);
+    return;
   }
-  vmcoreinfo_ = Vmcoreinfo::parse(as_text(note->desc));
+  if (!text.ends_with('\n')) text += '\n';
+  raw_notes_.clear();
+  for (const Note& note : notes_) {
+    if (!is_vmcoreinfo(note)) append_note(raw_notes_, note.name, note.type, note.desc);
+  }
+  append_note(raw_notes_, "VMCOREINFO", 0, as_bytes(text));
+  notes_ = parse_notes(raw_notes_);
+  vmcoreinfo_ = Vmcoreinfo::parse(text);
 }
 
 void Dump::mark_incomplete(const std::string& reason) {

@@ -45,6 +45,15 @@ class PageReader {
 
 enum class DumpFormat { elf, kdump_compressed };
 
+// Where a dump's VMCOREINFO is from.
+enum class VmcoreinfoSource : uint8_t {
+  absent,
+  dump,    // the dump's own note or header
+  given,   // OpenOptions, from the user
+  memory,  // OpenOptions, found in the dumped memory (core/kernel/vmcoreinfo_search.h)
+};
+std::string_view to_string(VmcoreinfoSource source);
+
 struct DumpInfo {
   DumpFormat format = DumpFormat::elf;
   bool flattened = false;          // makedumpfile's stream form
@@ -57,6 +66,7 @@ struct DumpInfo {
   bool incomplete = false;         // INCOMPLETE flag, truncated file or stream
   std::string incomplete_reason;   // empty when complete
   uint64_t file_bytes = 0;         // all parts
+  VmcoreinfoSource vmcoreinfo_source = VmcoreinfoSource::absent;
   // struct new_utsname from a kdump-compressed header; empty strings otherwise
   std::string uts_release, uts_version, uts_machine, uts_nodename;
 };
@@ -78,14 +88,16 @@ class Dump {
   Pfn end_pfn() const { return ram_.empty() ? Pfn{0} : ram_.back().end; }
   // Oddities that did not stop the open: clamped segments, bad notes. For "limits" and --verbose.
   const std::vector<std::string>& problems() const { return problems_; }
+  // For who finds one right after opening; not thread-safe.
+  void add_problem(std::string problem) { problems_.push_back(std::move(problem)); }
 
   virtual PageState state(Pfn pfn) const noexcept = 0;
   virtual std::unique_ptr<PageReader> reader() const = 0;
 
  protected:
-  // Fills notes, raw notes and VMCOREINFO. Where the notes have no VMCOREINFO, `vmcoreinfo_text` (what the
-  // format keeps outside of the notes) and then the options stand in and are appended as a note, so that a
-  // copy of the raw notes is always enough.
+  // Fills notes, raw notes and VMCOREINFO: the options' text, else that in the notes, else `vmcoreinfo_text`
+  // (what the format keeps outside of the notes). What is used is a note afterwards, so that a copy of the
+  // raw notes is always enough.
   void set_notes(std::vector<uint8_t> raw, std::string_view vmcoreinfo_text,
                  const struct OpenOptions& options);
   // Sets info().incomplete; several reasons are joined.
@@ -103,8 +115,10 @@ class Dump {
 };
 
 struct OpenOptions {
-  // VMCOREINFO text to use when the dump has none (hypervisor dumps); ignored otherwise.
+  // VMCOREINFO text to use: for dumps that have none (hypervisors'), and instead of a wrong one; then the
+  // dump's own is dropped and problems() says so.
   std::optional<std::string> vmcoreinfo_text;
+  VmcoreinfoSource vmcoreinfo_source = VmcoreinfoSource::given;
 };
 
 // Opens one dump (or all parts of a split set), recognising the format by content. A truncated file opens

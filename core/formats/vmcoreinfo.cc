@@ -5,6 +5,7 @@
 #include <charconv>
 
 #include "core/base/error.h"
+#include "core/formats/notes.h"
 
 namespace kdk {
 namespace {
@@ -35,7 +36,33 @@ std::optional<uint64_t> parse_number(std::string_view text) {
   return ~*magnitude + 1;
 }
 
+// Two hexadecimal numbers: the physical address and the size of the note.
+bool is_address_of_note(std::string_view text) {
+  const size_t space = text.find(' ');
+  while (text.ends_with('\n')) text.remove_suffix(1);
+  return space != std::string_view::npos && parse_hex(text.substr(0, space)) &&
+         parse_hex(text.substr(space + 1));
+}
+
 }  // namespace
+
+std::string vmcoreinfo_text(Bytes file, std::string_view name) {
+  std::string text(as_text(file));
+  for (const Note& note : parse_notes(file)) {
+    if (note.name == "VMCOREINFO") text = as_text(note.desc);
+  }
+  text = text.substr(0, text.find('\0'));  // a note is padded to its page
+  if (!text.empty() && text.back() != '\n') text += '\n';
+  const Vmcoreinfo info = Vmcoreinfo::parse(text);
+  if (info.value("OSRELEASE")) return text;
+  Error error(Errc::format, fmt::format("{}: not a VMCOREINFO: it has no OSRELEASE", name));
+  if (is_address_of_note(text)) {
+    error =
+        Error(Errc::format,
+              fmt::format("{}: only the address of a VMCOREINFO, as /sys/kernel/vmcoreinfo has it", name));
+  }
+  throw error.with_hint("a text of KEY=VALUE lines, or the bytes of the ELF note that holds it");
+}
 
 Vmcoreinfo Vmcoreinfo::parse(std::string_view text) {
   text = text.substr(0, text.find('\0'));  // a note may be padded

@@ -13,6 +13,11 @@
 
 namespace kdk {
 
+// The text in what people keep of a VMCOREINFO: the text itself (also as makedumpfile -g writes it), the
+// bytes of a run of ELF notes that has it, or what is read from the physical address in
+// /sys/kernel/vmcoreinfo. Throws Error{format} saying what the bytes are instead; `name` is for that message.
+std::string vmcoreinfo_text(Bytes file, std::string_view name);
+
 class Vmcoreinfo {
  public:
   Vmcoreinfo() = default;

@@ -127,6 +127,8 @@ class DumpBuilder {
   void number(std::string_view name, int64_t value);  // decimal
   void number_hex(std::string_view name, uint64_t value);
   std::string vmcoreinfo() const;
+  // Leaves VMCOREINFO out of the notes, as a hypervisor that was not told.
+  void withhold_vmcoreinfo() { vmcoreinfo_withheld_ = true; }
 
   // --- notes and pages
   void add_cpu(const Registers& registers, int32_t pid);  // NT_PRSTATUS, in call order
@@ -161,7 +163,7 @@ class DumpBuilder {
   std::vector<uint8_t>& page_bytes(uint64_t pfn);
 
   MachineOptions options_;
-  std::unique_ptr<Paging> paging_;
+  std::shared_ptr<const Paging> paging_;  // shared by copies of the machine
   unsigned page_shift_ = 0, levels_ = 0, root_bits_ = 0;
   uint64_t page_offset_ = 0, phys_offset_ = 0, image_offset_ = 0, image_va_ = 0, module_area_ = 0;
   uint64_t vmemmap_start_ = 0;
@@ -169,6 +171,7 @@ class DumpBuilder {
   PhysAddr root_;
   std::map<uint64_t, std::vector<uint8_t>> pages_;  // by PFN; absent = zeros
   std::vector<std::pair<std::string, std::string>> vmcoreinfo_;
+  bool vmcoreinfo_withheld_ = false;
   std::vector<std::pair<std::string, std::pair<uint32_t, std::vector<uint8_t>>>> notes_;
   std::set<uint64_t> excluded_;
 };

@@ -134,7 +134,8 @@ void DumpBuilder::add_note(std::string name, uint32_t type, std::vector<uint8_t>
 std::vector<uint8_t> DumpBuilder::notes() const {
   std::vector<uint8_t> out;
   for (const auto& [name, note] : notes_) append_note(out, name, note.first, note.second);
-  if (!vmcoreinfo_.empty()) append_note(out, "VMCOREINFO", 0, as_bytes(vmcoreinfo()));
+  if (!vmcoreinfo_.empty() && !vmcoreinfo_withheld_)
+    append_note(out, "VMCOREINFO", 0, as_bytes(vmcoreinfo()));
   return out;
 }
 

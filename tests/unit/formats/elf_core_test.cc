@@ -123,7 +123,7 @@ TEST(ElfCore, PageSizeComesFromVmcoreinfo) {
   EXPECT_EQ(dump->problems().size(), 1u);
 }
 
-TEST(ElfCore, VmcoreinfoCanBeGivenWhenTheDumpHasNone) {
+TEST(ElfCore, VmcoreinfoCanBeGiven) {
   std::vector<uint8_t> notes;
   append_note(notes, "CORE", nt_prstatus, std::vector<uint8_t>(392));
   RawElf elf{.segments = {RawSegment{0, pattern_page(0, 16384), 0}}, .notes = notes};
@@ -134,8 +134,20 @@ TEST(ElfCore, VmcoreinfoCanBeGivenWhenTheDumpHasNone) {
   EXPECT_EQ(dump->info().page_size, 16384u);
   // A copy of the notes carries it on.
   EXPECT_EQ(parse_notes(dump->raw_notes()).back().name, "VMCOREINFO");
+  EXPECT_EQ(dump->info().vmcoreinfo_source, VmcoreinfoSource::given);
+  EXPECT_TRUE(dump->problems().empty());
+
+  // The dump's own gives way, which is said.
   elf.notes = raw_notes("OSRELEASE=own\n");
-  EXPECT_EQ(open_bytes(build(elf), options)->vmcoreinfo().value("OSRELEASE"), "own");
+  EXPECT_EQ(open_bytes(build(elf))->vmcoreinfo().value("OSRELEASE"), "own");
+  EXPECT_EQ(open_bytes(build(elf))->info().vmcoreinfo_source, VmcoreinfoSource::dump);
+  dump = open_bytes(build(elf), options);
+  EXPECT_EQ(dump->vmcoreinfo().value("OSRELEASE"), "given");
+  EXPECT_EQ(dump->problems().size(), 1u);
+  const std::vector<Note> copied = parse_notes(dump->raw_notes());
+  ASSERT_EQ(copied.size(), 2u);
+  EXPECT_EQ(copied[0].name, "CORE");
+  EXPECT_EQ(as_text(copied[1].desc), *options.vmcoreinfo_text + "\n");
 }
 
 TEST(ElfCore, ImpossibleSegmentsAreLeftOutAndNamed) {

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "core/formats/notes.h"
 
 namespace kdk {
 namespace {
@@ -82,6 +83,33 @@ TEST(Vmcoreinfo, RequiredKeyThatIsAbsentIsNamed) {
     EXPECT_EQ(e.code(), Errc::missing);
     EXPECT_NE(e.message().find("NUMBER(TCR_EL1_T1SZ)"), std::string::npos);
   }
+}
+
+TEST(VmcoreinfoFile, IsATextOrANote) {
+  const std::string text = "OSRELEASE=6.12.0\nPAGESIZE=4096\n";
+  EXPECT_EQ(vmcoreinfo_text(as_bytes(text), "f"), text);
+  EXPECT_EQ(vmcoreinfo_text(as_bytes(text.substr(0, text.size() - 1)), "f"), text) << "the last line counts";
+  std::vector<uint8_t> note;
+  append_note(note, "CORE", 1, std::vector<uint8_t>(336));
+  append_note(note, "VMCOREINFO", 0, as_bytes(text));
+  note.resize(8192);  // as it stands in memory
+  EXPECT_EQ(vmcoreinfo_text(note, "f"), text);
+}
+
+TEST(VmcoreinfoFile, OtherThingsAreRefusedByName) {
+  const auto refusal = [](std::string_view content) -> std::string {
+    try {
+      vmcoreinfo_text(as_bytes(content), "some.txt");
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Errc::format);
+      return e.message();
+    }
+    return {};
+  };
+  EXPECT_NE(refusal("").find("some.txt"), std::string::npos);
+  EXPECT_NE(refusal("\177ELF\2\1\1").find("no OSRELEASE"), std::string::npos);
+  EXPECT_NE(refusal("KEY=1\n").find("no OSRELEASE"), std::string::npos);
+  EXPECT_NE(refusal("11e0000 1024\n").find("only the address"), std::string::npos);
 }
 
 }  // namespace
