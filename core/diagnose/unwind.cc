@@ -45,7 +45,12 @@ Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const St
 
 std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task) {
   const Unwinder* unwinder = find_unwinder(kernel.memory().arch());
-  return unwinder != nullptr ? unwinder->sleeping_task_registers(kernel, task) : std::nullopt;
+  if (unwinder == nullptr) return std::nullopt;
+  // A task that has exited gives its stack back first (kernel/fork.c, release_task_stack): what its saved
+  // stack pointer leads to then belongs to somebody else.
+  const std::optional<uint64_t> offset = kernel.layout().offset("task_struct", "stack");
+  if (offset && kernel.memory().u64(task + *offset) == 0) return std::nullopt;
+  return unwinder->sleeping_task_registers(kernel, task);
 }
 
 void symbolise(Kernel& kernel, Backtrace& trace) {

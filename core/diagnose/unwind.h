@@ -59,7 +59,7 @@ Backtrace unwind_from_registers(Kernel& kernel, const Registers& start, const St
                                 const UnwindAids& aids = {}, size_t limit = 256);
 
 // Registers with which a task that is not running will continue: pc, sp and what the switch saved. nullopt
-// when the layouts or the memory for that are missing.
+// when the layouts or the memory for that are missing, or the task has exited and has no stack any more.
 std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task);
 // The one stack a task that is not running can be on; empty when its task_struct cannot be read.
 StackSet task_stack(Kernel& kernel, VirtAddr task);

@@ -342,12 +342,16 @@ Walk::Step Walk::by_cfi() {
   return Step::moved;
 }
 
-// Entry code calls its handlers with rsp at the registers it has saved.
+// Entry code calls its handlers with rsp at the registers it has saved. A kernel thread begins below
+// registers that are all zero, at the top of its stack.
 Walk::Step Walk::by_registers() {
   const uint64_t at = reg(r::rsp);
   const auto frame = memory_.load<InterruptFrame>(VirtAddr{at + interrupt_frame_offset});
-  // Rules say this too where there are any; elsewhere only the place on the stack can.
-  if (is_context_ || !frame || !proven(*frame, at + interrupt_frame_offset)) return Step::no_rule;
+  if (is_context_ || !frame) return Step::no_rule;
+  constexpr uint64_t max_padding = 16;  // TOP_OF_KERNEL_STACK_PADDING
+  const bool at_top = stacks_.stack().high - at - pt_regs_bytes <= max_padding;
+  const bool thread_start = at_top && frame->rip == 0 && frame->cs == 0 && frame->rsp == 0;
+  if (!thread_start && !proven(*frame, at + interrupt_frame_offset)) return Step::no_rule;
   return enter_context(at, true, true);
 }
 
@@ -355,7 +359,6 @@ Walk::Step Walk::by_frame_pointer() {
   const std::optional<uint64_t> rbp = regs_.get(r::rbp);
   if (!rbp || scanned_) return Step::no_rule;
   const bool came_by_record = trace_.frames.back().trust == Trust::frame_record;
-  if (*rbp == 0 && came_by_record) return stop("thread start", true);
   // Entry code leaves the address of its pt_regs in rbp, marked by bit 0 (ENCODE_FRAME_POINTER).
   if ((*rbp & 1) != 0) {
     const auto frame = memory_.load<InterruptFrame>(VirtAddr{*rbp - 1 + interrupt_frame_offset});
@@ -434,6 +437,10 @@ Walk::Step Walk::by_scan() {
       regs_.set(r::rsp, *previous);
       return by_scan();
     }
+  }
+  // Frame records of an idle task end with a null pointer, above which nothing was called.
+  if (regs_.get(r::rbp) == 0 && trace_.frames.back().trust == Trust::frame_record) {
+    return stop("thread start", true);
   }
   return fail(fmt::format("the {} stack was scanned to its end", stack));
 }
