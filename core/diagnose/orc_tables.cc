@@ -37,8 +37,12 @@ void OrcTables::open_image() {
   const std::optional<VirtAddr> header = kernel_.symbol("__start_orc_header");
   std::array<uint8_t, orc_header_size> hash;
   if (!header) {
+    std::array<uint8_t, orc_row_size> row;
     format_ = orc_format_of_rows(location, reader(kernel_.memory()));
-    if (!format_) why_not_ = "the rows of the ORC table fit no known format";
+    if (!format_) {
+      why_not_ = kernel_.memory().read(*rows, row) ? "the rows of the ORC table fit no known format"
+                                                   : "the ORC table is not in the dump";
+    }
   } else if (kernel_.memory().read(*header, hash)) {
     format_ = orc_format_of_header(hash);
     if (!format_) why_not_ = "the hash in .orc_header is of no known ORC format";

@@ -63,6 +63,7 @@ class Walk {
   Step return_to_caller(uint64_t slot, std::optional<uint64_t> caller_rbp, Trust trust);
   Step enter_context(uint64_t at, bool whole, bool interrupted);
   void add_frame(FrameKind kind, Trust trust, uint64_t at);
+  uint64_t lowest_word() const;
   bool believable(uint64_t return_address);
   bool calls_us(uint64_t return_address);
   bool proven(const InterruptFrame& frame, uint64_t at);
@@ -136,6 +137,15 @@ void Walk::add_frame(FrameKind kind, Trust trust, uint64_t at) {
   frame.stack = kind == FrameKind::exception ? stacks_.name_of(reg(r::rsp)) : stacks_.stack().name;
   if (kind == FrameKind::exception) frame.registers = regs_;
   trace_.frames.push_back(std::move(frame));
+}
+
+// Where the frame's words on the stack begin: at rsp or, when the stack has overflowed into the guard page
+// below it, at the first address that is there.
+uint64_t Walk::lowest_word() const {
+  const uint64_t rsp = align_up(reg(r::rsp), word);
+  const uint64_t next_page = align_up(rsp, memory_.page_size());
+  const bool overflowed = stacks_.name_of(rsp) == "?" && !memory_.translate(VirtAddr{rsp});
+  return overflowed ? next_page : rsp;
 }
 
 // After a guess every further address needs evidence of its own.
@@ -388,7 +398,7 @@ Walk::Step Walk::by_frame_pointer() {
 Walk::Step Walk::by_call_target() {
   // Kernels are built with a warning for frames over 2 KiB (CONFIG_FRAME_WARN).
   constexpr uint64_t largest_frame = 2048 + 64;
-  const uint64_t low = align_up(reg(r::rsp), word);
+  const uint64_t low = lowest_word();
   const std::optional<uint64_t> rbp = regs_.get(r::rbp);
   for (uint64_t slot = low; slot - low < largest_frame; slot += word) {
     const std::optional<uint64_t> value = memory_.u64(VirtAddr{slot});
@@ -406,7 +416,7 @@ Walk::Step Walk::by_call_target() {
 // The next word that is an address behind a call, or the next interrupt frame, from the stack pointer on. An
 // interrupt stack ends with the pointer to the stack it was entered from.
 Walk::Step Walk::by_scan() {
-  uint64_t at = align_up(reg(r::rsp), word);
+  uint64_t at = lowest_word();
   if (std::optional<std::string> why = stacks_.consume(at, 0)) {
     return fail(fmt::format("the stack pointer {:#x} {}", at, *why));
   }
