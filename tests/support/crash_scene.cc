@@ -2,13 +2,14 @@
 
 #include <algorithm>
 #include <map>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
 #include "tests/support/btf_builder.h"
 #include "tests/support/kallsyms_builder.h"
 #include "tests/support/log_builder.h"
-#include "tests/unit/diagnose/crashed_machine.h"
+#include "tests/support/scene_arch.h"
 
 namespace kdk::test {
 namespace {
@@ -19,16 +20,15 @@ constexpr uint64_t t_cpu = 0x08, t_state = 0x18, t_stack = 0x20, t_flags = 0x28,
                    task_size = 0x100;
 constexpr uint64_t s_thread_head = 0x10;
 constexpr uint64_t rq_curr = 0x40, per_cpu_area = 0x10000;
-constexpr uint64_t thread_size = 16384;
-
-constexpr const char* functions[] = {
-    "__crash_kexec", "panic",   "sysrq_handle_crash",    "__handle_sysrq", "vfs_write",
-    "el0t_64_sync",  "die",     "do_page_fault",         "el1h_64_sync",   "faulty_fn",
-    "cpu_do_idle",   "do_idle", "secondary_start_kernel"};
 
 class Builder {
  public:
-  Builder(const SceneOptions& options, Scene& scene) : options_(options), scene_(scene), m_(*scene.machine) {}
+  Builder(const SceneOptions& options, Scene& scene)
+      : options_(options),
+        scene_(scene),
+        m_(*scene.machine),
+        arch_(options.machine.x86_64 ? x86_64_scene() : arm64_scene()),
+        functions_(arch_.functions()) {}
 
   void build() {
     types();
@@ -43,8 +43,10 @@ class Builder {
 
  private:
   uint64_t function(std::string_view name, uint64_t offset = 0) const {
-    auto at = std::find(std::begin(functions), std::end(functions), name);
-    return m_.stext().value + 0x1000 + static_cast<uint64_t>(at - std::begin(functions)) * 0x100 + offset;
+    auto at = std::find(functions_.begin(), functions_.end(), name);
+    if (at == functions_.end()) throw std::logic_error("the scene has no function " + std::string(name));
+    return m_.stext().value + 0x1000 +
+           static_cast<uint64_t>(at - functions_.begin()) * SceneArch::function_size + offset;
   }
   VirtAddr variable(const std::string& name, uint64_t size) {
     VirtAddr va = m_.image_alloc(size, 16);
@@ -167,40 +169,22 @@ class Builder {
 
   // One ELF note as crash_save_cpu() leaves it in the per-CPU crash_notes.
   void put_note(VirtAddr at, const Registers& registers, int32_t pid) {
+    const std::vector<uint8_t> desc = arch_.prstatus(registers, pid);
     m_.put_u32(at, 5);
-    m_.put_u32(at + 4, 392);
+    m_.put_u32(at + 4, static_cast<uint32_t>(desc.size()));
     m_.put_u32(at + 8, 1);
     m_.put_text(at + 12, "CORE");
-    VirtAddr desc = at + 20;
-    m_.put_u32(desc + 32, static_cast<uint32_t>(pid));
-    for (size_t i = 0; i < 34; ++i) m_.put_u64(desc + 112 + i * 8, registers.value[i]);
+    m_.put(at + 20, desc);
   }
 
   void cpus() {
-    uint64_t pages = thread_size / m_.page_size();
-    VirtAddr stack0 = m_.vmalloc(pages), stack1 = m_.vmalloc(pages);
+    constexpr uint64_t size = SceneArch::thread_size;
+    VirtAddr stack0 = m_.vmalloc(size / m_.page_size()), stack1 = m_.vmalloc(size / m_.page_size());
     m_.put_u64(trigger_ + t_stack, stack0.value);
     m_.put_u64(idle_ + t_stack, stack1.value);
-    StackFrames on0(m_, stack0, thread_size), on1(m_, stack1, thread_size);
-    uint64_t fp = on0.record(on0.user_entry(), function("el0t_64_sync", 0x20));
-    if (options_.oops) {
-      fp = on0.record(fp, function("vfs_write", 0x20));
-      Registers fault = kernel_registers(function("faulty_fn", 0x14), fp, on0.position().value,
-                                         function("vfs_write", 0x20));
-      fp = on0.pt_regs(fault, 304, fp, function("faulty_fn", 0x14));
-      for (const char* name : {"el1h_64_sync", "do_page_fault", "die"})
-        fp = on0.record(fp, function(name, 0x20));
-    } else {
-      for (const char* name : {"vfs_write", "__handle_sysrq", "sysrq_handle_crash", "panic"}) {
-        fp = on0.record(fp, function(name, 0x20));
-      }
-    }
-    Registers cpu0 = kernel_registers(function("__crash_kexec", 0x64), fp, on0.position().value,
-                                      function("__crash_kexec", 0x40));
-    fp = on1.record(on1.thread_start(), function("secondary_start_kernel", 0x20));
-    fp = on1.record(fp, function("do_idle", 0x20));
-    Registers cpu1 = kernel_registers(function("cpu_do_idle", 0x8), fp, on1.position().value,
-                                      function("cpu_do_idle", 0x4));
+    auto at = [&](std::string_view name, uint64_t offset) { return function(name, offset); };
+    Registers cpu0 = arch_.crashed_cpu(m_, stack0, at, options_.oops), cpu1 = arch_.idle_cpu(m_, stack1, at);
+    arch_.put_unwind_tables(m_, at, variables_);
 
     VirtAddr notes = variable("crash_notes_template", 0x2000), queues = notes + 0x1000;
     variables_.erase("crash_notes_template");
@@ -255,7 +239,7 @@ class Builder {
                                   options_.hostile_names ? "host\x9b\x1b]0;x" : "synthetic",
                                   m_.options().release,
                                   "#1 SMP Synthetic",
-                                  "aarch64",
+                                  std::string(m_.arch().uts_machine()),
                                   "(none)"};
     for (size_t i = 0; i < std::size(fields); ++i) m_.put_text(uts + i * 65, fields[i]);
     m_.symbol("init_uts_ns", uts);
@@ -263,9 +247,11 @@ class Builder {
     m_.set("CRASHTIME", "1795455686");
     m_.put_u64(variable("tainted_mask", 8), (1u << 12) | (1u << 13));
     VirtAddr text = m_.alloc(64);
-    m_.put_text(text, "console=ttyAMA0 crashkernel=256M");
+    m_.put_text(text, command_line());
     m_.put_u64(variable("saved_command_line", 8), text.value);
   }
+
+  std::string command_line() const { return "console=" + arch_.console() + " crashkernel=256M"; }
 
   void log() {
     std::vector<LogLine> lines;
@@ -278,27 +264,12 @@ class Builder {
       lines.push_back(std::move(line));
     };
     add("Booting Linux on physical CPU 0x0000000000");
-    add("Kernel command line: console=ttyAMA0 crashkernel=256M");
+    add("Kernel command line: " + command_line());
     if (options_.hostile_names) add("evil \x1b[2J\xff text");
-    if (options_.oops) {
-      add("Unable to handle kernel NULL pointer dereference at virtual address 0000000000000008", 1);
-      add("Internal error: Oops: 0000000096000004 [#1] SMP", 0);
-      add("Modules linked in: demo_driver(OE)", 4);
-      add("CPU: 0 UID: 0 PID: 77 Comm: trigger Tainted: G           OE      6.12.0-synthetic #1", 4);
-      for (const char* text :
-           {"Call trace:", " faulty_fn+0x14/0x100", " vfs_write+0x20/0x100", " el0t_64_sync+0x20/0x100"}) {
-        add(text, 4);
-      }
-      add("Kernel panic - not syncing: Oops: Fatal exception", 0);
-    } else {
-      add("sysrq: Trigger a crash");
-      add("Kernel panic - not syncing: sysrq triggered crash", 0);
-      add("CPU: 0 UID: 0 PID: 77 Comm: trigger Tainted: G           OE      6.12.0-synthetic #1", 4);
-      for (const char* text :
-           {"Call trace:", " dump_backtrace+0x94/0xec", " panic+0x20/0x100", " sysrq_handle_crash+0x20/0x100",
-            " __handle_sysrq+0x20/0x100", " vfs_write+0x20/0x100", " el0t_64_sync+0x20/0x100"}) {
-        add(text, 4);
-      }
+    for (const std::string& line : arch_.crash_log(options_.oops)) {
+      const bool alert = line.starts_with("Unable") || line.starts_with("BUG: ");
+      const bool emergency = line.starts_with("Kernel panic") || line.starts_with("Internal error");
+      add(line, alert ? 1 : emergency ? 0 : line.starts_with("sysrq") ? 6 : 4);
     }
     add("Starting crashdump kernel...", 5);
     put_printk_ring(m_, lines);
@@ -306,7 +277,7 @@ class Builder {
 
   void symbols() {
     std::vector<KallsymsSymbol> all{{m_.stext().value, 'T', "_stext"}};
-    for (const char* name : functions) all.push_back({function(name), 'T', name});
+    for (const std::string& name : functions_) all.push_back({function(name), 'T', name});
     all.push_back({m_.etext().value, 'T', "_etext"});
     if (options_.data_symbols) {
       for (const auto& [name, va] : variables_) all.push_back({va.value, 'D', name});
@@ -319,6 +290,8 @@ class Builder {
   const SceneOptions& options_;
   Scene& scene_;
   DumpBuilder& m_;
+  const SceneArch& arch_;
+  const std::vector<std::string> functions_;
   std::map<std::string, VirtAddr> variables_;
   VirtAddr trigger_, idle_;
 };

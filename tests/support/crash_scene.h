@@ -1,5 +1,6 @@
-// A whole crashed kernel in small, for golden and unit tests: two CPUs with stacks and crash notes, a task
-// list, one module, memory counters, uts name, a log, kallsyms and BTF, all on a DumpBuilder machine.
+// A whole crashed kernel in small, arm64 or x86-64 (scene_arch.h), for golden and unit tests: two CPUs with
+// stacks and crash notes, a task list, one module, memory counters, uts name, a log, kallsyms and BTF, all on
+// a DumpBuilder machine.
 //
 // The story: task "trigger" (pid 77) wrote to /proc/sysrq-trigger on CPU 0, CPU 1 was idle. There are 9 tasks
 // in 7 processes: init, kthreadd, a kworker, "trigger", "worker" with two more threads, a D-state "blocked"

@@ -20,8 +20,8 @@ sys.path.insert(0, str(HERE.parent.parent / "support"))
 import schemas  # noqa: E402  (found through the path above)
 
 # case -> exit code of `report`: 3 where the input is damaged, incomplete or cannot be interpreted
-CASES = {"sysrq": 0, "oops-16k": 0, "text-symbols": 0, "hostile": 0, "no-vmcoreinfo": 3, "broken-list": 3,
-         "excluded-page": 0, "truncated": 3}
+CASES = {"sysrq": 0, "oops-16k": 0, "sysrq-x86-64": 0, "oops-x86-64": 0, "text-symbols": 0, "hostile": 0,
+         "no-vmcoreinfo": 3, "broken-list": 3, "excluded-page": 0, "truncated": 3}
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 bin_dir = make_dump = None
 

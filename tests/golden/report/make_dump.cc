@@ -55,6 +55,9 @@ Bytes8 truncated() {
 const std::map<std::string, std::function<Bytes8()>, std::less<>> cases = {
     {"sysrq", [] { return scene({}); }},
     {"oops-16k", [] { return scene({.machine = {.page_size = 16384, .va_bits = 47}, .oops = true}); }},
+    {"sysrq-x86-64", [] { return scene({.machine = {.x86_64 = kdk::test::X86_64Options{}}}); }},
+    {"oops-x86-64",
+     [] { return scene({.machine = {.x86_64 = kdk::test::X86_64Options{.levels = 5}}, .oops = true}); }},
     {"text-symbols", [] { return Scene({.data_symbols = false}).machine->kdump(); }},
     {"hostile", [] { return scene({.hostile_names = true}); }},
     {"no-vmcoreinfo", without_vmcoreinfo},
