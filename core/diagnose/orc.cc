@@ -129,7 +129,8 @@ std::optional<OrcFormat> orc_format_of_rows(const OrcTable::Location& location, 
   for (OrcFormat format : all_formats) candidates.push_back({format});
   std::vector<uint8_t> block;
   const uint64_t count = std::min(location.count, max_rows);
-  for (uint64_t done = 0; done < count && !candidates.empty();) {
+  uint64_t done = 0;
+  while (done < count && !candidates.empty()) {
     const uint64_t rows = std::min(block_rows, count - done);
     block.resize(rows * orc_row_size);
     if (!read(location.entries + done * orc_row_size, block)) break;
@@ -146,7 +147,9 @@ std::optional<OrcFormat> orc_format_of_rows(const OrcTable::Location& location, 
     std::erase_if(candidates, [&](const Candidate& candidate) { return candidate.calls < done / 2; });
     if (candidates.size() == 1) return candidates[0].format;
   }
-  return std::nullopt;
+  // Kernels before v4.18 marked no end of the stack: nothing but v1 has neither that nor signals.
+  const bool read_all = done == count && candidates.size() == 2;
+  return read_all && candidates[0].format == OrcFormat::v1 ? std::optional(OrcFormat::v1) : std::nullopt;
 }
 
 OrcTable::OrcTable(const Location& location, OrcFormat format, Read read)
