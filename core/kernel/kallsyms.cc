@@ -94,21 +94,26 @@ size_t expand(Bytes names, const Record& record, const Tokens& tokens, std::arra
   return length;
 }
 
-// Index of the text symbol _stext. Most names are told apart by their first tokens, so nothing is expanded.
+// Whether a record is the symbol `name`. Most names are told apart by their first tokens, so nothing is
+// expanded.
+bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::string_view name) {
+  // The first token begins with the type letter; split_names saw that it is not empty.
+  std::string_view token = tokens[names[record.offset]].text.substr(1);
+  for (uint32_t t = 1; name.starts_with(token); ++t) {
+    name.remove_prefix(token.size());
+    if (t == record.length) return name.empty();
+    token = tokens[names[record.offset + t]].text;
+  }
+  return false;
+}
+
+char type_letter(Bytes names, const Record& record, const Tokens& tokens) {
+  return tokens[names[record.offset]].text.front();
+}
+
 std::optional<size_t> find_stext(Bytes names, const std::vector<Record>& records, const Tokens& tokens) {
   for (size_t i = 0; i < records.size(); ++i) {
-    std::string_view rest = "_stext";
-    bool type_seen = false, equal = true;
-    for (uint32_t t = 0; t < records[i].length && equal; ++t) {
-      std::string_view token = tokens[names[records[i].offset + t]].text;
-      if (!type_seen && !token.empty()) {
-        token.remove_prefix(1);
-        type_seen = true;
-      }
-      equal = rest.starts_with(token);
-      if (equal) rest.remove_prefix(token.size());
-    }
-    if (equal && rest.empty()) return i;
+    if (is_named(names, records[i], tokens, "_stext")) return i;
   }
   return std::nullopt;
 }
@@ -209,53 +214,71 @@ KallsymsResult failed(std::string why) {
   return result;
 }
 
-}  // namespace
+// How this kernel's tables are written, and the records of kallsyms_names.
+struct Decoding {
+  Tokens tokens;
+  std::vector<Record> records;
+  Encoding encoding = Encoding::absolute;
+};
 
-KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
+// nullopt sets `why`.
+std::optional<Decoding> recognise(const KallsymsImage& image, std::string& why) {
+  why.clear();
   if (image.num_syms == 0 || image.num_syms > max_symbols) {
-    return failed(fmt::format("kallsyms_num_syms is {}", image.num_syms));
+    why = fmt::format("kallsyms_num_syms is {}", image.num_syms);
+  } else if (image.stext == 0) {
+    why = "VMCOREINFO has no SYMBOL(_stext) to check the decoding with";
+  } else if (image.offsets.size() / 4 < image.num_syms) {
+    why = "the address table is too short for kallsyms_num_syms";
+  } else if (image.names.size() > max_names_bytes) {
+    why = "the table of names is too large";
   }
-  if (image.stext == 0) return failed("VMCOREINFO has no SYMBOL(_stext) to check the decoding with");
-  if (image.offsets.size() / 4 < image.num_syms)
-    return failed("the address table is too short for kallsyms_num_syms");
-  if (image.names.size() > max_names_bytes) return failed("the table of names is too large");
+  if (!why.empty()) return std::nullopt;
 
-  const Tokens tokens = read_tokens(image.token_table, image.token_index);
-  std::string why;
+  Decoding decoding;
+  decoding.tokens = read_tokens(image.token_table, image.token_index);
   for (LengthForm form : {LengthForm::one_or_two_bytes, LengthForm::one_byte}) {
     std::string form_why;
-    std::vector<Record> records = split_names(image.names, image.num_syms, form, tokens, form_why);
-    std::optional<size_t> stext_index = find_stext(image.names, records, tokens);
+    decoding.records = split_names(image.names, image.num_syms, form, decoding.tokens, form_why);
+    const std::optional<size_t> stext_index = find_stext(image.names, decoding.records, decoding.tokens);
     if (!stext_index && form_why.empty()) form_why = "no symbol _stext among the names";
     std::optional<Encoding> encoding;
     if (stext_index) encoding = find_encoding(image, *stext_index);
     if (stext_index && !encoding)
       form_why = "no known encoding of addresses gives _stext the address in VMCOREINFO";
-    if (!encoding) {
-      if (why.empty()) why = form_why;
-      continue;
+    if (encoding) {
+      decoding.encoding = *encoding;
+      return decoding;
     }
-
-    KallsymsResult result;
-    result.found = true;
-    result.encoding = to_string(*encoding);
-    Coverage coverage;
-    std::array<char, max_name> text;
-    table.reserve(records.size());
-    for (size_t i = 0; i < records.size(); ++i) {
-      const size_t length = expand(image.names, records[i], tokens, text);
-      if (length < 2) continue;
-      const uint64_t address = decode_address(image, *encoding, i);
-      const std::string_view name(text.data() + 1, length - 1);
-      table.add(address, 0, text[0], name);
-      coverage.note(address, name);
-      result.all = result.all || is_data(text[0], name);
-      ++result.count;
-    }
-    coverage.add_ranges(result.all, table);
-    return result;
+    if (why.empty()) why = form_why;
   }
-  return failed(why);
+  return std::nullopt;
+}
+
+}  // namespace
+
+KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
+  std::string why;
+  const std::optional<Decoding> decoding = recognise(image, why);
+  if (!decoding) return failed(why);
+  KallsymsResult result;
+  result.found = true;
+  result.encoding = to_string(decoding->encoding);
+  Coverage coverage;
+  std::array<char, max_name> text;
+  table.reserve(decoding->records.size());
+  for (size_t i = 0; i < decoding->records.size(); ++i) {
+    const size_t length = expand(image.names, decoding->records[i], decoding->tokens, text);
+    if (length < 2) continue;
+    const uint64_t address = decode_address(image, decoding->encoding, i);
+    const std::string_view name(text.data() + 1, length - 1);
+    table.add(address, 0, text[0], name);
+    coverage.note(address, name);
+    result.all = result.all || is_data(text[0], name);
+    ++result.count;
+  }
+  coverage.add_ranges(result.all, table);
+  return result;
 }
 
 namespace {
@@ -270,9 +293,17 @@ std::vector<uint8_t> read_block(KernelMemory& memory, uint64_t address, uint64_t
   return {};
 }
 
-}  // namespace
+// What a KallsymsImage points into.
+struct KallsymsBytes {
+  std::vector<uint8_t> names, token_table, token_index, offsets;
+};
 
-KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
+// nullopt sets `why`.
+std::optional<KallsymsImage> read_image(KernelMemory& memory, KallsymsBytes& bytes, std::string& why) {
+  const auto failed = [&why](std::string text) {
+    why = std::move(text);
+    return std::nullopt;
+  };
   // Linux commit 5fd8fea935a1 ("vmcoreinfo: include kallsyms symbols") (in v6.0).
   const Vmcoreinfo& info = memory.vmcoreinfo();
   for (std::string_view key :
@@ -289,11 +320,10 @@ KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
   if (!offsets)
     return failed("VMCOREINFO has neither SYMBOL(kallsyms_offsets) nor SYMBOL(kallsyms_addresses)");
 
-  std::string why;
   const uint64_t count =
       load<ul32>(read_block(memory, *info.symbol("kallsyms_num_syms"), 4, "kallsyms_num_syms", why))
           .value_or(0);
-  if (!why.empty()) return failed(why);
+  if (!why.empty()) return std::nullopt;
   if (count == 0 || count > max_symbols) return failed(fmt::format("kallsyms_num_syms is {}", count));
   // In every kernel the names stand before the tokens, and those before their index; what lies between (the
   // markers) is read along and not used.
@@ -305,25 +335,74 @@ KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
     return failed("kallsyms_token_table does not stand before kallsyms_token_index");
   }
 
-  std::vector<uint8_t> name_bytes = read_block(memory, names, token_table - names, "kallsyms_names", why);
-  std::vector<uint8_t> token_bytes =
-      read_block(memory, token_table, token_index - token_table, "kallsyms_token_table", why);
-  std::vector<uint8_t> index_bytes =
-      read_block(memory, token_index, token_index_bytes, "kallsyms_token_index", why);
-  std::vector<uint8_t> offset_bytes =
-      read_block(memory, *offsets, count * (absolute ? 8 : 4), "kallsyms addresses", why);
-  if (!why.empty()) return failed(why);
+  bytes.names = read_block(memory, names, token_table - names, "kallsyms_names", why);
+  bytes.token_table = read_block(memory, token_table, token_index - token_table, "kallsyms_token_table", why);
+  bytes.token_index = read_block(memory, token_index, token_index_bytes, "kallsyms_token_index", why);
+  bytes.offsets = read_block(memory, *offsets, count * (absolute ? 8 : 4), "kallsyms addresses", why);
+  if (!why.empty()) return std::nullopt;
 
   KallsymsImage image;
   image.num_syms = count;
-  image.names = name_bytes;
-  image.token_table = token_bytes;
-  image.token_index = index_bytes;
-  image.offsets = offset_bytes;
+  image.names = bytes.names;
+  image.token_table = bytes.token_table;
+  image.token_index = bytes.token_index;
+  image.offsets = bytes.offsets;
   image.offsets_address = *offsets;
   if (auto base = info.symbol("kallsyms_relative_base")) image.relative_base = memory.u64(VirtAddr{*base});
   image.stext = info.symbol("_stext").value_or(0);
-  return decode_kallsyms(image, table);
+  return image;
+}
+
+}  // namespace
+
+KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
+  KallsymsBytes bytes;
+  std::string why;
+  const std::optional<KallsymsImage> image = read_image(memory, bytes, why);
+  return image ? decode_kallsyms(*image, table) : failed(why);
+}
+
+struct KallsymsFinder::Impl {
+  KallsymsBytes bytes;
+  KallsymsImage image;
+  Decoding decoding;
+};
+
+KallsymsFinder::KallsymsFinder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+KallsymsFinder::~KallsymsFinder() = default;
+
+std::unique_ptr<KallsymsFinder> KallsymsFinder::open(KernelMemory& memory) {
+  KallsymsBytes bytes;
+  std::string why;
+  const std::optional<KallsymsImage> image = read_image(memory, bytes, why);
+  if (!image) return nullptr;
+  std::unique_ptr<KallsymsFinder> finder = open(*image);
+  if (finder) finder->impl_->bytes = std::move(bytes);  // what `image` points into does not move
+  return finder;
+}
+
+std::unique_ptr<KallsymsFinder> KallsymsFinder::open(const KallsymsImage& image) {
+  std::string why;
+  std::optional<Decoding> decoding = recognise(image, why);
+  if (!decoding) return nullptr;
+  auto impl = std::make_unique<Impl>();
+  impl->image = image;
+  impl->decoding = std::move(*decoding);
+  return std::unique_ptr<KallsymsFinder>(new KallsymsFinder(std::move(impl)));
+}
+
+std::optional<uint64_t> KallsymsFinder::find(std::string_view name) const {
+  const auto& [tokens, records, encoding] = impl_->decoding;
+  const Bytes names = impl_->image.names;
+  std::optional<uint64_t> data;
+  for (size_t i = 0; i < records.size(); ++i) {
+    if (!is_named(names, records[i], tokens, name)) continue;
+    const uint64_t address = decode_address(impl_->image, encoding, i);
+    const char type = type_letter(names, records[i], tokens);
+    if (std::string_view("tTwW").find(type) != std::string_view::npos) return address;
+    if (!data) data = address;
+  }
+  return data;
 }
 
 }  // namespace kdk

@@ -3,8 +3,10 @@
 // Source: kernel/kallsyms.c, scripts/kallsyms.c; the commits are cited where each form is decoded.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 
 #include "core/kernel/memory.h"
 #include "core/kernel/symbols.h"
@@ -32,5 +34,24 @@ struct KallsymsImage {
   uint64_t stext = 0;  // VMCOREINFO SYMBOL(_stext)
 };
 KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table);
+
+// Looks names up one by one without making a table of all: for callers that need a few symbols, not the names
+// of addresses. A look-up costs about half a millisecond, the table some twenty.
+class KallsymsFinder {
+ public:
+  // nullptr when kallsyms cannot be read or decoded. Never throws.
+  static std::unique_ptr<KallsymsFinder> open(KernelMemory& memory);
+  // From bytes, which must stay; for tests and fuzzing.
+  static std::unique_ptr<KallsymsFinder> open(const KallsymsImage& image);
+  ~KallsymsFinder();
+
+  // Address of the symbol of this name: text before data, else the first, as SymbolTable::find().
+  std::optional<uint64_t> find(std::string_view name) const;
+
+ private:
+  struct Impl;
+  explicit KallsymsFinder(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
 
 }  // namespace kdk

@@ -7,6 +7,7 @@ Kernel::Kernel(const Dump& dump) : dump_(dump), memory_(dump), layout_(dump.vmco
 SymbolTable& Kernel::symbols() {
   if (!symbols_opened_) {
     symbols_opened_ = true;
+    finder_.reset();
     kallsyms_ = read_kallsyms(memory_, symbols_);
     symbols_.finish();
     if (!kallsyms_.found) {
@@ -45,8 +46,16 @@ Layout& Kernel::layout() {
 
 std::optional<VirtAddr> Kernel::symbol(std::string_view name) {
   if (const auto address = vmcoreinfo().symbol(name)) return VirtAddr{*address};
-  if (const auto found = symbols().find(name)) return VirtAddr{found->address};
-  return std::nullopt;
+  if (symbols_opened_) {
+    const auto found = symbols_.find(name);
+    return found ? std::optional(VirtAddr{found->address}) : std::nullopt;
+  }
+  if (!finder_opened_) {
+    finder_opened_ = true;
+    finder_ = KallsymsFinder::open(memory_);
+  }
+  const auto address = finder_ ? finder_->find(name) : std::nullopt;
+  return address ? std::optional(VirtAddr{*address}) : std::nullopt;
 }
 
 }  // namespace kdk

@@ -43,13 +43,15 @@ class Kernel {
   // Sentences on what the tiers opened so far lack.
   const std::vector<std::string>& problems() const { return problems_; }
 
-  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then the symbol table.
+  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then kallsyms, of which no table is made
+  // for it.
   std::optional<VirtAddr> symbol(std::string_view name);
 
  private:
   const Dump& dump_;
   KernelMemory memory_;
-  bool symbols_opened_ = false, types_opened_ = false;
+  bool symbols_opened_ = false, types_opened_ = false, finder_opened_ = false;
+  std::unique_ptr<KallsymsFinder> finder_;
   SymbolTable symbols_;
   KallsymsResult kallsyms_;
   std::unique_ptr<Btf> btf_;

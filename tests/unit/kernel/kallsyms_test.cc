@@ -93,6 +93,13 @@ TEST(Kallsyms, DecodesEveryEncodingAndLengthForm) {
       expect_all(symbols, result, table);
       EXPECT_EQ(result.encoding, c.name);
       EXPECT_TRUE(result.all);
+      const auto finder = KallsymsFinder::open(
+          image_of(tables, symbols.size(), c.has_base ? std::optional(text) : std::nullopt));
+      ASSERT_TRUE(finder);
+      for (const KallsymsSymbol& s : symbols) EXPECT_EQ(finder->find(s.name), s.address) << s.name;
+      // Neither a part of a name nor more than one, nor the letter of its type, is a name.
+      for (const char* name : {"_stex", "_stextt", "T_stext", "stext", "", "no_such_symbol"})
+        EXPECT_FALSE(finder->find(name)) << name;
     }
   }
 }
@@ -118,6 +125,23 @@ TEST(Kallsyms, OneByteLengthsAbove127AreTriedWhenTwoByteFormFails) {
   }
   SymbolTable table;
   expect_all(symbols, decode_kallsyms(image_of(tables, symbols.size(), text), table), table);
+}
+
+TEST(Kallsyms, TheFinderPrefersTextAndThenTheFirst) {
+  std::vector<KallsymsSymbol> symbols = sample();
+  symbols.insert(symbols.begin() + 2, {text + 0x10020, 'd', "twice"});
+  symbols.insert(symbols.begin() + 4, {text + 0x10080, 't', "twice"});
+  symbols.insert(symbols.begin() + 5, {text + 0x10090, 'T', "twice"});
+  symbols.insert(symbols.begin() + 6, {text + 0x100a0, 'd', "data_twice"});
+  symbols.insert(symbols.begin() + 7, {text + 0x100b0, 'd', "data_twice"});
+  const KallsymsTables tables = encode_kallsyms(symbols, {}, text, place);
+  const auto finder = KallsymsFinder::open(image_of(tables, symbols.size(), text));
+  ASSERT_TRUE(finder);
+  EXPECT_EQ(finder->find("twice"), text + 0x10080);
+  EXPECT_EQ(finder->find("data_twice"), text + 0x100a0);
+  KallsymsImage wrong = image_of(tables, symbols.size(), text);
+  wrong.stext += 1;
+  EXPECT_FALSE(KallsymsFinder::open(wrong));
 }
 
 TEST(Kallsyms, AbsolutePercpuValuesAreKept) {
