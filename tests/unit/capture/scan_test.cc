@@ -59,6 +59,7 @@ struct Case {
   PageEra era;
   uint32_t page_size;
   unsigned va_bits;
+  unsigned x86_64_levels = 0;  // of page tables; 0: arm64
 };
 
 class EveryEra : public testing::TestWithParam<Case> {};
@@ -68,6 +69,7 @@ TEST_P(EveryEra, LevelsTakeTheirClasses) {
   MachineOptions options;
   options.page_size = GetParam().page_size;
   options.va_bits = GetParam().va_bits;
+  if (GetParam().x86_64_levels != 0) options.x86_64 = test::X86_64Options{.levels = GetParam().x86_64_levels};
   MemMapOptions map_options;
   map_options.era = GetParam().era;
   Machine m(options, map_options);
@@ -122,7 +124,9 @@ std::string case_name(const testing::TestParamInfo<Case>& info) {
   static const char* const eras[] = {"v4_9", "v5_4",  "v6_1",  "v6_4", "v6_6",
                                      "v6_9", "v6_10", "v6_12", "v7_1"};
   return std::string(eras[static_cast<size_t>(info.param.era)]) + "_" +
-         std::to_string(info.param.page_size >> 10) + "K_" + std::to_string(info.param.va_bits);
+         std::to_string(info.param.page_size >> 10) + "K_" +
+         (info.param.x86_64_levels == 0 ? std::to_string(info.param.va_bits)
+                                        : "x86_64_" + std::to_string(info.param.x86_64_levels) + "level");
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EveryEra,
@@ -130,8 +134,30 @@ INSTANTIATE_TEST_SUITE_P(All, EveryEra,
                                          Case{PageEra::v6_4, 4096, 48}, Case{PageEra::v6_6, 4096, 48},
                                          Case{PageEra::v6_9, 4096, 48}, Case{PageEra::v6_10, 4096, 39},
                                          Case{PageEra::v6_12, 4096, 52}, Case{PageEra::v6_12, 16384, 47},
-                                         Case{PageEra::v6_12, 65536, 52}, Case{PageEra::v7_1, 4096, 48}),
+                                         Case{PageEra::v6_12, 65536, 52}, Case{PageEra::v7_1, 4096, 48},
+                                         Case{PageEra::v5_4, 4096, 48, 4}, Case{PageEra::v6_1, 4096, 48, 4},
+                                         Case{PageEra::v6_6, 4096, 48, 5}, Case{PageEra::v6_10, 4096, 48, 4},
+                                         Case{PageEra::v6_12, 4096, 48, 4},
+                                         Case{PageEra::v6_12, 4096, 48, 5}),
                          case_name);
+
+// Memory that a confidential VM has not accepted: one marked page stands for a whole block of the highest
+// order.
+TEST(Scan, UnacceptedMemoryIsFreeInBlocks) {
+  MachineOptions options;
+  options.x86_64 = test::X86_64Options{};
+  Machine m(options);
+  m.builder.number("PAGE_UNACCEPTED_MAPCOUNT_VALUE", 0xf7000000);
+  const uint64_t block = 1024;  // LENGTH(zone.free_area) is 11
+  const Pfn first{align_down(m.builder.ram().back().end.value, block) - block};
+  m.builder.put_u32(m.pages.struct_page(first) + 48, 0xf7000000);  // page_type
+  for (unsigned level : {15u, 16u}) {
+    const Scan scan = m.scan(level);
+    EXPECT_EQ(scan.of(PageClass::unaccepted).found, block);
+    EXPECT_EQ(kept_of(scan, first, block), level == 16 ? 0 : block);
+    EXPECT_TRUE(scan.keep.test({first.value - 1}));
+  }
+}
 
 TEST(Scan, APoisonedTailGoesAlone) {
   Machine m;
