@@ -32,10 +32,6 @@ std::string_view machine_name(uint16_t elf_machine) {
       return "ppc64le";
     case 22:
       return "s390x";
-    case 62:
-      return "x86_64";
-    case 183:
-      return "aarch64";
     case 243:
       return "riscv64";
     case 258:
@@ -49,7 +45,8 @@ std::string_view machine_name(uint16_t elf_machine) {
 
 KernelNames read_kernel_names(const Dump& dump, Kernel* kernel) {
   const DumpInfo& info = dump.info();
-  if (!info.uts_machine.empty()) {
+  // QEMU writes the machine and leaves the rest empty.
+  if (!info.uts_machine.empty() && !info.uts_release.empty()) {
     return {"Linux", info.uts_nodename, info.uts_release, info.uts_version, info.uts_machine, ""};
   }
   if (kernel != nullptr) {
@@ -58,7 +55,7 @@ KernelNames read_kernel_names(const Dump& dump, Kernel* kernel) {
   KernelNames names;
   names.sysname = "Linux";
   names.release = dump.vmcoreinfo().value("OSRELEASE").value_or("");
-  names.machine = machine_name(info.elf_machine);
+  names.machine = info.uts_machine.empty() ? std::string(machine_name(info.elf_machine)) : info.uts_machine;
   return names;
 }
 

@@ -132,6 +132,26 @@ TEST_F(Save, AFilteredDumpCanBeFilteredFurther) {
   EXPECT_EQ(copy->state(cache_ + 2), PageState::excluded);
 }
 
+// A hypervisor's kdump-compressed header has the machine and nothing else; readers choose by the release.
+TEST_F(Save, AHeaderWithoutNamesGetsThemFromTheKernel) {
+  make_machine();
+  const VirtAddr names = machine_.image_alloc(6 * 65);
+  machine_.symbol("init_uts_ns", names);
+  machine_.offset("uts_namespace.name", 0);
+  machine_.put_text(names, "Linux");
+  machine_.put_text(names + 65, "guest");
+  machine_.put_text(names + 2 * 65, "6.12.0-guest");
+  machine_.put_text(names + 4 * 65, "aarch64");
+  std::vector<uint8_t> input = machine_.kdump();
+  std::fill_n(input.begin() + 12 + 65, 3 * 65, uint8_t{0});  // nodename, release, version
+  write_input(input);
+  EXPECT_EQ(save().status, CaptureStatus::complete);
+  const std::unique_ptr<Dump> copy = open_dump(options_.output);
+  EXPECT_EQ(copy->info().uts_release, "6.12.0-guest");
+  EXPECT_EQ(copy->info().uts_nodename, "guest");
+  EXPECT_EQ(copy->info().uts_machine, "aarch64");
+}
+
 // The ladder: what cannot be filtered is saved whole, and said.
 TEST_F(Save, WithoutVmcoreinfoEverythingIsSaved) {
   make_machine();
