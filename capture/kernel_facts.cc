@@ -77,4 +77,23 @@ KdumpHeader dump_header(const Dump& dump, const KernelNames& names) {
   return header;
 }
 
+ElfCoreHeader elf_header(const Dump& dump, Kernel* kernel) {
+  ElfCoreHeader header;
+  header.machine = dump.info().elf_machine;
+  header.page_size = dump.info().page_size;
+  header.notes = dump.raw_notes();
+  if (kernel == nullptr) return header;
+  const VaLayout& layout = kernel->memory().layout();
+  if (layout.page_offset != 0) header.linear_offset = layout.page_offset - layout.phys_offset;
+  std::optional<VirtAddr> begin = kernel->symbol("_text");
+  if (!begin) begin = kernel->symbol("_stext");
+  const std::optional<VirtAddr> end = kernel->symbol("_end");
+  if (!begin || !end || *end <= *begin) return header;
+  const uint64_t page = header.page_size, vaddr = align_down(begin->value, page);
+  const uint64_t first = (vaddr - layout.image_offset) / page;
+  const uint64_t pages = (align_up(end->value, page) - vaddr) / page;
+  header.mappings.push_back({vaddr, {{first}, {first + pages}}});
+  return header;
+}
+
 }  // namespace kdk

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "core/formats/dump.h"
+#include "core/formats/elf_writer.h"
 #include "core/formats/kdump_writer.h"
 #include "core/kernel/kernel.h"
 
@@ -20,5 +21,9 @@ KernelNames read_kernel_names(const Dump& dump, Kernel* kernel);
 
 // The header of a kdump-compressed copy of `dump`, without dump level and codec. Refers to `dump`'s notes.
 KdumpHeader dump_header(const Dump& dump, const KernelNames& names);
+
+// The header of an ELF copy, with the virtual addresses that can be told; `kernel` may be nullptr. Refers to
+// `dump`'s notes. Never throws.
+ElfCoreHeader elf_header(const Dump& dump, Kernel* kernel);
 
 }  // namespace kdk

@@ -7,6 +7,7 @@
 #include <cstdio>
 
 #include "capture/info.h"
+#include "capture/reassemble.h"
 #include "capture/save.h"
 #include "core/base/cli.h"
 #include "core/base/log.h"
@@ -34,7 +35,12 @@ struct SaveArguments {
   std::vector<std::string> files;
   std::string compress = "zstd";
   std::string exclude, summary, log, progress = "auto";
-  bool zlib = false, lzo = false, snappy = false, zstd = false;
+  std::string format = "kdump";
+  bool zlib = false, lzo = false, snappy = false, zstd = false, elf = false, flattened = false;
+  unsigned split = 0, message_level = 7;
+  std::optional<unsigned> num_threads;
+  bool compress_given = false;
+  bool show_stats = false, dump_dmesg = false, reassemble = false;
 };
 
 // "zstd:3" to codec and level; a message when it names nothing.
@@ -65,13 +71,13 @@ void add_vmcoreinfo(CLI::App& command, std::optional<std::filesystem::path>& fil
 }
 
 void add_save(CLI::App& app, SaveArguments& a) {
-  CLI::App* save = app.add_subcommand("save", "Filter and compress a dump into a kdump-compressed file");
+  CLI::App* save = app.add_subcommand("save", "Filter and compress a dump");
   save->footer(
       "INPUT is /proc/vmcore or any dump file; several INPUTs are the parts of one split dump.\n"
       "Levels are sums of: 1 zero pages, 2 page cache, 4 page cache with private data, 8 user memory, 16 "
       "free pages.\n"
       "Exit status: 0 saved, 1 nothing saved, 2 usage, 3 saved in part (what is missing is printed).");
-  save->add_option("files", a.files, "INPUT... OUTPUT")->required()->expected(2, -1)->type_name("FILE");
+  save->add_option("files", a.files, "INPUT... OUTPUT")->required()->expected(1, -1)->type_name("FILE");
   CLI::Option* level =
       save->add_option("-d,--level", a.options.level, "Dump level 0 to 31: what to leave out")
           ->check(CLI::Range(0u, 31u))
@@ -96,32 +102,98 @@ void add_save(CLI::App& app, SaveArguments& a) {
   codecs->add_flag("-l", a.lzo, "--compress lzo")->excludes(compress);
   codecs->add_flag("-p", a.snappy, "--compress snappy")->excludes(compress);
   codecs->add_flag("-z", a.zstd, "--compress zstd")->excludes(compress);
-  save->add_option("--threads", a.options.threads, "Compression threads; default: as many as CPUs, at most 8")
-      ->check(CLI::Range(1u, 256u));
+  CLI::Option* format =
+      save->add_option(
+              "--format", a.format,
+              "kdump; flat: a stream for pipes, also to - (standard output); elf: uncompressed, for gdb")
+          ->check(CLI::IsMember({"kdump", "flat", "elf"}))
+          ->capture_default_str();
+  save->add_flag("-F", a.flattened, "--format flat; without OUTPUT, to standard output")->excludes(format);
+  save->add_flag("-E", a.elf, "--format elf")->excludes(format)->excludes("-F");
+  save->add_option(
+          "--split", a.split,
+          "Save N files: give one INPUT and N OUTPUTs, or one OUTPUT to have .1 to .N added to its name")
+      ->check(CLI::Range(2u, 1024u))
+      ->type_name("N");
+  save->add_flag("--dry-run", a.options.dry_run,
+                 "Do everything but write OUTPUT: tells how large it would be");
+  save->add_flag("--show-stats", a.show_stats, "Print a table of page classes at the end");
+  CLI::Option* threads = save->add_option("--threads", a.options.threads,
+                                          "Compression threads; default: as many as CPUs, at most 8")
+                             ->check(CLI::Range(1u, 256u));
   save->add_option("--summary", a.summary, "Write a JSON summary here, before the dump and again after it");
   save->add_option("--log", a.log, "Write the kernel log here, before the dump");
-  save->add_option("--progress", a.progress, "auto, tty, plain, json or none")
-      ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
-      ->capture_default_str();
+  CLI::Option* progress = save->add_option("--progress", a.progress, "auto, tty, plain, json or none")
+                              ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
+                              ->capture_default_str();
   add_vmcoreinfo(*save, a.options.vmcoreinfo);
   save->add_flag("-f,--force", a.options.force, "Replace OUTPUT when it exists");
+
+  CLI::Option_group* familiar =
+      save->add_option_group("makedumpfile", "Names that makedumpfile has for them");
+  familiar->add_option("--num-threads", a.num_threads, "--threads; 0 is 1")
+      ->check(CLI::Range(0u, 256u))
+      ->excludes(threads);
+  familiar
+      ->add_option("--message-level", a.message_level, "Without 1: --progress none; with 16: --show-stats")
+      ->check(CLI::Range(0u, 31u))
+      ->excludes(progress);
+  familiar->add_flag("--dump-dmesg", a.dump_dmesg, "Save the kernel log only, as text: log INPUT -o OUTPUT");
+  familiar->add_flag("--reassemble", a.reassemble,
+                     "Join the parts of a split set: reassemble INPUT... OUTPUT");
+}
+
+[[noreturn]] void usage(const std::string& what) {
+  throw CLI::ValidationError(what);
+}
+
+// What the files are, which depends on the other options. Throws CLI::ParseError.
+void sort_out_files(SaveArguments& a) {
+  SaveOptions& options = a.options;
+  if (a.elf) a.format = "elf";
+  if (a.flattened) a.format = "flat";
+  options.format = a.format == "elf"    ? OutputFormat::elf
+                   : a.format == "flat" ? OutputFormat::flattened
+                                        : OutputFormat::kdump;
+  if (options.format == OutputFormat::elf && (a.zlib || a.lzo || a.snappy || a.zstd || a.compress_given))
+    usage("an ELF dump is not compressed");
+  if (a.flattened && a.files.size() == 1) a.files.emplace_back("-");
+  if (a.files.size() < 2) usage("INPUT and OUTPUT are needed");
+  options.output = a.files.back();
+  options.inputs.assign(a.files.begin(), a.files.end() - 1);
+  const bool whole = options.format == OutputFormat::kdump && a.split == 0 && !options.dry_run;
+  if ((a.dump_dmesg || a.reassemble) && (!whole || (a.dump_dmesg && a.reassemble)))
+    usage("--dump-dmesg and --reassemble go with no other output");
+  if (a.split == 0) return;
+  if (options.format != OutputFormat::kdump) usage("--split makes kdump-compressed files only");
+  if (a.files.size() == 2) {
+    for (unsigned i = 1; i <= a.split; ++i) options.split.push_back(fmt::format("{}.{}", a.files.back(), i));
+  } else if (a.files.size() == a.split + 1) {
+    options.inputs = {a.files.front()};
+    options.split.assign(a.files.begin() + 1, a.files.end());
+  } else {
+    usage(fmt::format("--split {} needs one INPUT, and one OUTPUT or {}", a.split, a.split));
+  }
 }
 
 int run_save(SaveArguments& a) {
   SaveOptions& options = a.options;
-  options.output = a.files.back();
-  options.inputs.assign(a.files.begin(), a.files.end() - 1);
   if (!a.exclude.empty()) options.level = parse_exclude(a.exclude).value_or(options.level);
   const char* letter = a.zlib ? "zlib" : a.lzo ? "lzo" : a.snappy ? "snappy" : a.zstd ? "zstd" : nullptr;
   parse_compress(letter != nullptr ? letter : a.compress, options);  // was checked
   if (!a.summary.empty()) options.summary = a.summary;
   if (!a.log.empty()) options.log = a.log;
   options.progress = parse_progress_mode(a.progress).value_or(ProgressMode::automatic);
+  if ((a.message_level & 1) == 0) options.progress = ProgressMode::none;
+  if (a.num_threads) options.threads = std::max(1u, *a.num_threads);
   stop_on_signals();
   const CaptureReport report = save_dump(options, stop_requested);
   for (const std::string& note : report.notes) log_info("{}", note);
   for (const std::string& reason : report.reasons) log_warning("{}", reason);
-  std::fputs(report_text(report).c_str(), stdout);
+  // What is said goes where the dump does not.
+  std::FILE* out = options.output == "-" ? stderr : stdout;
+  std::fputs(report_text(report).c_str(), out);
+  if (a.show_stats || (a.message_level & 16) != 0) std::fputs(stats_text(report).c_str(), out);
   return report.status == CaptureStatus::complete ? exit_done : exit_partial;
 }
 
@@ -149,6 +221,16 @@ int run_log(const Input& input, const std::string& output) {
   return log.problems.empty() ? exit_done : exit_partial;
 }
 
+int run_reassemble(const ReassembleOptions& options) {
+  stop_on_signals();
+  const Reassembled result = reassemble(options, stop_requested);
+  for (const std::string& reason : result.reasons) log_warning("{}", reason);
+  std::fputs(
+      fmt::format("{}: {:.1f} MiB\n", result.output, static_cast<double>(result.bytes) / (1 << 20)).c_str(),
+      stdout);
+  return result.reasons.empty() ? exit_done : exit_partial;
+}
+
 int run_info(const Input& input, bool json) {
   const std::unique_ptr<Dump> dump = open_kernel_dump(input.files, input.vmcoreinfo);
   std::fputs((json ? info_json(*dump) : info_text(*dump)).c_str(), stdout);
@@ -172,6 +254,14 @@ int run(int argc, char** argv) {
   CLI::App* log = app.add_subcommand("log", "Print the kernel log of a dump");
   log->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
   log->add_option("-o,--output", output, "Write to a file instead");
+  ReassembleOptions parts;
+  std::vector<std::string> part_files;
+  CLI::App* joined = app.add_subcommand("reassemble", "Make one file of a flattened stream or a split set");
+  joined->add_option("files", part_files, "INPUT... OUTPUT; - reads a stream from standard input")
+      ->required()
+      ->expected(2, -1)
+      ->type_name("FILE");
+  joined->add_flag("-f,--force", parts.force, "Replace OUTPUT when it exists");
   CLI::App* info = app.add_subcommand("info", "Say what a dump is");
   info->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
   for (CLI::App* command : {log, info}) add_vmcoreinfo(*command, input.vmcoreinfo);
@@ -179,10 +269,22 @@ int run(int argc, char** argv) {
 
   try {
     app.parse(argc, argv);
+    save.compress_given = app.get_subcommand("save")->count("--compress") != 0;
+    if (app.got_subcommand("save")) sort_out_files(save);
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? exit_done : exit_usage;
   }
   if (verbose) set_log_level(LogLevel::info);
+  if (save.reassemble) {
+    part_files = save.files;
+    parts.force = save.options.force;
+  }
+  if (save.reassemble || app.got_subcommand(joined)) {
+    parts.output = part_files.back();
+    parts.inputs.assign(part_files.begin(), part_files.end() - 1);
+    return run_reassemble(parts);
+  }
+  if (save.dump_dmesg) return run_log({save.options.inputs, save.options.vmcoreinfo}, save.files.back());
   if (app.got_subcommand("save")) return run_save(save);
   if (app.got_subcommand(log)) return run_log(input, output);
   return run_info(input, json);

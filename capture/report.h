@@ -10,6 +10,7 @@
 #include "capture/pins.h"
 #include "capture/pipeline.h"
 #include "capture/scan.h"
+#include "capture/target.h"
 #include "core/diagnose/crash.h"
 #include "core/formats/dump.h"
 
@@ -27,8 +28,10 @@ struct CaptureReport {
   DumpInfo input_info;
   std::string machine, release;  // of the crashed kernel; empty when unknown
 
-  std::string output;  // where the dump is now; empty when there is none
-  uint64_t output_bytes = 0;
+  std::vector<std::string> outputs;  // where the dump is now; several: a split set; empty: there is none
+  uint64_t output_bytes = 0;         // of all files; of a dry run: as they would be
+  OutputFormat format = OutputFormat::kdump;
+  bool dry_run = false;
   std::string log_file;  // empty: not asked for
   size_t log_records = 0;
 

@@ -1,7 +1,6 @@
 #include "capture/save.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <chrono>
 #include <thread>
@@ -24,7 +23,7 @@ class Capture {
       : options_(options), stop_(stop), progress_(options.progress) {}
 
   CaptureReport run() {
-    check_output_name();
+    check_target_names(target_options(), options_.inputs, options_.force);
     open_input();
     try {
       read_kernel_log();
@@ -45,23 +44,13 @@ class Capture {
   }
 
  private:
-  void check_output_name() {
-    std::error_code error;
-    const std::filesystem::file_status status = std::filesystem::status(options_.output, error);
-    if (!std::filesystem::exists(status)) return;
-    const std::string name = options_.output.string();
-    if (!std::filesystem::is_regular_file(status)) {
-      throw Error(Errc::unsupported, name + ": is not a regular file")
-          .with_hint("give the name of a new file");
-    }
-    for (const std::filesystem::path& input : options_.inputs) {
-      if (std::filesystem::equivalent(input, options_.output, error)) {
-        throw Error(Errc::unsupported, name + ": is the input").with_hint("give another name for the output");
-      }
-    }
-    if (!options_.force) {
-      throw Error(Errc::denied, name + ": already exists").with_hint("-f (--force) replaces it");
-    }
+  TargetOptions target_options() const {
+    TargetOptions target;
+    target.files = options_.split;
+    if (target.files.empty()) target.files = {options_.output};
+    target.format = options_.format;
+    target.dry_run = options_.dry_run;
+    return target;
   }
 
   void open_input() {
@@ -69,6 +58,9 @@ class Capture {
     report_.codec = options_.codec;
     report_.codec_level = options_.codec_level;
     report_.threads_asked = options_.threads;
+    report_.format = options_.format;
+    report_.dry_run = options_.dry_run;
+    if (options_.format == OutputFormat::elf) report_.codec = Codec::none;
     for (const std::filesystem::path& input : options_.inputs) report_.inputs.push_back(input.string());
     begin("open", "opening the dump");
     dump_ = open_kernel_dump(options_.inputs, options_.vmcoreinfo);
@@ -224,71 +216,82 @@ class Capture {
   }
 
   void write_dump() {
-    begin("dump", fmt::format("saving {} of {} pages to {}", report_.pages_to_write, report_.scan->ram_pages,
-                              options_.output.string()));
-    PfnBitmap ram(dump_->end_pfn().value);
-    for (const PfnRange& range : dump_->ram()) ram.set_range(range);
+    TargetOptions target_is = target_options();
+    begin("dump",
+          fmt::format("{} {} of {} pages to {}", options_.dry_run ? "would save" : "saving",
+                      report_.pages_to_write, report_.scan->ram_pages, target_is.files.front().string()));
     header_.dump_level = static_cast<int>(report_.level_used);
-    header_.codec_hint = codec_flag(options_.codec);
-
-    AtomicFile file(options_.output);
-    const std::string name = file.temporary_path().string();
+    header_.codec_hint = codec_flag(report_.codec);
     const std::optional<uint64_t> available = available_memory();
-    const bool drop_page_cache =
+    target_is.drop_page_cache =
         options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
-    FileOutput output(file.fd(), name, drop_page_cache);
-    KdumpWriter writer(output, name, header_, ram, report_.scan->keep);
+    const ElfCoreHeader elf = elf_header(*dump_, kernel_.get());
+    Target target(target_is, {header_, elf, dump_->ram(), report_.scan->keep});
+
     const Budget budget = plan_budget(options_.threads, std::thread::hardware_concurrency(), available);
     PipelineOptions pipeline;
-    pipeline.codec = options_.codec;
+    pipeline.codec = report_.codec;
     pipeline.codec_level = options_.codec_level;
+    // Compressed again, pages would come out the same, unless another level is asked for.
+    if (target.sink().compressed() && options_.codec_level == 0)
+      pipeline.reuse = PipelineOptions::Reuse::same_codec;
     pipeline.threads = budget.threads;
     pipeline.unit_bytes = budget.unit_bytes;
     pipeline.stop = &stop_;
     report_.pipeline =
-        run_pipeline(*dump_, report_.scan->keep, writer, pipeline, [this](const PipelineProgress& p) {
+        run_pipeline(*dump_, report_.scan->keep, target.sink(), pipeline, [this](const PipelineProgress& p) {
           progress_.update(p.pages_done, p.pages_total, p.bytes_written);
         });
     end();
-    begin("sync", "waiting for the disk");
+    begin("sync", options_.dry_run ? "adding up" : "waiting for the disk");
     const PipelineResult& result = *report_.pipeline;
     if (result.failure || result.stopped) {
-      keep_incomplete(file, writer, result.failure ? result.failure->message() : "interrupted");
+      keep_incomplete(target, result.failure ? result.failure->message() : "interrupted");
     } else {
-      finish_file(file, writer);
+      finish(target);
     }
     end();
   }
 
-  void finish_file(AtomicFile& file, KdumpWriter& writer) {
+  void finish(Target& target) {
     const PipelineResult& result = *report_.pipeline;
     try {
-      writer.finish(result.read_errors == 0);
-      report_.output_bytes = writer.size();
-      file.commit();
+      target.commit(result.read_errors == 0);
     } catch (const Error& e) {
-      keep_incomplete(file, writer, e.message());
+      keep_incomplete(target, e.message());
       return;
     }
-    report_.output = options_.output.string();
+    report_.outputs = target.names();
+    report_.output_bytes = target.size();
     if (result.read_errors != 0) {
       report_.reasons.push_back(
           fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));
     }
+    note_left_out(target);
   }
 
-  // What is written stands: descriptors point only at data that is there, and the header says INCOMPLETE.
-  void keep_incomplete(AtomicFile& file, KdumpWriter& writer, const std::string& why) {
-    const PipelineResult& result = *report_.pipeline;
+  // What is written stands: nothing in the file points to data that is not there, and it says INCOMPLETE.
+  void keep_incomplete(Target& target, const std::string& why) {
+    PipelineResult& result = *report_.pipeline;
     if (result.pages_written == result.zero_pages)
-      throw Error(Errc::io, "nothing was saved: " + why);  // `file` goes away
-    guarded("marking the incomplete dump", [&] { writer.finish(false); });
-    const std::filesystem::path name = incomplete_name(options_.output);
-    file.keep_as(name);
-    report_.output = name.string();
-    report_.output_bytes = writer.size();
+      throw Error(Errc::io, "nothing was saved: " + why);  // the files go away
+    std::string problem;
+    target.keep_incomplete(problem);
+    if (!problem.empty()) report_.reasons.push_back("marking the incomplete dump: " + problem);
+    report_.outputs = target.names();
+    report_.output_bytes = target.size();
     report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
-                                          result.pages_written, report_.pages_to_write, name.string(), why));
+                                          result.pages_written, report_.pages_to_write,
+                                          fmt::join(report_.outputs, ", "), why));
+    note_left_out(target);
+  }
+
+  void note_left_out(Target& target) {
+    if (target.sink().left_out() == 0) return;
+    report_.reasons.push_back(fmt::format(
+        "{} of the pages that were read are missing too: the headers of the file have no room for so "
+        "many gaps",
+        target.sink().left_out()));
   }
 
   // Runs a step that must not stop the capture; its failure becomes a reason.
@@ -335,22 +338,14 @@ CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& sto
   return Capture(options, stop).run();
 }
 
-std::filesystem::path incomplete_name(const std::filesystem::path& output) {
-  std::filesystem::path name = output;
-  name += ".incomplete";
-  std::error_code error;
-  if (std::filesystem::exists(name, error))
-    name += fmt::format("-{}", ::getpid());  // an earlier one may be the better
-  return name;
-}
-
 std::string report_text(const CaptureReport& report) {
   if (!report.pipeline || !report.scan) return {};
   const PipelineResult& result = *report.pipeline;
   uint64_t milliseconds = 0;
   for (const CaptureReport::Stage& stage : report.stages) milliseconds += stage.milliseconds;
   std::string text =
-      fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n", report.output,
+      fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n",
+                  report.dry_run ? "would write" : fmt::format("{}", fmt::join(report.outputs, ", ")),
                   static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
                   report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
                   result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);
@@ -370,6 +365,29 @@ std::string report_text(const CaptureReport& report) {
     text += fmt::format(
         "free pages: {} found, {}\n", check.found,
         check.zones == 0 ? "not checked" : fmt::format("{} counted by the kernel", check.kernel_count));
+  }
+  return text;
+}
+
+std::string stats_text(const CaptureReport& report) {
+  if (!report.scan) return {};
+  std::string text = fmt::format("{:<14}{:>12}{:>12}{:>12}\n", "pages", "found", "left out", "kept");
+  const auto add = [&](std::string_view name, uint64_t found, uint64_t excluded) {
+    text += fmt::format("{:<14}{:>12}{:>12}{:>12}\n", name, found, excluded, found - excluded);
+  };
+  uint64_t excluded = report.excluded_before;
+  for (size_t c = 0; c < page_class_count; ++c) {
+    const ClassCounts& counts = report.scan->classes[c];
+    excluded += counts.excluded;
+    if (counts.found != 0) add(to_string(static_cast<PageClass>(c)), counts.found, counts.excluded);
+  }
+  if (report.excluded_before != 0) {
+    text += fmt::format("{:<14}{:>12}{:>12}\n", "by the input", "", report.excluded_before);
+  }
+  add("all", report.scan->ram_pages, excluded);
+  if (report.pipeline) {
+    text += fmt::format("zero pages among the kept: {}; stored uncompressed: {}; page data: {} bytes\n",
+                        report.pipeline->zero_pages, report.pipeline->raw_pages, report.pipeline->data_bytes);
   }
   return text;
 }

@@ -11,13 +11,16 @@
 #include "capture/filter.h"
 #include "capture/progress.h"
 #include "capture/report.h"
+#include "capture/target.h"
 #include "core/formats/codec.h"
 
 namespace kdk {
 
 struct SaveOptions {
   std::vector<std::filesystem::path> inputs;  // several: the parts of one split dump
-  std::filesystem::path output;
+  std::filesystem::path output;               // "-": standard output, as a flattened stream
+  std::vector<std::filesystem::path> split;   // the files of a split set, instead of `output`
+  OutputFormat format = OutputFormat::kdump;
   unsigned level = level_all;
   Codec codec = Codec::zstd;
   int codec_level = 0;   // 0: the codec's default
@@ -26,6 +29,7 @@ struct SaveOptions {
   std::optional<std::filesystem::path> log;
   ProgressMode progress = ProgressMode::automatic;
   bool force = false;                                    // replace an existing OUTPUT
+  bool dry_run = false;                                  // do everything but write the dump
   std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO
 };
 
@@ -37,7 +41,7 @@ CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& sto
 // What save prints on stdout at the end.
 std::string report_text(const CaptureReport& report);
 
-// Name under which an incomplete dump for `output` is kept: never the asked-for name.
-std::filesystem::path incomplete_name(const std::filesystem::path& output);
+// The table of --show-stats: pages of every class, found, left out and kept.
+std::string stats_text(const CaptureReport& report);
 
 }  // namespace kdk

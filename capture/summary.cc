@@ -48,10 +48,18 @@ Json input_json(const CaptureReport& r) {
           {"incomplete_reason", or_null(info.incomplete_reason)}};
 }
 
+std::string_view format_name(OutputFormat format) {
+  return format == OutputFormat::elf ? "elf" : "kdump-compressed";
+}
+
 Json output_json(const CaptureReport& r) {
-  return {{"file", or_null(r.output)},
-          {"format", "kdump-compressed"},
-          {"size_bytes", r.output.empty() ? Json(nullptr) : Json(r.output_bytes)},
+  const bool done = !r.outputs.empty() || (r.dry_run && r.pipeline);
+  return {{"file", r.outputs.empty() ? Json(nullptr) : Json(clean(r.outputs.front()))},
+          {"files", strings(r.outputs)},
+          {"format", format_name(r.format)},
+          {"flattened", r.format == OutputFormat::flattened},
+          {"dry_run", r.dry_run},
+          {"size_bytes", done ? Json(r.output_bytes) : Json(nullptr)},
           {"codec", to_string(r.codec)},
           {"codec_level", r.codec_level == 0 ? Json(nullptr) : Json(r.codec_level)},
           {"threads", r.pipeline ? Json(r.pipeline->threads) : Json(nullptr)}};

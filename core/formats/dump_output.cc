@@ -59,6 +59,8 @@ void FileOutput::sync(bool all) {
 }
 
 FlattenedOutput::FlattenedOutput(const Fd& fd, std::string name) : fd_(fd), name_(std::move(name)) {
+  const int flags = ::fcntl(fd_.get(), F_GETFL);
+  if (is_regular(fd_, name_) && (flags & O_APPEND) == 0) start_ = ::lseek(fd_.get(), 0, SEEK_CUR);
   std::array<uint8_t, flattened::header_size> head{};
   flattened::FileHeader header{{}, uint64_t{1}, uint64_t{1}};
   flattened::signature.copy(header.signature, sizeof header.signature);
@@ -95,10 +97,9 @@ void FlattenedOutput::write(uint64_t offset, Bytes data) {
 bool FlattenedOutput::recover() noexcept {
   std::lock_guard lock(mutex_);
   if (!broken_) return true;
-  if (::ftruncate(fd_.get(), static_cast<off_t>(written_)) != 0 ||
-      ::lseek(fd_.get(), static_cast<off_t>(written_), SEEK_SET) < 0) {
-    return false;
-  }
+  if (start_ < 0) return false;
+  const off_t end = start_ + static_cast<off_t>(written_);
+  if (::ftruncate(fd_.get(), end) != 0 || ::lseek(fd_.get(), end, SEEK_SET) < 0) return false;
   broken_ = false;
   return true;
 }

@@ -78,6 +78,7 @@ class FlattenedOutput : public DumpOutput {
   std::mutex mutex_;
   uint64_t written_ = 0;  // whole records and the header
   bool broken_ = false;   // a record was cut
+  int64_t start_ = -1;    // of the stream in the file, when that can be cut; else negative
 };
 
 // Takes everything and keeps nothing.

@@ -48,6 +48,25 @@ uint64_t PfnBitmap::count_below(Pfn p) const {
   return n;
 }
 
+std::vector<PfnRange> PfnBitmap::ranges() const {
+  std::vector<PfnRange> runs;
+  for (size_t w = 0; w < words_.size(); ++w) {
+    uint64_t rest = words_[w];
+    while (rest != 0) {
+      const uint64_t begin = static_cast<uint64_t>(std::countr_zero(rest));
+      const uint64_t length = static_cast<uint64_t>(std::countr_one(rest >> begin));
+      const PfnRange run{{w * 64 + begin}, {w * 64 + begin + length}};
+      if (!runs.empty() && runs.back().end == run.begin) {
+        runs.back().end = run.end;
+      } else {
+        runs.push_back(run);
+      }
+      rest = begin + length == 64 ? 0 : rest >> (begin + length) << (begin + length);
+    }
+  }
+  return runs;
+}
+
 namespace {
 
 constexpr uint64_t write_chunk = uint64_t{1} << 20;  // bytes per write of bitmaps and zeros

@@ -59,6 +59,7 @@ class PfnBitmap {
   void clear_range(PfnRange range);
   uint64_t count() const;
   uint64_t count_below(Pfn p) const;
+  std::vector<PfnRange> ranges() const;  // the runs of set bits
   using Words = std::vector<uint64_t, LazyZeroAllocator<uint64_t>>;
   const Words& words() const { return words_; }
 

@@ -43,6 +43,8 @@ class PageSink {
   virtual void finish(bool complete) = 0;
   // Bytes of the dump so far.
   virtual uint64_t size() const = 0;
+  // Pages that were written but that finish() could not describe any more; they are as good as lost.
+  virtual uint64_t left_out() const { return 0; }
 };
 
 }  // namespace kdk

@@ -255,13 +255,13 @@ TEST_F(Save, AFullDiskLeavesAnIncompleteDumpUnderAnotherName) {
   ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
   EXPECT_EQ(report.status, CaptureStatus::partial);
   EXPECT_EQ(files(), (std::vector<std::string>{"in", "out.incomplete", "summary.json"}));
-  EXPECT_EQ(report.output, (dir_ / "out.incomplete").string());
+  EXPECT_EQ(report.outputs, std::vector<std::string>{(dir_ / "out.incomplete").string()});
   const std::unique_ptr<Dump> copy = open_dump(dir_ / "out.incomplete");
   EXPECT_TRUE(copy->info().incomplete);
   EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
   EXPECT_GT(report.pipeline->pages_written, 0u);
   EXPECT_EQ(summary()["status"], "partial");
-  EXPECT_EQ(summary()["output"]["file"], report.output);
+  EXPECT_EQ(summary()["output"]["file"], report.outputs.front());
 }
 
 TEST_F(Save, WhenNothingFitsNothingStays) {

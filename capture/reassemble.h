@@ -1,0 +1,30 @@
+// `kdump-capture reassemble`: one ordinary dump file out of a flattened stream or a split set, ours or
+// makedumpfile's. Page data is copied in the form it has.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace kdk {
+
+struct ReassembleOptions {
+  std::vector<std::filesystem::path>
+      inputs;  // one flattened stream ("-": standard input), or all parts of a set
+  std::filesystem::path output;
+  bool force = false;  // replace an existing OUTPUT
+};
+
+struct Reassembled {
+  std::string output;                // where the file is now
+  uint64_t bytes = 0;                // its size
+  std::vector<std::string> reasons;  // why it is not whole; sentences, empty when it is
+};
+
+// Throws Error when nothing could be made of the inputs, or nothing be written. `stop`: set to end early (a
+// signal).
+Reassembled reassemble(const ReassembleOptions& options, const std::atomic<bool>& stop);
+
+}  // namespace kdk
