@@ -77,7 +77,7 @@ class Walk {
   }
   Step stop(std::string why, bool complete) {
     trace_.end = std::move(why);
-    trace_.complete = complete && !scanned_;
+    trace_.complete = complete && !any_scan_;
     return Step::moved;
   }
 
@@ -92,6 +92,7 @@ class Walk {
   bool is_context_ = true;          // its registers are those of an interrupted context, all of them
   bool rbp_guessed_ = false;        // its rbp is right only if its callee left it alone
   bool scanned_ = false;            // it follows from a scan
+  bool any_scan_ = false;           // some frame did: others may be missing
   std::string why_;                 // why the first way that applied does not lead on
   Backtrace trace_;
 };
@@ -361,7 +362,9 @@ Walk::Step Walk::by_registers() {
   constexpr uint64_t max_padding = 16;  // TOP_OF_KERNEL_STACK_PADDING
   const bool at_top = stacks_.stack().high - at - pt_regs_bytes <= max_padding;
   const bool thread_start = at_top && frame->rip == 0 && frame->cs == 0 && frame->rsp == 0;
-  if (!thread_start && !proven(*frame, at + interrupt_frame_offset)) return Step::no_rule;
+  const bool is_proven = proven(*frame, at + interrupt_frame_offset);
+  if (!thread_start && !is_proven) return Step::no_rule;
+  if (is_proven) scanned_ = false;  // what the CPU itself wrote down is no guess
   return enter_context(at, true, true);
 }
 
@@ -427,17 +430,17 @@ Walk::Step Walk::by_scan() {
     if (!value) return fail(fmt::format("the stack cannot be read at {:#x}", at));
     const auto frame = memory_.load<InterruptFrame>(VirtAddr{at});
     if (frame && high - at >= sizeof(InterruptFrame) && proven(*frame, at)) {
-      scanned_ = false;  // what the CPU itself wrote down is no guess
+      scanned_ = false;
       const bool whole = at - interrupt_frame_offset >= reg(r::rsp);
       return enter_context(whole ? at - interrupt_frame_offset : at, whole, true);
     }
     if (!code_.known_code(*value) || !call_before(memory_, code_, *value)) continue;
-    if (!scanned_) {
+    if (!any_scan_) {
       trace_.problems.push_back(fmt::format(
           "a stack was scanned for return addresses, some of which may be left over from earlier calls{}{}",
           orc_.why_not().empty() ? "" : ": ", orc_.why_not()));
     }
-    scanned_ = true;
+    scanned_ = any_scan_ = true;
     return return_to_caller(at, std::nullopt, Trust::scan);
   }
   if (stack == "irq") {
