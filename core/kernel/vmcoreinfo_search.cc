@@ -27,6 +27,7 @@ constexpr uint64_t header_bytes = 12, text_at = 24;  // from the start of the no
 struct Candidate {
   PhysAddr address;  // of the note
   std::string text;
+  PhysAddr text_start;  // where its kernel's _stext is, once that is known
 };
 
 // Reads physical memory out of a dump, whatever the size of its pages.
@@ -111,7 +112,7 @@ class NoteSearch {
     const std::vector<uint8_t> desc = around_.read(note + text_at, sizes->desc_size);
     std::string text(as_text(desc).substr(0, as_text(desc).find('\0')));
     if (std::ranges::none_of(found_, [&](const Candidate& c) { return c.text == text; }))
-      found_.push_back({note, std::move(text)});
+      found_.push_back({note, std::move(text), {}});
   }
 
   const Dump& dump_;
@@ -164,7 +165,7 @@ bool is_running(KernelMemory& memory, VirtAddr stext, PhysAddr stext_at) {
   return told ? proved : in_kernel > 0 && mapped == in_kernel;
 }
 
-Fit judge(const DumpOpener& open, const Candidate& candidate, std::string& why) {
+Fit judge(const DumpOpener& open, Candidate& candidate, std::string& why) {
   try {
     const std::unique_ptr<Dump> dump =
         open({.vmcoreinfo_text = candidate.text, .vmcoreinfo_source = VmcoreinfoSource::memory});
@@ -176,6 +177,7 @@ Fit judge(const DumpOpener& open, const Candidate& candidate, std::string& why) 
     if (!t || t.pa != expected) return Fit::refuted;
     why = "its release is not where it says";
     if (!release_is_there(memory)) return Fit::refuted;
+    candidate.text_start = expected;
     return is_running(memory, stext, expected) ? Fit::running : Fit::there;
   } catch (const Error& e) {
     why = e.message();
@@ -189,17 +191,27 @@ std::string describe(const Candidate& candidate) {
                      candidate.address.value);
 }
 
+// Whether `b` is another note of the kernel of `a`, and a better one: at the start of a page, where the
+// kernel keeps it, or longer, as a crash appends its time. What was read from /proc/kcore leaves copies,
+// whole or not.
+bool better_note(const Candidate& a, const Candidate& b) {
+  constexpr uint64_t smallest_page = 4096;
+  if (a.text_start != b.text_start) return false;
+  const bool a_kept = a.address.value % smallest_page == 0, b_kept = b.address.value % smallest_page == 0;
+  return a_kept != b_kept ? b_kept : b.text.size() > a.text.size();
+}
+
 struct Choice {
   std::optional<Candidate> chosen;
   std::string why_not;
   std::vector<std::string> remarks;
 };
 
-Choice choose(const DumpOpener& open, const std::vector<Candidate>& candidates) {
+Choice choose(const DumpOpener& open, std::vector<Candidate> candidates) {
   Choice choice;
   Fit best = Fit::there;
   std::vector<Candidate> fitting;
-  for (const Candidate& candidate : candidates) {
+  for (Candidate& candidate : candidates) {
     std::string why;
     const Fit fit = judge(open, candidate, why);
     if (fit == Fit::refuted)
@@ -209,11 +221,9 @@ Choice choose(const DumpOpener& open, const std::vector<Candidate>& candidates) 
     best = fit;
     fitting.push_back(candidate);
   }
-  // A crash appends its time: the longer one of the same kernel is the later one.
+  const std::vector<Candidate> all = fitting;
   std::erase_if(fitting, [&](const Candidate& a) {
-    return std::ranges::any_of(fitting, [&](const Candidate& b) {
-      return b.text.size() > a.text.size() && b.text.starts_with(a.text);
-    });
+    return std::ranges::any_of(all, [&](const Candidate& b) { return better_note(a, b); });
   });
   if (fitting.size() == 1) {
     choice.chosen = fitting.front();
@@ -221,8 +231,8 @@ Choice choose(const DumpOpener& open, const std::vector<Candidate>& candidates) 
     choice.why_not = candidates.empty() ? "no VMCOREINFO note was found" : "no VMCOREINFO note fits the dump";
   } else {
     choice.why_not = "nothing tells which of several kernels was running:";
-    for (const Candidate& c : fitting) choice.why_not += fmt::format(" {};", describe(c));
-    choice.why_not.back() = '.';
+    for (const Candidate& c : fitting) choice.why_not += fmt::format(" {},", describe(c));
+    choice.why_not.pop_back();
   }
   return choice;
 }

@@ -137,6 +137,18 @@ TEST(VmcoreinfoSearch, SaysWhyItTookNone) {
   EXPECT_NE(problems.find("--vmcoreinfo"), std::string::npos) << problems;
 }
 
+TEST(VmcoreinfoSearch, PrefersTheKernelsOwnNoteToCopies) {
+  DumpBuilder machine = make_machine({.x86_64 = X86_64Options{}});
+  const std::string own = machine.vmcoreinfo();
+  // Longer, but not where the kernel has it: overwritten in part.
+  put_note(machine, machine.alloc_pages(3) + 0x4cc, own + "BROKEN\n");
+  EXPECT_EQ(open_elf(machine)->vmcoreinfo().text(), own);
+  // One that differs at such a place as well leaves it open.
+  machine.set("BUILD-ID", std::string(40, 'f'));
+  put_note(machine, machine.alloc_pages(2), machine.vmcoreinfo());
+  EXPECT_NE(problems_of(*open_elf(machine)).find("nothing tells"), std::string::npos);
+}
+
 TEST(VmcoreinfoSearch, TakesTheLaterTextOfOneKernel) {
   DumpBuilder machine = make_machine({.x86_64 = X86_64Options{}});
   const std::string later = machine.vmcoreinfo() + "EXTRA=1\n";
