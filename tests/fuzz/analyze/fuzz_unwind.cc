@@ -3,12 +3,12 @@
 // The input is 64-bit words: 34 registers (x0-x30, sp, pc, pstate), then the task stack from its bottom, then
 // the IRQ stack. So that seeds do not depend on where the synthetic machine puts things, a word with 0x5354
 // in its top 16 bits stands for an address in the task stack, 0x4952 in the IRQ stack, 0x5458 in the text.
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
 #include "core/diagnose/crash.h"
 #include "tests/support/dump_builder.h"
+#include "tests/support/overlay_dump.h"
 
 namespace {
 
@@ -16,36 +16,6 @@ using namespace kdk;
 
 constexpr uint64_t stack_size = 16384;
 constexpr size_t register_count = 34;
-
-// The machine's pages with some of them replaced.
-class OverlayDump : public Dump {
- public:
-  explicit OverlayDump(const Dump& base) : base_(base) {
-    info_ = base.info();
-    name_ = base.name();
-    notes_ = base.notes();
-    vmcoreinfo_ = base.vmcoreinfo();
-    ram_ = base.ram();
-  }
-  void replace(Pfn pfn, std::vector<uint8_t> page) { pages_[pfn] = std::move(page); }
-  PageState state(Pfn pfn) const noexcept override { return base_.state(pfn); }
-  std::unique_ptr<PageReader> reader() const override {
-    struct Reader : PageReader {
-      explicit Reader(const OverlayDump& dump) : owner(dump), base(dump.base_.reader()) {}
-      PageView page(Pfn pfn) noexcept override {
-        auto found = owner.pages_.find(pfn);
-        return found == owner.pages_.end() ? base->page(pfn) : PageView{PageState::present, found->second};
-      }
-      const OverlayDump& owner;
-      std::unique_ptr<PageReader> base;
-    };
-    return std::make_unique<Reader>(*this);
-  }
-
- private:
-  const Dump& base_;
-  std::map<Pfn, std::vector<uint8_t>> pages_;
-};
 
 struct Machine {
   test::DumpBuilder builder{{.ram = {{0x40000000, 8 << 20}}, .image_size = 2 << 20}};
@@ -80,7 +50,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   Registers registers;
   for (size_t i = 0; i < register_count; ++i) registers.set(i, *load<ul64>(words, i * 8));
 
-  OverlayDump dump(*machine.dump);
+  test::OverlayDump dump(*machine.dump);
   for (uint64_t at = 0; at < 2 * stack_size; at += 4096) {
     VirtAddr page = at < stack_size ? machine.task + at : machine.irq + (at - stack_size);
     auto begin = words.begin() + static_cast<ptrdiff_t>(register_count * 8 + at);
