@@ -26,10 +26,6 @@ constexpr std::array<std::string_view, 41> hostile_options = {
     // messages of the crash kernel are what explains a failed dump; resuming from disk would destroy it
     "quiet", "resume*"};
 
-// What every crash kernel should have, with the reason in docs/kdump-load.md.
-constexpr std::array<std::string_view, 5> crash_defaults = {"reset_devices", "nr_cpus=1", "panic=10", "cma=0",
-                                                            "hugetlb_cma=0"};
-
 bool same_name(std::string_view a, std::string_view b) {
   auto normal = [](char c) { return c == '-' ? '_' : c; };
   return std::equal(a.begin(), a.end(), b.begin(), b.end(),
@@ -104,7 +100,8 @@ std::optional<std::string> find_option(std::string_view line, std::string_view n
   return found;
 }
 
-CommandLine make_command_line(const CommandLineOptions& options, std::string_view running) {
+CommandLine make_command_line(const CommandLineOptions& options, std::string_view running,
+                              std::span<const std::string_view> defaults) {
   CommandLine line;
   if (options.literal) {
     line.source = "given";
@@ -123,7 +120,7 @@ CommandLine make_command_line(const CommandLineOptions& options, std::string_vie
   }
   for (const std::string& option : split_command_line(options.append)) add_kernel_option(line.text, option);
   if (!options.add_defaults) return line;
-  for (std::string_view option : crash_defaults) {
+  for (std::string_view option : defaults) {
     if (find_option(line.text, option_name(option))) continue;
     add_kernel_option(line.text, option);
     line.added.emplace_back(option);

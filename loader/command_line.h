@@ -6,15 +6,12 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace kdk {
-
-// arm64's COMMAND_LINE_SIZE (include/uapi/asm-generic/setup.h would say 512;
-// arch/arm64/include/uapi/asm/setup.h says 2048), its terminating NUL included.
-constexpr size_t command_line_size = 2048;
 
 struct CommandLineOptions {
   std::optional<std::string>
@@ -30,8 +27,10 @@ struct CommandLine {
   std::vector<std::string> added;    // crash defaults put in
 };
 
-// `running` is the content of /proc/cmdline.
-CommandLine make_command_line(const CommandLineOptions& options, std::string_view running);
+// `running` is the content of /proc/cmdline, `defaults` what every crash kernel of this architecture should
+// have.
+CommandLine make_command_line(const CommandLineOptions& options, std::string_view running,
+                              std::span<const std::string_view> defaults);
 
 // The options of a line, split the way the kernel does (lib/cmdline.c, next_arg): at white space outside
 // double quotes.

@@ -44,6 +44,7 @@ static_assert(sizeof(ProgramHeader) == 56 && alignof(ProgramHeader) == 1);
 // ELFCLASS64, ELFDATA2LSB, EV_CURRENT.
 constexpr std::array<uint8_t, 16> ident_le64 = {0x7f, 'E', 'L', 'F', 2, 1, 1};
 constexpr uint16_t type_core = 4;
+constexpr uint16_t machine_x86_64 = 62;
 constexpr uint16_t machine_aarch64 = 183;
 constexpr uint16_t phnum_extended = 0xffff;  // PN_XNUM: the count is elsewhere
 constexpr uint32_t pt_load = 1;

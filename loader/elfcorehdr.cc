@@ -40,7 +40,7 @@ std::vector<CoreHeader> list_core_headers(const Machine& machine, const KernelAd
   return headers;
 }
 
-std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers) {
+std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers, uint16_t elf_machine) {
   if (headers.size() >= elf64::phnum_extended) {
     throw Error(Errc::unsupported,
                 fmt::format("{} program headers do not fit an ELF header", headers.size()));
@@ -48,7 +48,7 @@ std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers) {
   elf64::Header header;
   header.ident = elf64::ident_le64;
   header.type = elf64::type_core;
-  header.machine = elf64::machine_aarch64;
+  header.machine = elf_machine;
   header.version = 1;
   header.phoff = sizeof(elf64::Header);
   header.ehsize = sizeof(elf64::Header);

@@ -32,8 +32,8 @@ std::string_view to_string(CoreHeader::Kind kind);
 std::vector<CoreHeader> list_core_headers(const Machine& machine, const KernelAddresses& addresses,
                                           const std::vector<Range>& ram);
 
-// The ELF64 core header with `headers` as its program headers. Throws Error{unsupported} when they are too
-// many.
-std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers);
+// The ELF64 core header with `headers` as its program headers, for machines of this ELF number. Throws
+// Error{unsupported} when they are too many.
+std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers, uint16_t elf_machine);
 
 }  // namespace kdk

@@ -1,20 +1,33 @@
-// Kernel images: recognised, unpacked in memory, and read for what placement needs to know.
+// Kernel files: recognised, unpacked in memory where that is allowed, and read for what loading needs to
+// know.
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "loader/bzimage.h"
 
 namespace kdk {
 
+// What a kernel file says about itself; plans and reports show it.
+struct KernelInfo {
+  std::string_view format;                // "Image" (arm64), "bzImage" (x86)
+  std::string_view compression = "none";  // what the file was packed with: "none", "gzip", "zstd"
+  std::string release;                    // "6.12.0-1-amd64"; empty when the header does not say
+  uint64_t image_size = 0;                // memory it needs from its first byte, BSS included
+  uint64_t page_size = 0;                 // 4096, 16384, 65536; 0 when the header does not say
+  std::optional<uint64_t> text_offset;    // Image: from a 2 MiB aligned base
+  std::optional<BzImage> bzimage;         // bzImage: its header
+  uint64_t signature_size = 0;            // bytes of its PE certificate table; 0: not signed
+};
+
 struct KernelImage {
-  std::vector<uint8_t> bytes;    // the plain Image
-  std::string_view compression;  // what it was packed with: "none", "gzip", "zstd"
-  uint64_t text_offset = 0;      // from a 2 MiB aligned base
-  uint64_t image_size = 0;       // memory it needs from its first byte, BSS included
-  uint64_t page_size = 0;        // 4096, 16384, 65536; 0 when the header does not say
+  std::vector<uint8_t> bytes;  // the plain Image
+  KernelInfo info;
 };
 
 // Parses an arm64 Image, plain or packed with gzip or zstd. Throws Error{unsupported} for other kinds of
@@ -23,6 +36,15 @@ struct KernelImage {
 // Source: Documentation/arch/arm64/booting.rst, section 4 ("Call the kernel image");
 // arch/arm64/include/asm/image.h.
 KernelImage load_arm64_image(std::vector<uint8_t> file);
+
+// What kind of kernel `file` looks like, for a loader that wants another kind: "an arm64 Image", "an ELF file
+// (vmlinux)". An empty string when the bytes tell nothing.
+std::string_view name_kernel_format(Bytes file);
+
+// The PE/COFF side of a kernel with an EFI stub: throws Error{format} when a section or the certificate table
+// reaches behind the end of the file, which is how a truncated copy shows. Returns the size of the
+// certificate table; 0 when there is none or `file` is no PE file.
+uint64_t check_pe_sections(Bytes file);
 
 // An unpacked image larger than this is refused: no kernel comes near, a decompression bomb does.
 constexpr uint64_t max_image_bytes = uint64_t{1} << 30;

@@ -10,7 +10,6 @@
 #include "core/base/log.h"
 #include "core/formats/vmcoreinfo.h"
 #include "loader/dtb.h"
-#include "loader/elf64.h"
 #include "loader/parse.h"
 
 namespace kdk {
@@ -115,16 +114,53 @@ std::string read_lockdown(const SysRoot& root) {
   return text.substr(open + 1, close - open - 1);
 }
 
-void require_arm64(const SysRoot& root, const std::optional<Kcore>& kcore) {
-  struct utsname name {};
-  if (root.is_live() && ::uname(&name) == 0 && std::string_view(name.machine) != "aarch64") {
-    throw Error(Errc::unsupported, fmt::format("this machine is {}: only arm64 is supported", name.machine))
-        .with_hint("plan for a recorded arm64 machine with --sysroot DIR");
+// The machine's own word, then what was recorded of it.
+const Architecture& detect_architecture(const SysRoot& root, const std::optional<Kcore>& kcore) {
+  std::string name;
+  struct utsname uts {};
+  if (root.is_live() && ::uname(&uts) == 0) {
+    name = uts.machine;
+  } else if (!kcore) {
+    name = root.read_line("/proc/sys/kernel/arch").value_or("");
   }
-  if (kcore && kcore->machine != elf64::machine_aarch64) {
-    throw Error(Errc::unsupported, fmt::format("/proc/kcore: ELF machine {} is not arm64 ({})",
-                                               kcore->machine, elf64::machine_aarch64));
+  const Architecture* found = name.empty() ? nullptr : find_architecture(name);
+  if (name.empty() && kcore) {
+    found = find_architecture(kcore->machine);
+    name = fmt::format("of ELF machine {}", kcore->machine);
   }
+  if (name.empty()) {
+    throw Error(
+        Errc::missing,
+        "the machine's architecture is not known: neither /proc/kcore nor /proc/sys/kernel/arch is there")
+        .with_hint("record at least the headers of /proc/kcore");
+  }
+  if (found == nullptr) {
+    throw Error(Errc::unsupported,
+                fmt::format("this machine is {}: supported are {}", name, supported_architectures()))
+        .with_hint("plan for a recorded machine with --sysroot DIR");
+  }
+  if (kcore && kcore->machine != found->elf_machine) {
+    throw Error(Errc::format,
+                fmt::format("/proc/kcore: ELF machine {} on a machine that is {}", kcore->machine, name));
+  }
+  return *found;
+}
+
+// The EFI variable SecureBoot: four bytes of attributes, then one that is 1 when it is on (UEFI
+// specification, "Globally Defined Variables").
+std::optional<bool> read_secure_boot(const SysRoot& root) {
+  constexpr std::string_view path =
+      "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+  if (!root.exists(path)) return std::nullopt;
+  std::vector<uint8_t> variable = read_file(root.path(path), max_sysfs_text);
+  if (variable.size() != 5) return std::nullopt;
+  return variable[4] == 1;
+}
+
+std::optional<uint64_t> read_optional_number(const SysRoot& root, std::string_view path) {
+  std::optional<std::string> line = root.read_line(path);
+  if (!line) return std::nullopt;
+  return require_number(*line, 10, path);
 }
 
 }  // namespace
@@ -165,7 +201,7 @@ MemoryMap read_memory_map(const SysRoot& root) {
 Machine read_machine(const SysRoot& root) {
   Machine machine;
   machine.kcore = read_kcore(root, machine.kcore_problem);
-  require_arm64(root, machine.kcore);
+  machine.architecture = &detect_architecture(root, machine.kcore);
   machine.memory = read_memory_map(root);
   machine.cpu_notes = read_cpu_notes(root);
   machine.vmcoreinfo_note = read_vmcoreinfo_note(root);
@@ -176,15 +212,22 @@ Machine read_machine(const SysRoot& root) {
     machine.page_size = Vmcoreinfo::parse(machine.kcore->vmcoreinfo).decimal("PAGESIZE");
   }
   machine.command_line = root.read_line("/proc/cmdline").value_or("");
-  machine.device_tree = read_device_tree(root, machine.device_tree_source);
-  if (std::optional<std::string> size = root.read_line("/sys/kernel/kexec_crash_size")) {
-    machine.crash_size = require_number(*size, 10, "/sys/kernel/kexec_crash_size");
-  }
+  if (machine.architecture->has_device_tree)
+    machine.device_tree = read_device_tree(root, machine.device_tree_source);
+  machine.crash_size = read_optional_number(root, "/sys/kernel/kexec_crash_size");
   machine.lockdown = read_lockdown(root);
   machine.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";
   machine.load_limit_used_up =
       root.read_line("/proc/sys/kernel/kexec_load_limit_panic").value_or("-1") == "0";
+  machine.config = read_kernel_config(root);
+  machine.secure_boot = read_secure_boot(root);
+  machine.firmware_bits = read_optional_number(root, "/sys/firmware/efi/fw_platform_size");
+  machine.elfcorehdr_size = read_optional_number(root, "/sys/kernel/crash_elfcorehdr_size");
   return machine;
+}
+
+bool kernel_follows_hotplug(const SysRoot& root, std::string_view what) {
+  return root.read_line(fmt::format("/sys/devices/system/{}/crash_hotplug", what)) == "1";
 }
 
 }  // namespace kdk

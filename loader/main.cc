@@ -12,6 +12,7 @@
 #include "loader/plan.h"
 #include "loader/plan_json.h"
 #include "loader/plan_text.h"
+#include "loader/signature/check_image.h"
 #include "loader/status.h"
 
 namespace {
@@ -49,18 +50,20 @@ BootSeeds random_seeds() {
   return seeds;
 }
 
-InputFile read_input(const std::string& path, uint64_t limit) {
-  return {path, read_file(path, limit)};
+// Opens and reads a file; `fd` stays open on the very file that was read.
+InputFile read_input(const std::string& path, uint64_t limit, Fd& fd) {
+  fd = Fd::open(path, O_RDONLY);
+  return {path, read_file(fd, path, limit)};
 }
 
-LoadInputs read_inputs(const Options& options) {
+LoadInputs read_inputs(const Options& options, LoadFiles& files) {
   LoadInputs inputs;
-  inputs.kernel = read_input(options.kernel, max_kernel_file);
+  inputs.kernel = read_input(options.kernel, max_kernel_file, files.kernel);
   if (!options.initrd.empty()) {
-    inputs.initrd = read_input(options.initrd, max_initrd_file);
+    inputs.initrd = read_input(options.initrd, max_initrd_file, files.initrd);
     if (inputs.initrd->bytes.empty()) throw Error(Errc::format, options.initrd + ": the file is empty");
   }
-  if (!options.dtb.empty()) inputs.dtb = read_input(options.dtb, max_dtb_size);
+  if (!options.dtb.empty()) inputs.dtb = InputFile{options.dtb, read_file(options.dtb, max_dtb_size)};
   if (options.command_line_given) inputs.command_line.literal = options.command_line;
   inputs.command_line.append = options.append;
   inputs.command_line.add_defaults = !options.no_crash_defaults;
@@ -91,9 +94,23 @@ void report_failed_checks(const LoadPlan& plan) {
   }
 }
 
+// An option that means nothing on the machine the plan is for.
+struct UsageError {
+  std::string message;
+};
+
+LoadPlan plan_for(const Options& options, LoadFiles& files) {
+  Machine machine = read_machine(SysRoot(options.sysroot));
+  if (!options.dtb.empty() && !machine.architecture->has_device_tree) {
+    throw UsageError{
+        fmt::format("--dtb: an {} crash kernel takes no device tree", machine.architecture->name)};
+  }
+  return make_plan(machine, read_inputs(options, files));
+}
+
 int run_plan(const Options& options) {
-  SysRoot root(options.sysroot);
-  LoadPlan plan = make_plan(read_machine(root), read_inputs(options));
+  LoadFiles files;
+  LoadPlan plan = plan_for(options, files);
   if (!options.output_dir.empty()) write_artefacts(plan, options.output_dir);
   print_plan(options, plan, false);
   if (plan.good()) return exit_done;
@@ -107,14 +124,15 @@ int run_load(const Options& options) {
   SysRoot root(options.sysroot);
   if (!root.is_live())
     throw Error(Errc::unsupported, "--sysroot describes another machine: only --dry-run is possible");
-  LoadPlan plan = make_plan(read_machine(root), read_inputs(options));
+  LoadFiles files;
+  LoadPlan plan = plan_for(options, files);
   if (!plan.good()) {
     if (options.json) print_plan(options, plan, false);
     report_failed_checks(plan);
     log_error("nothing was loaded");
     return exit_failed;
   }
-  load_crash_kernel(plan);
+  load_crash_kernel(plan, files, options.verbose);
   try {
     write_record(root, make_record(root, plan));
   } catch (const Error& e) {
@@ -141,6 +159,26 @@ int run_status(const Options& options) {
   return status.state == LoadStatus::State::armed ? exit_done : exit_partial;
 }
 
+int run_check_image(const CheckImageOptions& image, const Options& options) {
+  ImageCheck check = check_image(image);
+  std::string text = options.json ? image_check_to_json(check) + "\n" : image_check_to_text(check);
+  std::fwrite(text.data(), 1, text.size(), stdout);
+  return check.forecast.verdict == Verdict::accepted ? exit_done : exit_partial;
+}
+
+void add_check_image_options(CLI::App& command, CheckImageOptions& image, Options& options) {
+  command.add_option("image,--kernel", image.image, "Kernel image")->required();
+  command
+      .add_option("--cert", image.certificates,
+                  "Certificate (PEM, DER) that the kernel trusts, or public key for IMA; may be repeated")
+      ->type_name("FILE")
+      ->expected(1);
+  command
+      .add_option("--sysroot", image.sysroot, "Judge by /proc, /sys and /boot below DIR: a recorded machine")
+      ->type_name("DIR");
+  command.add_flag("--json", options.json, "Print JSON (schemas/image-check)");
+}
+
 void add_common_options(CLI::App& command, Options& options) {
   command.add_option("--sysroot", options.sysroot, "Read /proc, /sys and /run below DIR: a recorded machine")
       ->type_name("DIR");
@@ -151,10 +189,11 @@ void add_common_options(CLI::App& command, Options& options) {
 void add_plan_options(CLI::App& command, Options& options) {
   command
       .add_option("kernel,--kernel", options.kernel,
-                  "Crash kernel: arm64 Image, plain or packed with gzip or zstd")
+                  "Crash kernel: x86-64 bzImage; arm64 Image, plain or packed with gzip or zstd")
       ->required();
   command.add_option("--initrd,--ramdisk", options.initrd, "Initramfs of the crash kernel");
-  command.add_option("--dtb", options.dtb, "Device tree to start from, instead of the running machine's");
+  command.add_option("--dtb", options.dtb,
+                     "Device tree to start from, instead of the running machine's (arm64)");
   auto* given =
       command.add_option("--command-line", options.command_line, "Command line of the crash kernel");
   auto* reuse =
@@ -163,7 +202,7 @@ void add_plan_options(CLI::App& command, Options& options) {
   given->excludes(reuse);
   command.add_option("--append", options.append, "Options put behind the command line");
   command.add_flag("--no-crash-defaults", options.no_crash_defaults,
-                   "Do not add reset_devices nr_cpus=1 panic=10 cma=0 hugetlb_cma=0");
+                   "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
   add_common_options(command, options);
@@ -194,7 +233,7 @@ int run(int argc, char** argv) {
   app.require_subcommand(1);
   app.footer(
       "Exit codes: 0 done (status: armed), 1 failed and nothing loaded, 2 usage, 3 status: not armed or "
-      "stale.");
+      "stale; check-image: refused, or not known.");
   CLI::App* plan = app.add_subcommand("plan", "Show what would be loaded, and check it");
   add_plan_options(*plan, options);
   CLI::App* load = app.add_subcommand("load", "Load the crash kernel (also: -p KERNEL)");
@@ -203,6 +242,10 @@ int run(int argc, char** argv) {
   CLI::App* unload = app.add_subcommand("unload", "Free the loaded crash kernel (also: -u)");
   CLI::App* status = app.add_subcommand("status", "Is this machine armed? (also: -S)");
   add_common_options(*status, options);
+  CLI::App* check =
+      app.add_subcommand("check-image", "Who signed this kernel, and will this machine's kernel accept it?");
+  CheckImageOptions image;
+  add_check_image_options(*check, image, options);
 
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the back
   try {
@@ -219,10 +262,16 @@ int run(int argc, char** argv) {
     options.command_line = std::exchange(options.append, "");
     options.command_line_given = true;
   }
-  if (plan->parsed()) return run_plan(options);
-  if (load->parsed()) return run_load(options);
+  try {
+    if (plan->parsed()) return run_plan(options);
+    if (load->parsed()) return run_load(options);
+  } catch (const UsageError& e) {
+    log_error("{}", e.message);
+    return exit_usage;
+  }
   if (unload->parsed()) return run_unload();
   if (status->parsed()) return run_status(options);
+  if (check->parsed()) return run_check_image(image, options);
   return exit_usage;
 }
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "core/base/log.h"
+#include "loader/kexec.h"
 
 namespace kdk {
 namespace {
@@ -40,9 +41,9 @@ Json strings_json(const std::vector<std::string>& strings) {
   return list;
 }
 
-Json header_json(std::string_view id) {
+Json header_json(std::string_view id, std::string_view version) {
   Json json;
-  json["schema"] = {{"id", id}, {"version", "1.0.0"}};
+  json["schema"] = {{"id", id}, {"version", version}};
   json["tool"] = {{"name", "kdump-load"}, {"version", KDK_VERSION}};
   return json;
 }
@@ -71,15 +72,93 @@ Json memory_json(const MemoryEstimate& memory) {
   return json;
 }
 
-Json addresses_json(const KernelAddresses& addresses) {
-  Json json = {{"source", addresses.source}, {"linear_offset", nullptr}, {"image", nullptr}};
-  if (addresses.linear_offset) json["linear_offset"] = hex(*addresses.linear_offset);
-  if (addresses.image) {
-    json["image"] = range_json(addresses.image->memory);
-    json["image"]["virtual_address"] = hex(addresses.image->vaddr);
-  }
-  json["problems"] = strings_json(addresses.problems);
+Json kernel_json(const InputIdentity& file, const KernelInfo& image) {
+  Json json = identity_json(file);
+  json["format"] = image.format;
+  json["compression"] = image.compression;
+  json["release"] = image.release.empty() ? Json(nullptr) : Json(clean(image.release));
+  json["image_size"] = hex(image.image_size);
+  json["text_offset"] = image.text_offset ? Json(hex(*image.text_offset)) : Json(nullptr);
+  json["page_size_bytes"] = image.page_size != 0 ? Json(image.page_size) : Json(nullptr);
+  json["signature_bytes"] = image.signature_size;
+  json["bzimage"] = nullptr;
+  if (!image.bzimage) return json;
+  const BzImage& header = *image.bzimage;
+  json["bzimage"] = {
+      {"boot_protocol", fmt::format("{}.{:02}", header.protocol >> 8, header.protocol & 0xff)},
+      {"version", clean(header.version)},
+      {"alignment", hex(header.alignment)},
+      {"preferred_address", hex(header.preferred_address)},
+      {"command_line_bytes", header.command_line_size},
+      {"relocatable", header.relocatable},
+      {"entry_64bit", header.entry_64bit},
+      {"above_4g", header.above_4g},
+      {"five_level", header.five_level},
+  };
   return json;
+}
+
+Json segments_json(const std::vector<Segment>& segments) {
+  Json list = Json::array();
+  for (const Segment& segment : segments) {
+    list.push_back({{"name", segment.name},
+                    {"address", hex(segment.memory.start)},
+                    {"memory_size", hex(segment.memory.size)},
+                    {"data_bytes", segment.data.size()}});
+  }
+  return list;
+}
+
+Json expected_json(const std::vector<ExpectedSegment>& segments) {
+  Json list = Json::array();
+  for (const ExpectedSegment& segment : segments) {
+    list.push_back({{"name", segment.name},
+                    {"address", hex(segment.memory.start)},
+                    {"memory_size", hex(segment.memory.size)},
+                    {"estimated", segment.estimated}});
+  }
+  return list;
+}
+
+Json core_headers_json(const std::vector<CoreHeader>& headers) {
+  Json list = Json::array();
+  for (const CoreHeader& header : headers) {
+    list.push_back({{"kind", to_string(header.kind)},
+                    {"cpu", header.cpu ? Json(*header.cpu) : Json(nullptr)},
+                    {"physical_address", hex(header.memory.start)},
+                    {"size", hex(header.memory.size)},
+                    {"virtual_address", header.vaddr != 0 ? Json(hex(header.vaddr)) : Json(nullptr)}});
+  }
+  return list;
+}
+
+Json addresses_json(const std::optional<KernelAddresses>& addresses) {
+  if (!addresses) return nullptr;
+  Json json = {{"source", addresses->source}, {"linear_offset", nullptr}, {"image", nullptr}};
+  if (addresses->linear_offset) json["linear_offset"] = hex(*addresses->linear_offset);
+  if (addresses->image) {
+    json["image"] = range_json(addresses->image->memory);
+    json["image"]["virtual_address"] = hex(addresses->image->vaddr);
+  }
+  json["problems"] = strings_json(addresses->problems);
+  return json;
+}
+
+Json device_tree_json(const std::optional<DeviceTreePlan>& tree) {
+  if (!tree) return nullptr;
+  Json json = {{"source", clean(tree->source)}, {"edits", Json::array()}};
+  for (const DtbEdit& edit : tree->edits) {
+    json["edits"].push_back(
+        {{"action", edit.action}, {"target", clean(edit.target)}, {"value", clean(edit.value)}});
+  }
+  return json;
+}
+
+// Who makes and places the segments, and why some lists are empty then.
+Json placement_json(LoadCall call) {
+  if (call == LoadCall::kexec_load) return {{"by", "kdump-load"}, {"reason", nullptr}};
+  return {{"by", "kernel"},
+          {"reason", "with kexec_file_load the kernel makes and places segments and program headers itself"}};
 }
 
 Json cpu_notes_json(const std::vector<CpuNote>& notes) {
@@ -95,46 +174,29 @@ Json cpu_notes_json(const std::vector<CpuNote>& notes) {
 }  // namespace
 
 std::string plan_to_json(const LoadPlan& plan, bool loaded) {
-  Json json = header_json("kdumpkit/load-plan");
-  json["architecture"] = "arm64";
+  Json json = header_json("kdumpkit/load-plan", "2.0.0");
+  json["architecture"] = plan.architecture->name;
+  json["syscall"] = to_string(plan.call);
+  json["flags"] = strings_json(load_flag_names(plan));
   json["good"] = plan.good();
   json["loaded"] = loaded;
-  json["kernel"] = identity_json(plan.kernel);
-  json["kernel"]["compression"] = plan.compression;
-  json["kernel"]["image_size"] = hex(plan.image_size);
-  json["kernel"]["text_offset"] = hex(plan.text_offset);
-  json["kernel"]["page_size_bytes"] =
-      plan.kernel_page_size != 0 ? Json(plan.kernel_page_size) : Json(nullptr);
+  json["kernel"] = kernel_json(plan.kernel, plan.image);
   json["initrd"] = plan.initrd ? identity_json(*plan.initrd) : Json(nullptr);
   json["command_line"] = {{"text", clean(plan.command_line.text)},
                           {"source", plan.command_line.source},
+                          {"limit_characters", plan.command_line_limit.characters},
                           {"removed", strings_json(plan.command_line.removed)},
                           {"added", strings_json(plan.command_line.added)}};
   json["crash_regions"] = ranges_json(plan.crash_regions);
   json["system_ram"] = ranges_json(plan.system_ram);
-  json["entry"] = hex(plan.entry);
-  json["segments"] = Json::array();
-  for (const Segment& segment : plan.segments) {
-    json["segments"].push_back({{"name", segment.name},
-                                {"address", hex(segment.memory.start)},
-                                {"memory_size", hex(segment.memory.size)},
-                                {"data_bytes", segment.data.size()}});
-  }
-  json["program_headers"] = Json::array();
-  for (const CoreHeader& header : plan.core_headers) {
-    json["program_headers"].push_back(
-        {{"kind", to_string(header.kind)},
-         {"cpu", header.cpu ? Json(*header.cpu) : Json(nullptr)},
-         {"physical_address", hex(header.memory.start)},
-         {"size", hex(header.memory.size)},
-         {"virtual_address", header.vaddr != 0 ? Json(hex(header.vaddr)) : Json(nullptr)}});
-  }
+  json["cpu_notes"] = cpu_notes_json(plan.cpu_notes);
+  json["entry"] = plan.entry ? Json(hex(*plan.entry)) : Json(nullptr);
+  json["placement"] = placement_json(plan.call);
+  json["segments"] = segments_json(plan.segments);
+  json["expected_segments"] = expected_json(plan.expected);
+  json["program_headers"] = core_headers_json(plan.core_headers);
   json["kernel_addresses"] = addresses_json(plan.addresses);
-  json["device_tree"] = {{"source", clean(plan.dtb_source)}, {"edits", Json::array()}};
-  for (const DtbEdit& edit : plan.dtb_edits) {
-    json["device_tree"]["edits"].push_back(
-        {{"action", edit.action}, {"target", clean(edit.target)}, {"value", clean(edit.value)}});
-  }
+  json["device_tree"] = device_tree_json(plan.device_tree);
   json["memory"] = memory_json(plan.memory);
   json["checks"] = Json::array();
   for (const Check& check : plan.checks) {
@@ -146,6 +208,8 @@ std::string plan_to_json(const LoadPlan& plan, bool loaded) {
 
 std::string record_to_json(const LoadRecord& record) {
   Json json = {{"boot_id", clean(record.boot_id)}, {"loaded_at", record.loaded_at}};
+  json["architecture"] = clean(record.architecture);
+  json["syscall"] = to_string(record.call);
   json["kernel"] = identity_json(record.kernel);
   json["initrd"] = record.initrd ? identity_json(*record.initrd) : Json(nullptr);
   json["command_line"] = clean(record.command_line);
@@ -156,7 +220,7 @@ std::string record_to_json(const LoadRecord& record) {
 }
 
 std::string status_to_json(const LoadStatus& status) {
-  Json json = header_json("kdumpkit/load-status");
+  Json json = header_json("kdumpkit/load-status", "1.1.0");
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);

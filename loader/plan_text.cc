@@ -20,10 +20,13 @@ std::string joined(const std::vector<std::string>& words) {
 }
 
 void add_inputs(std::string& out, const LoadPlan& plan) {
-  std::string pages = plan.kernel_page_size == 0 ? "unknown page size"
-                                                 : fmt::format("{} KiB pages", plan.kernel_page_size >> 10);
-  out += fmt::format("kernel    {} ({}, compression {}, {})\n", escape_untrusted(plan.kernel.path),
-                     size_text(plan.kernel.size), plan.compression, pages);
+  const KernelInfo& image = plan.image;
+  std::string facts = image.release.empty() ? "" : escape_untrusted(image.release) + ", ";
+  facts += fmt::format("{}, compression {}, ", image.format, image.compression);
+  facts += image.page_size == 0 ? "unknown page size" : fmt::format("{} KiB pages", image.page_size >> 10);
+  out += fmt::format("machine   {}, loads by {}\n", plan.architecture->name, to_string(plan.call));
+  out += fmt::format("kernel    {} ({}, {})\n", escape_untrusted(plan.kernel.path),
+                     size_text(plan.kernel.size), facts);
   if (plan.initrd) {
     out +=
         fmt::format("initrd    {} ({})\n", escape_untrusted(plan.initrd->path), size_text(plan.initrd->size));
@@ -45,7 +48,16 @@ void add_command_line(std::string& out, const LoadPlan& plan) {
 }
 
 void add_segments(std::string& out, const LoadPlan& plan) {
-  out += fmt::format("\nsegments (entry {:#x}):\n", plan.entry);
+  if (plan.call == LoadCall::kexec_file_load) {
+    out += "\nsegments, made by the kernel, about here:\n";
+  } else {
+    out += fmt::format("\nsegments (entry {:#x}):\n", plan.entry.value_or(0));
+  }
+  for (const ExpectedSegment& segment : plan.expected) {
+    out += fmt::format("  {:<13} {:#014x}-{:#014x}  {:>9}{}\n", segment.name, segment.memory.start,
+                       segment.memory.end() - 1, size_text(segment.memory.size),
+                       segment.estimated ? " at most" : "");
+  }
   for (const Segment& segment : plan.segments) {
     out += fmt::format("  {:<11} {:#014x}-{:#014x}  {:>9}, {} bytes of data\n", segment.name,
                        segment.memory.start, segment.memory.end() - 1, size_text(segment.memory.size),
@@ -54,8 +66,9 @@ void add_segments(std::string& out, const LoadPlan& plan) {
 }
 
 void add_program_headers(std::string& out, const LoadPlan& plan, bool verbose) {
+  if (!plan.addresses) return;
   out +=
-      fmt::format("\nprogram headers of the crashed machine (addresses from {}):\n", plan.addresses.source);
+      fmt::format("\nprogram headers of the crashed machine (addresses from {}):\n", plan.addresses->source);
   size_t hidden = 0;
   for (const CoreHeader& header : plan.core_headers) {
     bool is_note = header.kind == CoreHeader::Kind::cpu_note;
@@ -73,8 +86,9 @@ void add_program_headers(std::string& out, const LoadPlan& plan, bool verbose) {
 }
 
 void add_dtb_edits(std::string& out, const LoadPlan& plan) {
-  out += fmt::format("\ndevice tree (from {}):\n", escape_untrusted(plan.dtb_source));
-  for (const DtbEdit& edit : plan.dtb_edits) {
+  if (!plan.device_tree) return;
+  out += fmt::format("\ndevice tree (from {}):\n", escape_untrusted(plan.device_tree->source));
+  for (const DtbEdit& edit : plan.device_tree->edits) {
     out += fmt::format("  {:<9} {}{}{}\n", edit.action, escape_untrusted(edit.target),
                        edit.value.empty() ? "" : " = ", escape_untrusted(edit.value));
   }

@@ -39,12 +39,22 @@ InputIdentity parse_identity(const Json& json) {
           json.at("sha256").get<std::string>()};
 }
 
+LoadCall parse_call(const std::string& text) {
+  for (LoadCall call : {LoadCall::kexec_load, LoadCall::kexec_file_load}) {
+    if (text == to_string(call)) return call;
+  }
+  throw Error(Errc::format, "\"syscall\" is neither kexec_load nor kexec_file_load");
+}
+
 LoadRecord parse_record(const std::string& text) {
   try {
     Json json = Json::parse(text);
     LoadRecord record;
     record.boot_id = json.at("boot_id").get<std::string>();
     record.loaded_at = json.at("loaded_at").get<std::string>();
+    // Records of programs before x86-64 was supported lack both.
+    record.architecture = json.value("architecture", "arm64");
+    record.call = parse_call(json.value("syscall", std::string(to_string(LoadCall::kexec_load))));
     record.kernel = parse_identity(json.at("kernel"));
     if (!json.at("initrd").is_null()) record.initrd = parse_identity(json.at("initrd"));
     record.command_line = json.at("command_line").get<std::string>();
@@ -76,15 +86,18 @@ std::optional<LoadRecord> read_record(const SysRoot& root, std::vector<std::stri
   return std::nullopt;
 }
 
-// What changed since the load, as sentences. Throws Error{denied} when this user may not look.
+// What changed since the load, as sentences. A header the kernel made itself follows hotplug where the kernel
+// says so (Linux commit 247262756121 ("crash: add generic infrastructure for crash hotplug support") (in
+// v6.6)). Throws Error{denied} when this user may not look.
 std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& record) {
   std::vector<std::string> changes;
   MemoryMap map = read_memory_map(root);
   if (map.crash_regions() != record.crash_regions)
     changes.emplace_back("the crash region is another one than at load time");
-  if (map.system_ram() != record.system_ram)
+  bool made_by_kernel = record.call == LoadCall::kexec_file_load;
+  if (map.system_ram() != record.system_ram && !(made_by_kernel && kernel_follows_hotplug(root, "memory")))
     changes.emplace_back("memory was added or removed since the load");
-  if (read_cpu_notes(root) != record.cpu_notes)
+  if (read_cpu_notes(root) != record.cpu_notes && !(made_by_kernel && kernel_follows_hotplug(root, "cpu")))
     changes.emplace_back("CPUs were added or removed since the load");
   return changes;
 }
@@ -107,6 +120,8 @@ LoadRecord make_record(const SysRoot& root, const LoadPlan& plan) {
   LoadRecord record;
   record.boot_id = read_boot_id(root);
   record.loaded_at = fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::time(nullptr)));
+  record.architecture = plan.architecture->name;
+  record.call = plan.call;
   record.kernel = plan.kernel;
   record.initrd = plan.initrd;
   record.command_line = plan.command_line.text;

@@ -18,6 +18,8 @@ inline constexpr std::string_view load_record_path = "/run/kdumpkit/loaded.json"
 struct LoadRecord {
   std::string boot_id;    // /proc/sys/kernel/random/boot_id: a record of another boot means nothing
   std::string loaded_at;  // RFC 3339, UTC
+  std::string architecture;
+  LoadCall call = LoadCall::kexec_load;
   InputIdentity kernel;
   std::optional<InputIdentity> initrd;
   std::string command_line;

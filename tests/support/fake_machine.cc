@@ -6,6 +6,7 @@
 #include <zlib.h>
 #include <zstd.h>
 
+#include <algorithm>
 #include <fstream>
 #include <stdexcept>
 
@@ -97,6 +98,38 @@ FakeMachine::FakeMachine() {
   crash_size = "268435456\n";
 }
 
+FakeMachine FakeMachine::x86_64() {
+  FakeMachine fake;
+  fake.iomem =
+      "00000000-00000fff : Reserved\n"
+      "00001000-0009fbff : System RAM\n"
+      "000a0000-000bffff : PCI Bus 0000:00\n"
+      "00100000-3ffdcfff : System RAM\n"
+      "  29000000-2a3fffff : Kernel code\n"
+      "  2b000000-2bffffff : Kernel data\n"
+      "  2f000000-3effffff : Crash kernel\n"
+      "fed00000-fed003ff : HPET 0\n";
+  fake.cpus = {{0, 0x3f010000}, {1, 0x3f090000}};
+  fake.vmcoreinfo_address = "0x0000000004f5a000 1024\n";
+  fake.kcore_machine = elf64::machine_x86_64;
+  fake.kcore_segments = {{0xffffffff9d000000, 0x29000000, 0x3400000},
+                         {0xffff9a8000001000, 0x1000, 0x9e000},
+                         {0xffff9a8000100000, 0x100000, 0x3fedd000}};
+  fake.vmcoreinfo =
+      "OSRELEASE=6.12.0-fake\nPAGESIZE=4096\nSYMBOL(_stext)=ffffffff9d000000\n"
+      "NUMBER(phys_base)=-1946157056\nNUMBER(pgtable_l5_enabled)=0\nKERNELOFFSET=1c000000\n";
+  fake.kallsyms = "ffffffff9d000000 T _stext\n";
+  fake.command_line =
+      "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet console=ttyS0 crashkernel=256M panic_on_warn=1\n";
+  fake.tree.reset();
+  fake.architecture = "x86_64\n";
+  fake.config =
+      "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_KEXEC_SIG=y\n# CONFIG_KEXEC_SIG_FORCE is not set\n"
+      "CONFIG_IMA_ARCH_POLICY=y\nCONFIG_IMA_APPRAISE=y\n";
+  fake.elfcorehdr_size = "917616\n";
+  return fake;
+}
+
 std::vector<uint8_t> FakeMachine::kcore_bytes() const {
   std::string name = "VMCOREINFO";
   std::vector<uint8_t> note(12 + 12 + align_up(vmcoreinfo.size(), 4));
@@ -146,7 +179,20 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   text("proc/sys/kernel/kexec_load_disabled", load_disabled);
   text("proc/sys/kernel/kexec_load_limit_panic", load_limit);
   text("proc/sys/kernel/random/boot_id", boot_id);
+  text("proc/sys/kernel/arch", architecture);
+  text("proc/sys/kernel/osrelease", "6.12.0-fake\n");
   text("sys/kernel/kexec_crash_loaded", crash_loaded);
+  if (config) text("boot/config-6.12.0-fake", *config);
+  if (elfcorehdr_size) text("sys/kernel/crash_elfcorehdr_size", *elfcorehdr_size);
+  if (!firmware_bits.empty()) text("sys/firmware/efi/fw_platform_size", firmware_bits);
+  if (secure_boot) {
+    std::string variable = {6, 0, 0, 0, static_cast<char>(*secure_boot ? 1 : 0)};
+    text("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", variable);
+  }
+  if (follows_hotplug) {
+    text("sys/devices/system/cpu/crash_hotplug", "1\n");
+    text("sys/devices/system/memory/crash_hotplug", "1\n");
+  }
   if (kcore) write_test_file(root / "proc/kcore", kcore_bytes());
   if (vmcoreinfo_address) text("sys/kernel/vmcoreinfo", *vmcoreinfo_address);
   if (crash_size) text("sys/kernel/kexec_crash_size", *crash_size);
@@ -177,6 +223,48 @@ std::vector<uint8_t> FakeImage::bytes() const {
   store(out, 16, ul64(image_size));
   store(out, 24, ul64(flags));
   store(out, 56, ul32(0x644d5241));
+  return out;
+}
+
+std::vector<uint8_t> FakeBzImage::bytes() const {
+  uint64_t setup_size = (setup_sectors + 1) * 512;
+  std::vector<uint8_t> out(setup_size + kernel_size + signature_size);
+  if (pe) {
+    // The PE header lies in the boot sector, before the setup header at 0x1f1.
+    out[0] = 'M';
+    out[1] = 'Z';
+    store(out, 0x3c, ul32(0x40));
+    store(out, 0x40, ul32(0x4550));
+    store(out, 0x40 + 4, ul16(0x8664));
+    store(out, 0x40 + 6, ul16(1));     // sections
+    store(out, 0x40 + 20, ul16(160));  // optional header
+    store(out, 0x58, ul16(0x20b));
+    store(out, 0x58 + 108, ul32(6));  // data directories
+    if (signature_size != 0) {
+      store(out, 0x58 + 144, ul32(static_cast<uint32_t>(setup_size + kernel_size)));
+      store(out, 0x58 + 148, ul32(signature_size));
+    }
+    store(out, 0x58 + 160 + 16, ul32(kernel_size));
+    store(out, 0x58 + 160 + 20, ul32(static_cast<uint32_t>(setup_size)));
+  }
+  store(out, 0x1f1, static_cast<uint8_t>(setup_sectors));
+  store(out, 0x1f4, ul32(kernel_size / 16));
+  store(out, 0x1fe, ul16(boot_flag));
+  std::copy_n("HdrS", 4, out.begin() + 0x202);
+  store(out, 0x206, ul16(protocol));
+  store(out, 0x211, loadflags);
+  if (!version.empty()) {
+    store(out, 0x20e, ul16(0x300));
+    std::copy(version.begin(), version.end(), out.begin() + 0x500);
+  }
+  store(out, 0x230, ul32(alignment));
+  store(out, 0x234, relocatable);
+  store(out, 0x236, ul16(xloadflags));
+  store(out, 0x238, ul32(command_line_size));
+  store(out, 0x248, ul32(payload_offset));
+  store(out, 0x24c, ul32(payload_size));
+  store(out, 0x258, ul64(preferred_address));
+  store(out, 0x260, ul32(init_size));
   return out;
 }
 

@@ -1,9 +1,9 @@
-// A recorded arm64 machine built from nothing: the files under /proc and /sys that kdump-load reads, and the
-// inputs a user gives it. Every part can be changed before it is written, so each test breaks exactly one
-// thing.
+// A recorded machine built from nothing: the files under /proc and /sys that kdump-load reads, and the inputs
+// a user gives it. Every part can be changed before it is written, so each test breaks exactly one thing.
 //
-// The default is a healthy guest like those of the end-to-end tests: 1 GiB of RAM at 0x40000000, two CPUs, a
-// crash region of 256 MiB, 48-bit addresses on a kernel built for 52 (so PHYS_OFFSET is biased).
+// The default is a healthy arm64 guest like those of the end-to-end tests: 1 GiB of RAM at 0x40000000, two
+// CPUs, a crash region of 256 MiB, 48-bit addresses on a kernel built for 52 (so PHYS_OFFSET is biased).
+// FakeMachine::x86_64() is its x86-64 sister: 1 GiB of RAM from 0, without a device tree.
 #pragma once
 
 #include <cstdint>
@@ -58,8 +58,15 @@ struct FakeMachine {
   std::string load_disabled = "0";
   std::string load_limit = "-1";
   std::string boot_id = "11111111-2222-3333-4444-555555555555";
+  std::string architecture = "aarch64\n";      // /proc/sys/kernel/arch
+  std::optional<std::string> config;           // /boot/config-6.12.0-fake
+  std::optional<std::string> elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size
+  std::optional<bool> secure_boot;             // EFI variable
+  std::string firmware_bits;                   // /sys/firmware/efi/fw_platform_size
+  bool follows_hotplug = false;                // /sys/devices/system/{cpu,memory}/crash_hotplug
 
   FakeMachine();
+  static FakeMachine x86_64();
   std::vector<uint8_t> kcore_bytes() const;
   // Writes all of it below `root`, which is emptied first.
   void write(const std::filesystem::path& root) const;
@@ -81,6 +88,27 @@ struct FakeImage {
   uint64_t flags = 0xa;  // little-endian, 4 KiB pages, any base
   uint64_t file_size = 0x20000;
   bool pe = true;  // with a PE header and one section that reaches the end of the file
+
+  std::vector<uint8_t> bytes() const;
+};
+
+struct FakeBzImage {
+  unsigned setup_sectors = 3;
+  uint32_t kernel_size = 0x20000;  // a multiple of 16
+  uint32_t init_size = 0x3000000;
+  uint32_t alignment = 0x200000;
+  uint64_t preferred_address = 0x1000000;
+  uint16_t protocol = 0x020f;
+  uint16_t xloadflags = 0x7f;
+  uint8_t loadflags = 1;
+  uint8_t relocatable = 1;
+  uint16_t boot_flag = 0xaa55;
+  uint32_t command_line_size = 2047;
+  uint32_t payload_offset = 0x2cc;
+  uint32_t payload_size = 0x10000;
+  std::string version = "6.12.0-fake (builder@host) #1 SMP";
+  bool pe = true;
+  uint32_t signature_size = 0;  // of a certificate table behind the kernel
 
   std::vector<uint8_t> bytes() const;
 };

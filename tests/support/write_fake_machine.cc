@@ -1,5 +1,5 @@
-// write_fake_machine DIR: a healthy fake machine in DIR/root, armed with nothing, and inputs for it: DIR/Image,
-// DIR/initrd. For tests that run the program itself.
+// write_fake_machine DIR: healthy fake machines in DIR/root (arm64) and DIR/x86-root, armed with nothing, and
+// inputs for them: DIR/Image, DIR/bzImage, DIR/initrd. For tests that run the program itself.
 #include <cstdio>
 #include <exception>
 
@@ -11,7 +11,9 @@ int main(int argc, char** argv) {
   try {
     std::filesystem::path directory = argv[1];
     FakeMachine().write(directory / "root");
+    FakeMachine::x86_64().write(directory / "x86-root");
     write_test_file(directory / "Image", FakeImage().bytes());
+    write_test_file(directory / "bzImage", FakeBzImage().bytes());
     write_test_file(directory / "initrd", gzip(fake_cpio({{"init", 100000}})));
     return 0;
   } catch (const std::exception& e) {

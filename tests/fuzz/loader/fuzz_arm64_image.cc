@@ -8,7 +8,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;
   try {
     KernelImage image = load_arm64_image({data, data + size});
-    if (image.bytes.size() > image.image_size || image.image_size > max_image_bytes) std::abort();
+    if (image.bytes.size() > image.info.image_size || image.info.image_size > max_image_bytes) std::abort();
   } catch (const Error&) {
   }
   return 0;

@@ -70,6 +70,47 @@ TEST(LoadPlanGolden, Troubled) {
   compare("troubled", plan_for(fake, inputs_with(initrd), false));
 }
 
+LoadInputs x86_inputs(std::vector<uint8_t> initrd) {
+  LoadInputs inputs = inputs_with(std::move(initrd));
+  testing::FakeBzImage kernel;
+  kernel.signature_size = 1472;
+  inputs.kernel.bytes = kernel.bytes();
+  return inputs;
+}
+
+TEST(LoadPlanGolden, X86Healthy) {
+  compare("x86-healthy",
+          plan_for(FakeMachine::x86_64(), x86_inputs(testing::fake_cpio({{"init", 100000}})), true));
+}
+
+// Secure Boot with an unsigned kernel, all memory above 4 GiB, no word of the kernel about its header.
+TEST(LoadPlanGolden, X86Troubled) {
+  FakeMachine fake = FakeMachine::x86_64();
+  fake.iomem =
+      "00100000-bfffffff : System RAM\n"
+      "100000000-87fffffff : System RAM\n"
+      "  840000000-84fffffff : Crash kernel\n";
+  fake.elfcorehdr_size.reset();
+  fake.secure_boot = true;
+  fake.lockdown = "none [integrity] confidentiality\n";
+  LoadInputs inputs = inputs_with(testing::fake_cpio({{"init", 100000}}));
+  inputs.kernel.bytes = testing::FakeBzImage().bytes();
+  compare("x86-troubled", plan_for(fake, std::move(inputs), false));
+}
+
+TEST(LoadPlanGolden, X86Status) {
+  testing::TempDir dir;
+  SysRoot root(dir.path());
+  FakeMachine fake = FakeMachine::x86_64();
+  fake.crash_loaded = "1\n";
+  fake.write(dir.path());
+  LoadRecord record =
+      make_record(root, make_plan(read_machine(root), x86_inputs(testing::fake_cpio({{"init", 100000}}))));
+  record.loaded_at = "2026-01-02T03:04:05Z";
+  write_record(root, record);
+  compare("x86-status-armed", status_to_json(read_status(root)));
+}
+
 TEST(LoadPlanGolden, Status) {
   testing::TempDir dir;
   SysRoot root(dir.path());

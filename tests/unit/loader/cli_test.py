@@ -52,6 +52,35 @@ class Cli(unittest.TestCase):
         self.assertTrue(schemas.problems(document | {"entry": "0x1"}, "load-plan"))
         self.assertTrue(schemas.problems(document | {"extra": 1}, "load-plan"))
 
+    def x86(self, *arguments, code=0):
+        return self.call("plan", "--sysroot", self.directory / "x86-root", "--kernel", self.directory / "bzImage",
+                         "--initrd", self.directory / "initrd", *arguments, code=code)
+
+    def test_x86_plan(self):
+        text = self.x86().stdout
+        for part in ["x86-64, loads by kexec_file_load", "bzImage", "6.12.0-fake", "made by the kernel",
+                     "ok       signature", "irqpoll"]:
+            self.assertIn(part, text)
+        self.assertNotIn("device tree", text)
+        document = json.loads(self.x86("--json").stdout)
+        self.assertEqual(schemas.problems(document, "load-plan"), [])
+        self.assertEqual((document["architecture"], document["syscall"]), ("x86-64", "kexec_file_load"))
+        self.assertEqual((document["segments"], document["device_tree"], document["entry"]), ([], None, None))
+        self.assertIn("kexec_file_load", document["placement"]["reason"])
+        self.assertEqual({s["name"] for s in document["expected_segments"]},
+                         {"elfcorehdr", "control_pages", "purgatory", "boot_params", "kernel", "initrd"})
+
+    def test_x86_takes_no_device_tree(self):
+        result = self.x86("--dtb", self.directory / "initrd", code=2)
+        self.assertIn("--dtb: an x86-64 crash kernel takes no device tree", result.stderr)
+        self.assertEqual(result.stdout, "")
+
+    def test_kernels_of_the_other_architecture(self):
+        root = ["--sysroot", self.directory / "x86-root", "--kernel", self.directory / "Image"]
+        self.assertIn("an arm64 Image", self.call("plan", *root, code=1).stderr)
+        root = ["--sysroot", self.root, "--kernel", self.directory / "bzImage"]
+        self.assertIn("an x86 bzImage", self.call("plan", *root, code=1).stderr)
+
     def test_dry_run_is_plan(self):
         dry = self.call("load", "--dry-run", "--sysroot", self.root, *self.inputs, "--json").stdout
         self.assertEqual(json.loads(dry), self.plan_json())

@@ -2,18 +2,24 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+
 namespace kdk {
 namespace {
 
+constexpr std::array<std::string_view, 5> crash_defaults = {"reset_devices", "nr_cpus=1", "panic=10", "cma=0",
+                                                            "hugetlb_cma=0"};
+
 std::string reuse(std::string_view running, std::string append = "", bool defaults = false) {
-  return make_command_line({std::nullopt, std::move(append), defaults}, running).text;
+  return make_command_line({std::nullopt, std::move(append), defaults}, running, crash_defaults).text;
 }
 
 TEST(CommandLine, RemovesWhatHarmsACrashKernel) {
   CommandLine line = make_command_line(
       {std::nullopt, "", false},
       "BOOT_IMAGE=/vmlinuz root=/dev/vda1 crashkernel=1G,high crashkernel=128M,low hugepagesz=1G hugepages=8 "
-      "panic_on_warn panic=0 quiet console=ttyAMA0 mem=4G slub-debug=FZP isolcpus=1-3\n");
+      "panic_on_warn panic=0 quiet console=ttyAMA0 mem=4G slub-debug=FZP isolcpus=1-3\n",
+      crash_defaults);
   EXPECT_EQ(line.text, "root=/dev/vda1 console=ttyAMA0");
   EXPECT_EQ(line.removed.size(), 11u);
   EXPECT_EQ(line.removed[1], "crashkernel=1G,high");
@@ -32,8 +38,8 @@ TEST(CommandLine, QuotedValuesStayWhole) {
 }
 
 TEST(CommandLine, AddsOnlyDefaultsThatAreNotNamed) {
-  CommandLine line =
-      make_command_line({std::nullopt, "nr_cpus=4 panic=30", true}, "console=ttyS0 nr_cpus=64 panic=0");
+  CommandLine line = make_command_line({std::nullopt, "nr_cpus=4 panic=30", true},
+                                       "console=ttyS0 nr_cpus=64 panic=0", crash_defaults);
   EXPECT_EQ(line.text, "console=ttyS0 nr_cpus=4 panic=30 reset_devices cma=0 hugetlb_cma=0");
   EXPECT_EQ(line.added, (std::vector<std::string>{"reset_devices", "cma=0", "hugetlb_cma=0"}));
 }
@@ -45,7 +51,7 @@ TEST(CommandLine, NothingBehindTheDoubleDashIsTouched) {
 }
 
 TEST(CommandLine, LiteralLineIsKeptAsItIs) {
-  CommandLine line = make_command_line({"quiet  crashkernel=1M", "", false}, "ignored");
+  CommandLine line = make_command_line({"quiet  crashkernel=1M", "", false}, "ignored", crash_defaults);
   EXPECT_EQ(line.text, "quiet  crashkernel=1M");
   EXPECT_TRUE(line.removed.empty());
   EXPECT_EQ(line.source, "given");

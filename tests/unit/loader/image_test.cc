@@ -26,10 +26,10 @@ TEST(Arm64Image, Plain) {
   fake.text_offset = 0x80000;
   KernelImage image = load_arm64_image(fake.bytes());
   EXPECT_EQ(image.bytes, fake.bytes());
-  EXPECT_EQ(image.compression, "none");
-  EXPECT_EQ(image.text_offset, 0x80000u);
-  EXPECT_EQ(image.image_size, 0x200000u);
-  EXPECT_EQ(image.page_size, 4096u);
+  EXPECT_EQ(image.info.compression, "none");
+  EXPECT_EQ(image.info.text_offset, 0x80000u);
+  EXPECT_EQ(image.info.image_size, 0x200000u);
+  EXPECT_EQ(image.info.page_size, 4096u);
 }
 
 TEST(Arm64Image, PageSizesOfTheFlags) {
@@ -37,7 +37,7 @@ TEST(Arm64Image, PageSizesOfTheFlags) {
   for (auto [flags, size] :
        {std::pair<uint64_t, uint64_t>{0x0, 0}, {0xa, 4096}, {0xc, 16384}, {0xe, 65536}}) {
     fake.flags = flags;
-    EXPECT_EQ(load_arm64_image(fake.bytes()).page_size, size) << flags;
+    EXPECT_EQ(load_arm64_image(fake.bytes()).info.page_size, size) << flags;
   }
 }
 
@@ -46,7 +46,7 @@ TEST(Arm64Image, Packed) {
   for (auto [name, packed] :
        {std::pair{"gzip", testing::gzip(fake.bytes())}, {"zstd", testing::zstd(fake.bytes())}}) {
     KernelImage image = load_arm64_image(packed);
-    EXPECT_EQ(image.compression, name);
+    EXPECT_EQ(image.info.compression, name);
     EXPECT_EQ(image.bytes, fake.bytes());
     // Cut anywhere, the packed stream is not a whole kernel.
     for (size_t size = 2; size < packed.size(); size += 7) {

@@ -260,7 +260,7 @@ TEST(Plan, DamagedOrUselessInitramfs) {
 
 TEST(Plan, CommandLineLimits) {
   LoadInputs inputs = default_inputs();
-  inputs.command_line.literal = std::string(command_line_size - 1 - 9, 'a') + " panic=10";
+  inputs.command_line.literal = std::string(2047 - 9, 'a') + " panic=10";
   inputs.command_line.add_defaults = false;
   EXPECT_TRUE(plan_for(FakeMachine(), inputs).good());
   *inputs.command_line.literal += "0";
@@ -293,7 +293,7 @@ TEST(Plan, KernelsOfOtherPageSizes) {
   inputs.kernel.bytes = image.bytes();
   LoadPlan plan = plan_for(fake, inputs);
   EXPECT_TRUE(plan.good());
-  EXPECT_EQ(plan.kernel_page_size, 16384u);
+  EXPECT_EQ(plan.image.page_size, 16384u);
   for (const Segment& segment : plan.segments) EXPECT_EQ(segment.memory.start % 65536, 0u) << segment.name;
 
   image.text_offset = 0x1000;  // page-aligned only for the crash kernel, not for the running one
@@ -308,14 +308,14 @@ TEST(Plan, AnotherDeviceTree) {
   inputs.dtb = InputFile{"/boot/my.dtb", tree.bytes()};
   LoadPlan plan = plan_for(FakeMachine(), inputs);
   EXPECT_TRUE(plan.good());
-  EXPECT_EQ(plan.dtb_source, "/boot/my.dtb");
+  EXPECT_EQ(plan.device_tree->source, "/boot/my.dtb");
   inputs.dtb->bytes.resize(100);
   EXPECT_NE(error_for(FakeMachine(), inputs).message().find("/boot/my.dtb"), std::string::npos);
 }
 
 TEST(Plan, MachinesThatCannotBePlannedFor) {
   FakeMachine fake;
-  fake.kcore_machine = 62;
+  fake.kcore_machine = 243;
   EXPECT_EQ(error_for(fake).code(), Errc::unsupported);
   fake = FakeMachine();
   fake.vmcoreinfo_address.reset();

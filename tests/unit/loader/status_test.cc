@@ -2,10 +2,7 @@
 
 #include <gtest/gtest.h>
 
-#include <cerrno>
-
 #include "core/base/error.h"
-#include "loader/kexec.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {
@@ -106,15 +103,6 @@ TEST_F(StatusTest, ChangesThatMayNotBeLookedAtAreSaid) {
 TEST_F(StatusTest, KernelWithoutKexec) {
   std::filesystem::remove(dir_.path() / "sys/kernel/kexec_crash_loaded");
   EXPECT_THROW(read_status(root_), Error);
-}
-
-TEST(KexecErrno, EveryRefusalHasACauseAndANextStep) {
-  for (int value : {EPERM, EBUSY, EADDRNOTAVAIL, EINVAL, ENOMEM, ENOSYS}) {
-    Error error = explain_kexec_errno(value, "kexec_load");
-    EXPECT_FALSE(error.hint().empty()) << value;
-    EXPECT_EQ(error.code() == Errc::denied, value == EPERM);
-  }
-  EXPECT_NE(explain_kexec_errno(EIO, "kexec_load").message().find("Input/output"), std::string::npos);
 }
 
 }  // namespace
