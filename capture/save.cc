@@ -17,6 +17,12 @@ namespace {
 // Below this much free memory the output must not fill the page cache.
 constexpr uint64_t little_memory = uint64_t{1} << 30;
 
+// For people.
+std::string output_names(const CaptureReport& report) {
+  if (report.outputs == std::vector<std::string>{"-"}) return "the stream on standard output";
+  return fmt::format("{}", fmt::join(report.outputs, ", "));
+}
+
 class Capture {
  public:
   Capture(const SaveOptions& options, const std::atomic<bool>& stop)
@@ -281,8 +287,8 @@ class Capture {
     report_.outputs = target.names();
     report_.output_bytes = target.size();
     report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
-                                          result.pages_written, report_.pages_to_write,
-                                          fmt::join(report_.outputs, ", "), why));
+                                          result.pages_written, report_.pages_to_write, output_names(report_),
+                                          why));
     note_left_out(target);
   }
 
@@ -345,7 +351,7 @@ std::string report_text(const CaptureReport& report) {
   for (const CaptureReport::Stage& stage : report.stages) milliseconds += stage.milliseconds;
   std::string text =
       fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n",
-                  report.dry_run ? "would write" : fmt::format("{}", fmt::join(report.outputs, ", ")),
+                  report.dry_run ? "would write" : output_names(report),
                   static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
                   report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
                   result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);

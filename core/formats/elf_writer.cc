@@ -220,7 +220,12 @@ void ElfWriter::finish(bool complete) {
     }
     claimed = segments(present_);
   }
-  output_.extend(data_end_);  // pages of zeros at the end were never written
+  uint64_t end = notes_offset_ + header_.notes.size();
+  for (const Segment& s : claimed) {
+    if (s.present.count() != 0)
+      end = std::max(end, file_offset(s.present.begin) + s.present.count() * header_.page_size);
+  }
+  output_.extend(end);  // pages of zeros at the end were never written
   output_.sync(false);
   output_.write(0, headers(claimed, complete && left_out_ == 0));
   output_.sync(true);
