@@ -20,8 +20,7 @@ ordered_json signed_integer(std::optional<int32_t> value) {
 
 ordered_json summary(const Report& report) {
   ordered_json out;
-  const CpuState* cpu = report.crash ? crashing_cpu(*report.crash) : nullptr;
-  const Frame* frame = cpu != nullptr ? culprit(cpu->backtrace) : nullptr;
+  const Frame* frame = report.crash ? culprit(*report.crash) : nullptr;
   out["panic_message"] = report.crash ? text(report.crash->panic_message) : ordered_json(nullptr);
   out["class"] = report.crash ? text(report.crash->crash_class.name) : ordered_json(nullptr);
   out["title"] = report.crash ? text(report.crash->crash_class.title) : ordered_json(nullptr);

@@ -91,16 +91,13 @@ std::string headline(const Report& report) {
   std::string out;
   if (report.crash) {
     const Crash& crash = *report.crash;
-    const CpuState* cpu = crashing_cpu(crash);
     out += fact("PANIC", crash.panic_message.empty() ? "no panic message" : crash.panic_message);
     std::string title = crash.crash_class.title.empty() ? "" : ": " + crash.crash_class.title;
     out += fact("CLASS", crash.crash_class.name + title);
     if (crash.fault) out += fact("FAULT", fault_line(*crash.fault));
-    if (cpu != nullptr) {
-      if (const Frame* frame = culprit(cpu->backtrace)) {
-        std::string where = text::position(frame->file, frame->line);
-        out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
-      }
+    if (const Frame* frame = culprit(crash)) {
+      std::string where = text::position(frame->file, frame->line);
+      out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
     }
     std::string on = crash.cpu ? fmt::format("CPU {}", *crash.cpu) : "CPU unknown";
     if (!crash.comm.empty()) on += fmt::format(", task {}", crash.comm);
@@ -146,7 +143,9 @@ std::string crash_section(const Report& report) {
       out += heading("REGISTERS", "at the exception");
       out += text::registers(*crash.fault_registers, *report.arch);
     } else if (first != nullptr && first->registers) {
-      out += heading("REGISTERS", "as the crash path saved them");
+      bool hypervisor = first->cpu_source == "hypervisor note";
+      out +=
+          heading("REGISTERS", hypervisor ? "as the hypervisor saved them" : "as the crash path saved them");
       out += text::registers(*first->registers, *report.arch);
     }
   }

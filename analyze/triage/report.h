@@ -132,8 +132,11 @@ struct InfoReport {
 // True when a limit says that the input is damaged or incomplete: the programs then end with exit_partial.
 bool partial(const std::vector<Limit>& limits);
 
-// The frame an engineer wants to see first: where the innermost exception hit, else who called panic().
-// nullptr when the trace tells neither.
+// The frame an engineer wants to see first: where the innermost exception or interrupt hit, else who called
+// panic(). nullptr when the trace tells neither.
 const Frame* culprit(const Backtrace& trace);
+// The same of the CPU that crashed. Who called panic() in an interrupt counts before what was interrupted,
+// unless the panic is about just that: a lockup, a watchdog, an NMI.
+const Frame* culprit(const Crash& crash);
 
 }  // namespace kdk

@@ -1,6 +1,7 @@
 // A kernel log as text: failure class, panic line, CPU line and call trace. The first byte makes the records
 // carry caller ids and facilities.
 #include "core/diagnose/crash.h"
+#include "core/diagnose/fault_decoder.h"
 #include "core/diagnose/log_trace.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
@@ -26,5 +27,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   find_log_crash(log);
   find_log_crash(log, log.records.size() / 2);
   find_log_crash(log, log.records.size() + 7);
+  for (const FaultDecoder* decoder : {&arm64_faults(), &x86_64_faults()}) {
+    Fault fault;
+    for (const LogLine& line : kernel_lines(log)) decoder->read_line(line.text, fault);
+    decoder->decode(fault);
+    if (describe(fault).size() > 512) __builtin_trap();
+  }
   return 0;
 }

@@ -1,11 +1,45 @@
-// A vmlinux as input: ELF headers, symbol table, notes, and the DWARF around the addresses of its own
-// symbols.
+// A vmlinux as input: ELF headers, symbol table, notes, the DWARF around the addresses of its own symbols,
+// and their call frame information over the memory of a small machine.
 #include <fmt/format.h>
 #include <sys/mman.h>
 
 #include "analyze/symbols/dwarf.h"
 #include "analyze/symbols/vmlinux.h"
+#include "analyze/unwind/cfi.h"
 #include "core/base/file.h"
+#include "core/kernel/memory.h"
+#include "tests/support/dump_builder.h"
+
+namespace {
+
+// Machines for the call frame information of both architectures.
+struct Machine {
+  explicit Machine(kdk::test::MachineOptions options) : builder(std::move(options)) {
+    stack = builder.alloc(4096);
+    for (uint64_t i = 0; i < 512; ++i) builder.put_u64(stack + i * 8, stack.value + 0x100 + i);
+    dump = builder.open();
+    memory = std::make_unique<kdk::KernelMemory>(*dump);
+  }
+  kdk::test::DumpBuilder builder;
+  kdk::VirtAddr stack;
+  std::unique_ptr<kdk::Dump> dump;
+  std::unique_ptr<kdk::KernelMemory> memory;
+};
+
+void follow_frames(const kdk::VmlinuxFile& vmlinux, const std::vector<uint64_t>& addresses) {
+  static Machine x86_64({.x86_64 = kdk::test::X86_64Options{}}), arm64({});
+  for (Machine* machine : {&x86_64, &arm64}) {
+    kdk::DwarfCallFrames frames(vmlinux, 0);
+    kdk::Registers registers;
+    for (size_t i = 0; i < kdk::Registers::max_count; ++i) registers.set(i, machine->stack.value + i * 8);
+    for (uint64_t address : addresses) {
+      registers.set(machine->memory->arch().roles().pc, address);
+      frames.caller(*machine->memory, registers, false);
+    }
+  }
+}
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;
@@ -27,6 +61,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(vmlinux)) {
       for (uint64_t address : addresses) dwarf->source(address);
     }
+    follow_frames(vmlinux, addresses);
   } catch (const Error&) {
   }
   return 0;

@@ -50,9 +50,57 @@ TEST(Culprit, NoneInAnIdleTrace) {
   Backtrace trace;
   trace.frames = {named("cpu_do_idle"), named("do_idle")};
   EXPECT_EQ(nullptr, culprit(trace));
-  EXPECT_EQ(nullptr, culprit({}));
+  EXPECT_EQ(nullptr, culprit(Backtrace{}));
   trace.frames = {named("panic")};
   EXPECT_EQ(nullptr, culprit(trace));
+}
+
+TEST(Culprit, OfACrash) {
+  Crash crash;
+  crash.cpus.resize(1);
+  crash.cpus[0].crashed = true;
+  // A driver's timer function gives up, on top of the idle loop.
+  crash.cpus[0].backtrace.frames = {named("__crash_kexec"), named("panic"), named("driver_timer"),
+                                    named("asm_sysvec_apic_timer_interrupt"),
+                                    named("idle", FrameKind::exception)};
+  crash.crash_class.name = "panic";
+  EXPECT_EQ("driver_timer", culprit(crash)->symbol);
+  crash.crash_class.name = "soft_lockup";
+  EXPECT_EQ("idle", culprit(crash)->symbol);
+  crash.crash_class.name = "null_deref";
+  crash.fault.emplace();
+  EXPECT_EQ("idle", culprit(crash)->symbol);
+  crash.cpus[0].crashed = false;
+  EXPECT_EQ(nullptr, culprit(crash));
+}
+
+// The trace of an oops begins where the note's registers are: at the fault, if they came through the crash
+// path.
+TEST(Oops, BeginsAtTheFault) {
+  for (bool kdump : {true, false}) {
+    Scene scene({.machine = {.x86_64 = test::X86_64Options{}}, .oops = true});
+    if (!kdump) scene.machine->erase("CRASHTIME");
+    std::unique_ptr<Dump> dump = scene.machine->open();
+    Kernel kernel(*dump);
+    Crash crash = diagnose(kernel, read_log(kernel.memory()));
+    const CpuState* cpu = crashing_cpu(crash);
+    ASSERT_NE(nullptr, cpu);
+    ASSERT_FALSE(cpu->backtrace.frames.empty());
+    const Frame& first = cpu->backtrace.frames[0];
+    EXPECT_EQ("faulty_fn", first.symbol);
+    EXPECT_EQ(kdump ? FrameKind::exception : FrameKind::call, first.kind);
+    EXPECT_EQ(kdump, first.registers.has_value());
+    EXPECT_EQ(kdump, crash.fault_registers.has_value());
+    EXPECT_EQ(true, crash.log_trace_agrees) << crash.log_trace_difference;
+    ASSERT_TRUE(crash.fault);
+    EXPECT_EQ("page_fault", crash.fault->exception);
+  }
+  Scene scene({.machine = {.x86_64 = test::X86_64Options{}}});
+  std::unique_ptr<Dump> dump = scene.machine->open();
+  Kernel kernel(*dump);
+  Crash crash = diagnose(kernel, read_log(kernel.memory()));
+  EXPECT_EQ(FrameKind::call, crashing_cpu(crash)->backtrace.frames[0].kind);
+  EXPECT_FALSE(crash.fault_registers || crash.fault);
 }
 
 KernelLog log_of(uint64_t count) {

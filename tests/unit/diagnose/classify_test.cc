@@ -161,6 +161,35 @@ TEST(LogTrace, CallerIdsSeparateCpus) {
   EXPECT_EQ(crash.trace[1].function, "b");
 }
 
+std::vector<std::string> trace_of(std::string_view text) {
+  std::vector<std::string> out;
+  for (const LogTraceEntry& entry : find_log_crash(log_of(text), 0).trace) {
+    out.push_back(entry.function + (entry.module.empty() ? "" : "@" + entry.module));
+  }
+  return out;
+}
+
+TEST(LogTrace, WhereX86WasInterrupted) {
+  using Names = std::vector<std::string>;
+  EXPECT_EQ(trace_of("RIP: 0010:bad+0x1/0x2 [mod]\nCall Trace:\n <TASK>\n up+0x1/0x2"),
+            (Names{"bad@mod", "up"}));
+  // A call through a null pointer.
+  EXPECT_EQ(trace_of("RIP: 0010:0x0\nCode: Unable to access opcode bytes at 0xffffffffffffffd6.\nCall "
+                     "Trace:\n up+0x1/0x2"),
+            (Names{"0x0", "up"}));
+  // User mode: only the kernel's side counts.
+  EXPECT_EQ(trace_of("RIP: 0033:0x7f1d\nCall Trace:\n up+0x1/0x2\nRIP: 0033:0x7f1d\n below+0x1/0x2"),
+            (Names{"up"}));
+  // Of another report: a CPU line or a trace lies between.
+  EXPECT_EQ(trace_of("RIP: 0010:old+0x1/0x2\nCPU: 0 PID: 1 Comm: a Not tainted\nCall Trace:\n up+0x1/0x2"),
+            (Names{"up"}));
+  // Code and registers end a trace unless an exception inside it printed them.
+  EXPECT_EQ(trace_of("Call Trace:\n up+0x1/0x2\nCode: 90 90\n more+0x1/0x2"), (Names{"up"}));
+  EXPECT_EQ(trace_of("Call Trace:\n up+0x1/0x2\nRIP: 0010:mid+0x1/0x2\nCode: 90 90\n more+0x1/0x2\nCode: "
+                     "90\n x+0x1/0x2"),
+            (Names{"up", "mid", "more"}));
+}
+
 TEST(LogTrace, CpuLines) {
   auto line =
       parse_cpu_line("CPU: 12 UID: 1000 PID: 4711 Comm: Web Content Kdump: loaded Tainted: G  W 6.12.0 #1");
