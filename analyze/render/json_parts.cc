@@ -107,7 +107,7 @@ ordered_json identity(const SystemInfo& id) {
                         {"page_offset", hex(id.va->page_offset)},
                         {"phys_offset", hex(id.va->phys_offset)},
                         {"image_offset", hex(id.va->image_offset)},
-                        {"pac_mask", hex(id.va->pac_mask)}};
+                        {"pac_mask", hex(id.va->signature_mask)}};
   } else {
     out["addresses"] = nullptr;
   }

@@ -2,13 +2,21 @@
 // arch/x86_64.cc). Everything else treats architecture, page size and address width as data read from the
 // dump, never as #ifdef, so any dump opens on any host.
 //
-// To add an architecture:
-//   1. arch/<name>.cc: subclass Arch; registers and their roles, prstatus decoding, a Translator for its page
-//   tables.
-//   2. list it in all_archs() in arch/arch.cc.
-//   3. its unwinder facts: pt_regs recognition and stack rules (core/diagnose/unwind.h says what is asked).
-//   4. tests/unit/arch/<name>_test.cc over tests/support/dump_builder for every page size and VA layout it
-//   has.
+// To add an architecture (docs/adding-an-architecture.md has each step with its evidence):
+//   1. arch/<name>.h: register numbers, in DWARF order as far as that goes, for the files that are its own.
+//   2. arch/<name>.cc: subclass Arch: names and roles of registers, elf_prstatus and pt_regs, user mode,
+//   strip().
+//   3. arch/<name>_translate.cc: derive from TableTranslator (table_walk.h): the shape of the tables and what
+//   one
+//      entry means; where root table, image and linear map are, from VMCOREINFO, proved by a walk.
+//   4. list it in all_archs() in arch/arch.cc.
+//   5. tests/support: its Paging (machine_paging.cc) and layout (dump_builder.cc), written from the manuals;
+//   then
+//      tests/unit/arch/<name>{,_translate}_test.cc for every geometry, a fuzz target over the walk.
+//   6. hold it against an oracle on real dumps: every leaf of the tables, gaps, kallsyms against nm, per-CPU
+//      addresses, log.
+//   7. its stacks and its walk: core/diagnose/unwind.h says what is asked.
+//   8. hypervisor notes with the page tables in use, if there are any: active_tables().
 #pragma once
 
 #include <array>
@@ -79,17 +87,17 @@ struct Translation {
 };
 std::string_view to_string(Translation::Status status);
 
-// Facts about the virtual address space that callers may show or reason with.
+// Facts about the virtual address space that callers may show or reason with. Offsets are modulo 2^64.
 struct VaLayout {
-  unsigned va_bits = 0;  // actual, in use at the crash
+  unsigned va_bits = 0;  // of addresses, both halves: in use at the crash, not what the build could do
   unsigned pa_bits = 0;  // output address size of the tables
   unsigned page_shift = 0;
   uint64_t kernel_start = 0;  // lowest kernel virtual address
   uint64_t page_offset = 0;   // first linear-map address; 0 when unknown
-  uint64_t phys_offset = 0;   // physical address of page_offset, modulo 2^64
-  uint64_t image_offset =
-      0;                  // image VA - PA (kimage_voffset; x86: __START_KERNEL_map - phys_base), modulo 2^64
-  uint64_t pac_mask = 0;  // bits to force to 1 in a signed kernel address; 0 without pointer authentication
+  uint64_t phys_offset = 0;   // physical address of page_offset
+  uint64_t image_offset = 0;  // virtual less physical address of the kernel image
+  // Bits of a kernel pointer that hold a signature: 1 in the address itself. 0 where pointers are not signed.
+  uint64_t signature_mask = 0;
 };
 
 // Kernel virtual -> physical through the image offset, the linear map and the page tables found from

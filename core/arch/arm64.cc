@@ -63,7 +63,7 @@ class Arm64 final : public Arch {
   }
 
   VirtAddr strip(uint64_t address, const VaLayout& layout) const override {
-    return {arm64_strip(address, layout.pac_mask)};
+    return {arm64_strip(address, layout.signature_mask)};
   }
   std::unique_ptr<Translator> make_translator(const Vmcoreinfo& info, uint32_t page_size,
                                               PhysReader& memory) const override {

@@ -136,7 +136,7 @@ class Arm64Translator final : public TableTranslator {
     layout_.pa_bits = geometry_.output == OutputAddress::pa48 ? 48 : 52;
     layout_.kernel_start = negative_power(geometry_.va_bits);
     layout_.image_offset = info.require_number("kimage_voffset");
-    layout_.pac_mask = info.number("KERNELPACMASK").value_or(0);
+    layout_.signature_mask = info.number("KERNELPACMASK").value_or(0);
     set_tables({geometry_.page_shift, geometry_.levels, geometry_.root_mask},
                {info.require_symbol("swapper_pg_dir") - layout_.image_offset});
     find_image(info);
@@ -145,7 +145,7 @@ class Arm64Translator final : public TableTranslator {
 
   Translation translate(VirtAddr tagged) noexcept override {
     if (tagged.value >> 48 == poison_top) return {Translation::Status::not_kernel, {}, 0};
-    uint64_t va = arm64_strip(tagged.value, layout_.pac_mask);
+    uint64_t va = arm64_strip(tagged.value, layout_.signature_mask);
     if (va < layout_.kernel_start) return {Translation::Status::not_kernel, {}, 0};
     Translation found = walk(va);
     if (found.status == Translation::Status::table_unavailable) found = without_tables(va);

@@ -67,8 +67,8 @@ TEST(Arm64, TellsUserModeFromPstate) {
 }
 
 TEST(Arm64, StripsTagAndAuthentication) {
-  const VaLayout plain, pac48{.va_bits = 48, .pac_mask = 0xffff000000000000};
-  const VaLayout pac52{.va_bits = 52, .pac_mask = 0xfff0000000000000};
+  const VaLayout plain, pac48{.va_bits = 48, .signature_mask = 0xffff000000000000};
+  const VaLayout pac52{.va_bits = 52, .signature_mask = 0xfff0000000000000};
   EXPECT_EQ(arm64().strip(0xffff800080012340, plain).value, 0xffff800080012340u);
   EXPECT_EQ(arm64().strip(0xf1ff800080012340, plain).value, 0xffff800080012340u) << "KASAN tag";
   EXPECT_EQ(arm64().strip(0x12b4800080012340, pac48).value, 0xffff800080012340u);

@@ -119,6 +119,29 @@ TEST(Percpu, FindsEachCpusInstance) {
   EXPECT_EQ(per_cpu_address(kernel, "unknown", 0), std::nullopt);
 }
 
+// x86-64 before v6.15: variables are linked from address 0, and CPUs that cannot be have the offset of the
+// image's initial copy.
+TEST(Percpu, FindsThemWhereTheyAreLinkedFromZero) {
+  DumpBuilder machine({.x86_64 = test::X86_64Options{}});
+  const VirtAddr offsets = machine.image_alloc(4 * 8), initial = machine.image_alloc(64),
+                 mask = machine.image_alloc(8);
+  const VirtAddr area = machine.alloc(64);
+  machine.put_u64(offsets, area.value);
+  for (uint64_t cpu : {1u, 2u, 3u}) machine.put_u64(offsets + cpu * 8, initial.value);
+  machine.put_u64(mask, 1);
+  machine.put_u64(area + 0x20, 4711);
+  const auto dump = machine.open();
+  Kernel kernel(*dump);
+  kernel.symbols().add(0, 0, 'A', "fixed_percpu_data");
+  kernel.symbols().add(0x20, 0, 'A', "cpu_number");
+  kernel.symbols().add(offsets.value, 0, 'D', "__per_cpu_offset");
+  kernel.symbols().add(mask.value, 0, 'D', "__cpu_possible_mask");
+  kernel.symbols().finish();
+  ASSERT_EQ(per_cpu_address(kernel, "cpu_number", 0), area + 0x20);
+  EXPECT_EQ(kernel.memory().u64(area + 0x20), 4711u);
+  EXPECT_EQ(per_cpu_address(kernel, "cpu_number", 1), std::nullopt);
+}
+
 TEST(Percpu, ReadsCpuMasks) {
   DumpBuilder machine;
   const VirtAddr mask = machine.image_alloc(16);

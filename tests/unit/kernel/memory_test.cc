@@ -134,8 +134,8 @@ TEST(KernelMemory, SaysWhatItNeeds) {
 
   DumpBuilder foreign;
   std::vector<uint8_t> file = foreign.elf();
-  store(MutableBytes(file), 18, ul16(62));  // e_machine: x86-64
-  const std::unique_ptr<Dump> dump = open_dump(memory_source(file, "x86"));
+  store(MutableBytes(file), 18, ul16(243));  // e_machine: RISC-V
+  const std::unique_ptr<Dump> dump = open_dump(memory_source(file, "foreign"));
   EXPECT_THROW(KernelMemory{*dump}, Error);
 }
 
