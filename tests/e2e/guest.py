@@ -205,7 +205,7 @@ def qemu_options(config: Config, kernel: packages.Kernel, disk: Path, initrd: Pa
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
     return ["-cpu", config.cpu, "-smp", "2", "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
             "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
-            "-kernel", kernel.image, "-initrd", initrd, "-append", f"console={kernel.machine.console} {panic}"]
+            "-kernel", kernel.image, "-initrd", initrd, "-append", f"{kernel.machine.command_line} {panic}"]
 
 
 def get(config: Config, programs: Programs | None = None) -> Run:
@@ -232,8 +232,8 @@ def _make(config: Config, kernel: packages.Kernel, production: bytes, crash: byt
         return
     with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
         result = _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
-        last = "finished" if config.crashkernel else "panicked.kdump"
-        if not result.path(last).exists():
+        needed = ["finished"] if config.crashkernel else ["facts.crash", "panicked.kdump"]
+        if not all(result.path(name).exists() for name in needed):
             failed = RUNS / ("failed-" + final.name)
             shutil.rmtree(failed, ignore_errors=True)
             result.directory.rename(failed)
