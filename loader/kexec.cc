@@ -13,7 +13,7 @@
 namespace kdk {
 namespace {
 
-// Flags newer than the headers this may be built with (include/uapi/linux/kexec.h of Linux 6.8).
+// Flags newer than the headers this may be built with (include/uapi/linux/kexec.h).
 constexpr uint64_t kexec_file_debug = 8;
 constexpr uint64_t largest_input = uint64_t{4} << 30;  // KEXEC_FILE_SIZE_MAX
 
