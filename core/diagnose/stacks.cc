@@ -49,6 +49,7 @@ std::optional<VirtAddr> current_task(Kernel& kernel, unsigned cpu) {
 
 StackSet task_stack(Kernel& kernel, VirtAddr task) {
   StackSet stacks;
+  stacks.task = task.value;
   std::optional<uint64_t> offset = kernel.layout().offset("task_struct", "stack");
   std::optional<uint64_t> base = offset ? kernel.memory().u64(task + *offset) : std::nullopt;
   if (base) add_stack(stacks, base, thread_size(kernel, *base), "task");

@@ -27,6 +27,7 @@ struct StackRange {
 // mapped memory around it (vmalloc guard pages end a VMAP_STACK), and the range is named "?".
 struct StackSet {
   std::vector<StackRange> ranges;
+  uint64_t task = 0;  // task_struct whose stack is among them; 0 when it is not known
 };
 
 // Call frame information that the dump does not have: DWARF .debug_frame or .eh_frame of a vmlinux, at

@@ -21,6 +21,7 @@
 
 #include "core/arch/x86_64.h"
 #include "core/diagnose/orc_tables.h"
+#include "core/diagnose/return_hooks.h"
 #include "core/diagnose/stack_cursor.h"
 #include "core/diagnose/unwinder.h"
 
@@ -42,6 +43,7 @@ class Walk {
         code_(kernel),
         orc_(kernel, code_, aids.orc),
         cfi_(aids.cfi),
+        hooks_(kernel, stacks.task),
         stacks_(memory_, stacks) {}
 
   Backtrace run(const Registers& start, size_t limit);
@@ -85,6 +87,7 @@ class Walk {
   CodeMap code_;
   OrcTables orc_;
   CallFrameInfo* cfi_;
+  ReturnHooks hooks_;
   StackCursor stacks_;
 
   Registers regs_;                  // of the frame added last
@@ -178,9 +181,14 @@ bool Walk::proven(const InterruptFrame& frame, uint64_t at) {
 
 // The return address at `slot`, the last word of the frame, leads to a caller whose rbp is `caller_rbp`.
 Walk::Step Walk::return_to_caller(uint64_t slot, std::optional<uint64_t> caller_rbp, Trust trust) {
-  const std::optional<uint64_t> address = memory_.u64(VirtAddr{slot});
+  std::optional<uint64_t> address = memory_.u64(VirtAddr{slot});
   if (!address) return fail(fmt::format("the return address at {:#x} cannot be read", slot));
-  if (!believable(*address)) {
+  bool hooked = hooks_.is_hook(*address);
+  if (std::optional<uint64_t> original = hooked ? hooks_.original(slot) : std::nullopt) {
+    address = original;
+    hooked = false;
+  }
+  if (!hooked && !believable(*address)) {
     return fail(fmt::format("the return address {:#x} at {:#x} is not code", *address, slot));
   }
   if (std::optional<std::string> why = stacks_.consume(slot, word)) {
@@ -190,7 +198,7 @@ Walk::Step Walk::return_to_caller(uint64_t slot, std::optional<uint64_t> caller_
   regs_.set(r::rip, *address);
   regs_.set(r::rsp, slot + word);
   if (caller_rbp) regs_.set(r::rbp, *caller_rbp);
-  is_return_address_ = true;
+  is_return_address_ = !hooked;  // a trampoline is entered at its first instruction
   is_context_ = rbp_guessed_ = false;
   add_frame(FrameKind::call, trust, slot);
   return Step::moved;

@@ -47,7 +47,7 @@ TEST_F(StacksX86, InterruptStackBehindItsPointer) {
     std::string symbol;
     uint64_t pointer;
   };
-  // v5.2 to v5.11: the end; then and from v6.15 on: the last word; before v5.2: 64 bytes below the end.
+  // By kernel: the end, the last word, or (before v5.2) 64 bytes below the end.
   for (const Form& form : {Form{"hardirq_stack_ptr", high}, Form{"hardirq_stack_ptr", high - 8},
                            Form{"irq_stack_ptr", high - 64}}) {
     m.variables.erase("hardirq_stack_ptr");

@@ -1,5 +1,8 @@
 #include <gtest/gtest.h>
 
+#include <array>
+#include <utility>
+
 #include "core/diagnose/orc.h"
 #include "tests/unit/diagnose/x86_64_machine.h"
 
@@ -617,6 +620,68 @@ TEST_F(UnwindX86, FtraceTrampolinesAreCopiesOfTheirOriginal) {
   Backtrace trace = walk(x86_registers(trampoline.value + 0x50, task.position));
   EXPECT_EQ(functions, (Names{"ftrace_trampoline", "f8", "f9"}));
   EXPECT_EQ(trace.frames[1].trust, Trust::orc);
+}
+
+class UnwindX86Hooks : public UnwindX86 {
+ protected:
+  // f7 was called by f8, but a tracer has put its trampoline in the place of the return address.
+  void SetUp() override {
+    UnwindX86::SetUp();
+    enter_from_user();
+    m.rule(8, orc_call(OrcReg::sp, 8));
+    m.rule(7, orc_call(OrcReg::sp, 8));
+    m.rule(10, OrcRule{});  // from here on nothing is known
+    m.names[30] = "return_to_handler";
+    m.names[31] = "arch_rethook_trampoline";
+    known.task = m.machine.image_alloc(0x100).value;
+    aside = m.machine.image_alloc(0x1000);
+  }
+  VirtAddr aside;
+};
+
+TEST_F(UnwindX86Hooks, TheGraphTracersStackHasTheReturnAddress) {
+  m.types.fields = {{"task_struct.ret_stack", {0x10, 8}},
+                    {"ftrace_ret_stack.ret", {0, 8}},
+                    {"ftrace_ret_stack.retp", {24, 8}}};
+  const uint64_t slot = push(task, m.function(30));
+  m.machine.put_u64(VirtAddr{known.task + 0x10}, aside.value);
+  m.machine.put_u64(aside + 0x18, 0x55);  // the tracer's own words
+  m.machine.put_u64(aside + 0x20, m.call(8, 7));
+  m.machine.put_u64(aside + 0x20 + 24, slot);
+  m.machine.put_u64(aside + 0x60, m.function(20, 0x40));  // left over from an earlier call
+  m.machine.put_u64(aside + 0x60 + 24, slot);
+  Backtrace trace = walk(in(7, task));
+  EXPECT_EQ(functions, (Names{"f7", "f8", "f9"}));
+  EXPECT_TRUE(trace.complete) << trace.end;
+}
+
+TEST_F(UnwindX86Hooks, AReturnProbesNodeHasTheReturnAddress) {
+  m.types.fields = {{"task_struct.rethooks.first", {0x18, 8}},
+                    {"rethook_node.llist", {16, 8}},
+                    {"rethook_node.ret_addr", {32, 8}},
+                    {"rethook_node.frame", {40, 8}}};
+  const uint64_t slot = push(task, m.function(31));
+  // Two probes of f7, and the node of another function between them.
+  const std::array<std::pair<uint64_t, uint64_t>, 3> nodes = {
+      {{m.function(31), slot}, {m.function(20, 0x40), slot + 64}, {m.call(8, 7), slot}}};
+  m.machine.put_u64(VirtAddr{known.task + 0x18}, aside.value + 16);
+  for (size_t i = 0; i < nodes.size(); ++i) {
+    const VirtAddr node = aside + i * 64;
+    if (i + 1 < nodes.size()) m.machine.put_u64(node + 16, node.value + 64 + 16);
+    m.machine.put_u64(node + 32, nodes[i].first);
+    m.machine.put_u64(node + 40, nodes[i].second);
+  }
+  Backtrace trace = walk(in(7, task));
+  EXPECT_EQ(functions, (Names{"f7", "f8", "f9"}));
+  EXPECT_TRUE(trace.complete) << trace.end;
+}
+
+TEST_F(UnwindX86Hooks, ATrampolineIsNamedWhenItsOriginalIsNotFound) {
+  push(task, m.function(30));
+  Backtrace trace = walk(in(7, task));
+  ASSERT_EQ(functions, (Names{"f7", "return_to_handler", "f9"}));
+  EXPECT_FALSE(trace.frames[1].pc_is_return_address);
+  EXPECT_EQ(trace.frames[2].trust, Trust::scan);
 }
 
 TEST_F(UnwindX86, SleepingTasksContinueBehindTheSwitch) {
