@@ -4,10 +4,11 @@
 //
 // What to pin is read off the page tables themselves, not off symbols: whatever the kernel maps outside its
 // linear map it uses - its image, modules, task stacks (VMAP_STACK), vmalloc and per-CPU chunks. Image memory
-// that the kernel has given back to the allocator is not pinned: the init sections are no longer mapped
-// there, and what stays mapped all the same (until v6.8 the early page tables at its end) has lost the mark
-// of reserved memory that the rest still has. Source: arch/arm64/mm/init.c free_initmem (unmaps the init
-// range), arch/arm64/mm/mmu.c paging_init (frees init_pg_dir), mm/vmalloc.c, mm/percpu.c.
+// that the kernel has given back to the allocator is not pinned: on arm64 the init sections are no longer
+// mapped there, and what stays mapped all the same (until v6.8 the early page tables at its end; on x86-64
+// the init sections and the gaps between sections) has lost the mark of reserved memory that the rest still
+// has. Source: arch/arm64/mm/init.c free_initmem (unmaps the init range), arch/arm64/mm/mmu.c paging_init
+// (frees init_pg_dir), arch/x86/mm/init.c free_kernel_image_pages, mm/vmalloc.c, mm/percpu.c.
 #pragma once
 
 #include <string>
