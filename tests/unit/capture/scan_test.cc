@@ -243,9 +243,13 @@ TEST(Scan, KeepingEverythingKeepsEverything) {
   EXPECT_FALSE(scan.keep.test({50}));
 }
 
-TEST(Pins, WhatTheKernelMapsIsPinnedAndWhatItGaveBackIsNot) {
+class PinsOf : public testing::TestWithParam<unsigned> {};  // levels of x86-64 page tables; 0: arm64
+
+TEST_P(PinsOf, WhatTheKernelMapsIsPinnedAndWhatItGaveBackIsNot) {
   constexpr uint64_t reserved = 1 << 13;
-  Machine m;
+  MachineOptions options;
+  if (GetParam() != 0) options.x86_64 = test::X86_64Options{.levels = GetParam()};
+  Machine m(options);
   DumpBuilder& b = m.builder;
   const uint64_t page = b.page_size();
   const VirtAddr stack = b.vmalloc(4);
@@ -271,6 +275,8 @@ TEST(Pins, WhatTheKernelMapsIsPinnedAndWhatItGaveBackIsNot) {
   EXPECT_FALSE(pinned(image_pfn(freed)));
   EXPECT_FALSE(pinned(plain));
 }
+
+INSTANTIATE_TEST_SUITE_P(All, PinsOf, testing::Values(0u, 4u, 5u));
 
 TEST(FreeCheck, ComparesWithinWhatCountersCanDrift) {
   using Result = FreeCheck::Result;
