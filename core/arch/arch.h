@@ -17,6 +17,8 @@
 //      addresses, log.
 //   7. its stacks and its walk: core/diagnose/unwind.h says what is asked.
 //   8. hypervisor notes with the page tables in use, if there are any: active_tables().
+//   9. how its kernel reports faults: core/diagnose/fault_decoder.h; what a call leaves alone: call_saved in
+//      analyze/unwind/cfi.cc; its oops texts in tests/unit/diagnose, its words in tests/support/scene_arch.h.
 #pragma once
 
 #include <array>
@@ -38,7 +40,8 @@ namespace kdk {
 
 class Arch;
 
-// Register values of one context. Index = the architecture's own numbering (Arch::register_names()).
+// Register values of one context. Index = the architecture's own numbering (Arch::register_names()): the
+// general registers as in DWARF, all of them before pc.
 struct Registers {
   static constexpr size_t max_count = 40;
   std::array<uint64_t, max_count> value{};
