@@ -22,6 +22,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     info.require_number("VA_BITS");
   } catch (const kdk::Error&) {
   }
+  // A file given by the user: refused, or a text that has the key every VMCOREINFO has.
+  try {
+    if (!kdk::Vmcoreinfo::parse(kdk::vmcoreinfo_text({data, size}, "fuzz")).value("OSRELEASE"))
+      __builtin_trap();
+  } catch (const kdk::Error&) {
+  }
   // The text that is kept parses to the same values.
   if (kdk::Vmcoreinfo::parse(info.text()).number("VA_BITS") != info.number("VA_BITS")) __builtin_trap();
   return 0;
