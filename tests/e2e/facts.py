@@ -76,5 +76,5 @@ def read_facts(machine: Machine, run: Run) -> Facts:
 
 
 def kernel_lines(text: str) -> list[str]:
-    """What follows "[  12.345678] ", line by line; other lines are not the kernel's."""
-    return re.findall(r"^\[ *\d+\.\d{6}\] (.*)$", text.replace("\r", ""), re.MULTILINE)
+    """What follows "[  12.345678] ", line by line; other lines are not the kernel's. (A BIOS leaves no end of line.)"""
+    return re.findall(r"\[ *\d+\.\d{6}\] (.*)$", text.replace("\r", ""), re.MULTILINE)

@@ -1,10 +1,11 @@
 #!/usr/bin/python3
 """Page by page, which pages kdump-capture and makedumpfile keep of the same full vmcore at the same level.
 
-  page_classes.py KDUMP_CAPTURE PAGE_HASH
+  page_classes.py KDUMP_CAPTURE PAGE_HASH CONFIG
 
-The full vmcore is that of the 6.1 guest (48-bit addresses), which Debian's makedumpfile can filter; see peers.py. Two
-differences are allowed, each counted by our own summary:
+CONFIG is a guest of tests/e2e whose full vmcore Debian's makedumpfile 1.7.2 can filter: one of kernel 6.1 (with 48-bit
+addresses on arm64). Of 6.12 it takes slab pages for user memory and keeps the tails of huge pages; see
+docs/kdump-capture.md. Two differences are allowed, each counted by our own summary:
   - pages kept here although their struct page says that they may go, because the kernel has them mapped (pins);
   - poisoned pages inside a larger page, and at level 1 all poisoned and offline pages, left out here.
 """
@@ -45,8 +46,8 @@ def compare(level, ours, theirs, summary):
 
 
 def main():
-    capture, page_hash = sys.argv[1:3]
-    makedumpfile, vmcore = peers.makedumpfile(), peers.full_vmcore("6.1-a57")
+    capture, page_hash, config = sys.argv[1:4]
+    makedumpfile, vmcore = peers.makedumpfile(peers.machine_of(config)), peers.full_vmcore(config)
     problems = []
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory)

@@ -14,10 +14,11 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / "tests" / "e2e"))
+import guest  # noqa: E402
 import packages  # noqa: E402
 
-# makedumpfile is built for one architecture of dumps: its own. So arm64's runs here, under QEMU's user emulation, in a
-# tree of its own with the libraries it needs.
+# makedumpfile is built for one architecture of dumps: its own. So another one's runs under QEMU's user emulation, in a tree
+# of its own with the libraries it needs.
 MAKEDUMPFILE_PACKAGES = ["makedumpfile", "libc6", "libdw1", "libelf1", "liblzo2-2", "zlib1g", "libbz2-1.0", "liblzma5",
                          "libzstd1"]
 
@@ -36,35 +37,54 @@ def run(*command, allowed=(0,), **options):
 
 def full_vmcore(config):
     """The whole /proc/vmcore of a guest of tests/e2e."""
-    if "FULL_VMCORE" in os.environ:
-        return Path(os.environ["FULL_VMCORE"])
+    return Path(os.environ["FULL_VMCORE"]) if "FULL_VMCORE" in os.environ else guest_run(config) / "full.elf"
+
+
+def machine_of(config):
+    return guest.CONFIGS[config].machine
+
+
+def guest_run(config):
+    """The directory of a guest of tests/e2e."""
     found = subprocess.run([ROOT / "tests/e2e/guest.py", "get", config], capture_output=True, text=True)
     if found.returncode != 0:
         skip("no guest run: " + (found.stderr.strip().splitlines() or ["?"])[-1])
-    return Path(found.stdout.strip().splitlines()[-1]) / "full.elf"
+    return Path(found.stdout.strip().splitlines()[-1])
 
 
-def makedumpfile():
-    """The command that runs makedumpfile for arm64 dumps, as a list."""
-    if "MAKEDUMPFILE" in os.environ:
-        return shlex.split(os.environ["MAKEDUMPFILE"])
-    qemu = shutil.which("qemu-aarch64-static") or shutil.which("qemu-aarch64")
+def emulator(machine):
+    """What a program of this machine has to be run with, as a list; empty on a host like it."""
+    host = run("dpkg", "--print-architecture").strip()
+    if machine.debian == host:
+        return []
+    name = "qemu-" + machine.triplet.split("-")[0]
+    qemu = shutil.which(name + "-static") or shutil.which(name)
     if not qemu:
         skip("qemu-user-static is not installed")
-    tree = packages.CACHE / "peers" / "makedumpfile-arm64"
+    return [qemu]
+
+
+def makedumpfile(machine):
+    """The command that runs makedumpfile for dumps of a machine, as a list: it reads those of its own architecture only."""
+    if "MAKEDUMPFILE" in os.environ:
+        return shlex.split(os.environ["MAKEDUMPFILE"])
+    qemu = emulator(machine)
+    if not qemu:
+        return ["makedumpfile"]
+    tree = packages.CACHE / "peers" / f"makedumpfile-{machine.debian}"
     if not tree.exists():
-        unpack(MAKEDUMPFILE_PACKAGES, tree)
-    return [qemu, "-L", str(tree), str(tree / "usr/bin/makedumpfile")]
+        unpack(MAKEDUMPFILE_PACKAGES, machine, tree)
+    return [*qemu, "-L", str(tree), str(tree / "usr/bin/makedumpfile")]
 
 
-def unpack(names, tree):
-    """Downloads arm64 packages and unpacks them under `tree`, which exists only when all are there."""
+def unpack(names, machine, tree):
+    """Downloads a machine's packages and unpacks them under `tree`, which exists only when all are there."""
     tree.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=tree.parent, prefix=".partial-") as temp:
         got = subprocess.run(["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=5",
-                              *(name + ":arm64" for name in names)], cwd=temp, capture_output=True, text=True)
+                              *(f"{name}:{machine.debian}" for name in names)], cwd=temp, capture_output=True, text=True)
         if got.returncode != 0:
-            skip("cannot download makedumpfile:arm64: " + got.stderr.strip())
+            skip(f"cannot download {names}: " + got.stderr.strip())
         for deb in Path(temp).glob("*.deb"):
             run("dpkg-deb", "-x", deb, Path(temp) / "tree")
         try:

@@ -19,7 +19,7 @@ except ImportError as error:
 CODECS = ("zstd", "lzo", "snappy", "zlib", "none")
 
 
-def by_libkdumpfile(report, name, dump, ours, full, page_size):
+def by_libkdumpfile(report, name, dump, ours, full, page_size, architecture):
     context = kdumpfile.kdumpfile(str(dump))
     wrong = []
     for pfn, page in ours.items():
@@ -32,7 +32,7 @@ def by_libkdumpfile(report, name, dump, ours, full, page_size):
         if not page.present or peers.crc(data) != full[pfn]:
             wrong.append(f"page frame {pfn:#x} differs")
     report.check(f"libkdumpfile reads {name}, {sum(page.present for page in ours.values())} pages", wrong)
-    attributes = {"arch.name": "aarch64", "arch.page_size": page_size, "file.format": "diskdump", "max_pfn": None}
+    attributes = {"arch.name": architecture, "arch.page_size": page_size, "file.format": "diskdump", "max_pfn": None}
     wrong = [f"{key}: {context.attr[key]}" for key, value in attributes.items() if value not in (None, context.attr[key])]
     if context.attr["max_pfn"] <= max(full):
         wrong.append(f"max_pfn {context.attr['max_pfn']:#x}")
@@ -59,8 +59,7 @@ def by_drgn(report, name, dump, ours, vmcore):
     report.check(f"drgn reads {name}", wrong)
 
 
-def by_makedumpfile(report, dump, vmcore, ours, page_hash, here):
-    makedumpfile = peers.makedumpfile()
+def by_makedumpfile(report, makedumpfile, dump, vmcore, ours, page_hash, here):
     logs = []
     for source in (dump, vmcore):
         peers.run(*makedumpfile, "-f", "--dump-dmesg", source, here / "dmesg")
@@ -79,6 +78,7 @@ def main():
     capture, page_hash, config = sys.argv[1:]
     vmcore = peers.full_vmcore(config)
     full = peers.elf_pages(vmcore)
+    machine = peers.machine_of(config)
     report = peers.Report()
     with tempfile.TemporaryDirectory() as directory:
         here = Path(directory)
@@ -89,10 +89,10 @@ def main():
                 ours, _ = peers.our_pages(page_hash, dump)
                 name = f"{codec} level {level}"
                 report.check(f"{name} knows the same page frames", [hex(pfn) for pfn in ours.keys() ^ full.keys()])
-                by_libkdumpfile(report, name, dump, ours, full, 4096)
+                by_libkdumpfile(report, name, dump, ours, full, 4096, machine.triplet.split("-")[0])
                 by_drgn(report, name, dump, ours, vmcore)
                 if level == 31 and codec in ("lzo", "zlib") and config.startswith("6.1-"):
-                    by_makedumpfile(report, dump, vmcore, ours, page_hash, here)
+                    by_makedumpfile(report, peers.makedumpfile(machine), dump, vmcore, ours, page_hash, here)
                 dump.unlink()
     report.exit()
 

@@ -2,7 +2,7 @@
 """Our readers on makedumpfile's files: every compression, filtered and not, ELF, flattened, split. Every page that is in
 one must equal the full vmcore's, and what is left out must be said to be excluded.
 
-  read_theirs.py PAGE_HASH
+  read_theirs.py PAGE_HASH CONFIGURATION
 """
 import subprocess
 import sys
@@ -25,8 +25,8 @@ def compare(report, name, full, page_hash, *dumps, expect=()):
 
 
 def main():
-    page_hash, = sys.argv[1:]
-    vmcore, makedumpfile = peers.full_vmcore("6.1-a57"), peers.makedumpfile()
+    page_hash, config = sys.argv[1:]
+    vmcore, makedumpfile = peers.full_vmcore(config), peers.makedumpfile(peers.machine_of(config))
     full = peers.elf_pages(vmcore)
     report = peers.Report()
     with tempfile.TemporaryDirectory() as directory:
