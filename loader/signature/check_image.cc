@@ -15,6 +15,7 @@ constexpr uint64_t max_kernel_file = uint64_t{1} << 30;
 constexpr uint64_t max_certificate_file = 1 << 20;
 // verify_pefile.c, pefile_strip_sig_wrapper: lengths of more than two bytes are refused.
 constexpr uint64_t max_message = 0xffff + 4;
+constexpr uint64_t max_appended = 1 << 20;
 
 using State = SignatureReport::State;
 
@@ -91,12 +92,14 @@ SignatureReport check_authenticode(const PeCertificate& entry, const PeImage& pe
          "truncated: the message is longer than its entry in the certificate table");
     return report;
   }
+  if (*size > max_message) {
+    fail(report, State::invalid, "EMSGSIZE", "longer than the 64 KiB the kernel reads");
+    return report;
+  }
   try {
     AuthenticodeMessage message = parse_authenticode_message(entry.content.first(*size));
     report.digest_algorithm = message.digest_algorithm;
     report.signed_digest = to_hex(message.digest);
-    if (*size > max_message)
-      fail(report, State::invalid, "EMSGSIZE", "longer than the 64 KiB the kernel reads");
     judge_signers(message.message.signers, KeyUse::image, sources, policy, image_digest, report);
     const HashAlgorithm* hash = hash_by_name(message.digest_algorithm);
     if (hash == nullptr || !hash->for_images) {
@@ -185,6 +188,7 @@ void check_appended(Bytes image, size_t layer, const TrustSources& sources, Imag
   try {
     std::optional<AppendedSignature> found = find_appended_signature(image);
     if (!found) return;
+    if (found->message.size() > max_appended) throw Error(Errc::format, "the message is implausibly large");
     SignedMessage message = parse_detached_message(found->message, found->content);
     judge_signers(message.signers, KeyUse::ima, sources, check.policy, {}, report);
   } catch (const Error& e) {

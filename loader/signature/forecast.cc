@@ -178,6 +178,8 @@ void check_pe(const ImageFacts& image, const KernelPolicy& policy, Decision& dec
   }
   if (policy.locked() && !ima_guarantees(policy)) {
     std::string why = fmt::format("{}; kernel lockdown is \"{}\"", pe.reason, *policy.lockdown);
+    // Without CONFIG_KEXEC_SIG kexec_file_load does not ask about lockdown.
+    if (!verifies) return decision.doubt(why + "; whether it verifies signatures is not known", config_step);
     if (hopeless) return decision.refuse("EPERM", why, sign_step);
     return decision.doubt(why, "name the signer's certificate with --cert, or run as root");
   }

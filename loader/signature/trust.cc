@@ -164,7 +164,7 @@ void add_given_keys(TrustSources& sources, const std::string& name, const GivenK
 TrustSources read_trust_sources(const SysRoot& root, const KernelPolicy& policy) {
   TrustSources sources;
   sources.kernel = read_kernel_keys(root);
-  if (!sources.kernel.complete) sources.problems.push_back(sources.kernel.problem);
+  if (!sources.kernel.problem.empty()) sources.problems.push_back(sources.kernel.problem);
   if (policy.config.enabled("CONFIG_LOAD_UEFI_KEYS") == false)
     return sources;  // then the variables mean nothing to the kernel
   if (!root.exists("/sys/firmware/efi/efivars/MokIgnoreDB-605dab50-e046-4300-abb6-3dd810dd8b23")) {

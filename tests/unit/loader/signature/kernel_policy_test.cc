@@ -169,6 +169,11 @@ TEST_F(ForecastTest, DoubtCountsOnlyWhereItDecides) {
   EXPECT_NE(forecast().next_step.find("--cert"), std::string::npos);
   policy_.load_disabled = true;
   EXPECT_EQ(forecast().verdict, Verdict::refused);
+  // An unsigned image under lockdown passes a kernel that does not verify: not knowing which is no refusal.
+  policy_.load_disabled = false;
+  facts_.pe = {State::bad, "ENODATA", "not signed"};
+  policy_.config = KernelConfig();
+  EXPECT_EQ(forecast().file_load.verdict, Verdict::unknown);
 }
 
 TEST_F(ForecastTest, ImaStandsInForThePeSignatureUnderLockdown) {
