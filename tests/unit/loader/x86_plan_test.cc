@@ -103,7 +103,9 @@ TEST(X86Plan, RegionsWithoutRoomNameWhatDoesNotFit) {
     FakeMachine fake = FakeMachine::x86_64();
     fake.iomem.replace(fake.iomem.find("3effffff"), 8, end);
     fake.crash_size.reset();
-    LoadInputs inputs = inputs_for();
+    FakeBzImage kernel;
+    kernel.init_size = 76 << 20;
+    LoadInputs inputs = inputs_for(kernel);
     inputs.initrd->bytes.resize(initrd_mib << 20);
     try {
       plan_for(fake, std::move(inputs));
@@ -115,8 +117,8 @@ TEST(X86Plan, RegionsWithoutRoomNameWhatDoesNotFit) {
   };
   EXPECT_NE(error_with("2f000fff", 1).find("no room for the elfcorehdr"), std::string::npos);
   EXPECT_NE(error_with("30ffffff", 1).find("no room for the kernel"), std::string::npos);
-  EXPECT_NE(error_with("33ffffff", 40).find("no room for the initrd"), std::string::npos);
-  EXPECT_EQ(error_with("34ffffff", 40), "fits");
+  EXPECT_NE(error_with("33ffffff", 4).find("no room for the initrd"), std::string::npos);
+  EXPECT_EQ(error_with("34ffffff", 4), "fits");
 }
 
 TEST(X86Plan, CommandLineLeavesRoomForElfcorehdr) {
