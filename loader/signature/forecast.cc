@@ -11,6 +11,13 @@ namespace {
 
 using State = CheckOutcome::State;
 
+const std::string sign_step =
+    "sign the image (sbsign --key KEY --cert CERT IMAGE) with a key the kernel has: /proc/keys, mokutil "
+    "--list-enrolled";
+const std::string config_step =
+    "put the kernel's configuration in /boot/config-RELEASE, or read it there as root";
+const std::string other_kernel_step = "boot a kernel that is built with it";
+
 // Collects what is in the way. The first refusal decides; an unknown only counts when nothing refuses.
 class Decision {
  public:
@@ -30,11 +37,11 @@ class Decision {
     out_.verdict = Verdict::unknown;
     note(std::move(reason));
   }
-  // Refuses, doubts or lets pass, by a fact that may be unknown.
-  void require(std::optional<bool> fact, const std::string& error, const std::string& broken,
-               const std::string& unknown, const std::string& next_step) {
-    if (fact == false) refuse(error, broken, next_step);
-    if (!fact) doubt(unknown, next_step);
+  // Refuses or lets pass, by an option of the kernel; doubts while its configuration is not known.
+  void require(std::optional<bool> option, const std::string& error, const std::string& without,
+               const std::string& next_step) {
+    if (option == false) refuse(error, without, next_step);
+    if (!option) doubt("not known: whether " + without, config_step);
   }
   bool refused() const { return out_.verdict == Verdict::refused; }
   SyscallForecast take() { return std::move(out_); }
@@ -42,12 +49,6 @@ class Decision {
  private:
   SyscallForecast out_;
 };
-
-const std::string sign_step =
-    "sign the image (sbsign --key KEY --cert CERT IMAGE) with a key the kernel has: /proc/keys, mokutil "
-    "--list-enrolled";
-const std::string config_step =
-    "put the kernel's configuration in /boot/config-RELEASE, or read it there as root";
 
 // Does a rule of IMA apply to this file? nullopt: a condition that cannot be judged here.
 std::optional<bool> applies(const ImaRule& rule, const ImageFacts& image) {
@@ -143,10 +144,9 @@ void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Dec
                            "use the boot image: /boot/vmlinuz-RELEASE");
   }
   const ImageKind& kind = *image.kernel->kind;
-  decision.require(
-      policy.config.enabled(kind.architecture), "ENOEXEC",
-      fmt::format("this machine's kernel is not built for {} ({})", kind.name, kind.architecture),
-      "the architecture of the running kernel is not known", config_step);
+  decision.require(policy.config.enabled(kind.architecture), "ENOEXEC",
+                   fmt::format("the kernel is not built for {} ({})", kind.name, kind.architecture),
+                   "use a kernel image of this machine's architecture");
   if (image.kernel->big_endian && policy.config.enabled("CONFIG_CPU_BIG_ENDIAN") != true) {
     decision.doubt("a big-endian Image: the kernel takes it only on CPUs that can run both byte orders",
                    "use a little-endian kernel");
@@ -200,8 +200,7 @@ SyscallForecast forecast_file_load(const ImageFacts& image, const KernelPolicy& 
   if (policy.load_disabled)
     decision.refuse("EPERM", "kernel.kexec_load_disabled is set", "reboot: it cannot be unset");
   decision.require(policy.config.enabled("CONFIG_KEXEC_FILE"), "ENOSYS",
-                   "the kernel is built without CONFIG_KEXEC_FILE",
-                   "whether the kernel has CONFIG_KEXEC_FILE is not known", config_step);
+                   "the kernel is built without CONFIG_KEXEC_FILE", other_kernel_step);
   check_architecture(image, policy, decision);
   check_ima(image, policy, decision);
   check_pe(image, policy, decision);
@@ -213,8 +212,7 @@ SyscallForecast forecast_load(const ImageFacts& image, const KernelPolicy& polic
   if (policy.load_disabled)
     decision.refuse("EPERM", "kernel.kexec_load_disabled is set", "reboot: it cannot be unset");
   decision.require(policy.config.enabled("CONFIG_KEXEC"), "ENOSYS",
-                   "the kernel is built without CONFIG_KEXEC",
-                   "whether the kernel has CONFIG_KEXEC is not known", config_step);
+                   "the kernel is built without CONFIG_KEXEC", other_kernel_step);
   check_architecture(image, policy, decision);
   // ima_main.c, ima_load_data: without a descriptor there is nothing to appraise.
   bool rule = std::any_of(policy.ima.rules.begin(), policy.ima.rules.end(),

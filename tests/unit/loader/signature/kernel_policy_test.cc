@@ -174,6 +174,10 @@ TEST_F(ForecastTest, DoubtCountsOnlyWhereItDecides) {
   facts_.pe = {State::bad, "ENODATA", "not signed"};
   policy_.config = KernelConfig();
   EXPECT_EQ(forecast().file_load.verdict, Verdict::unknown);
+  EXPECT_NE(forecast().next_step.find("configuration"), std::string::npos);
+  policy_.config = KernelConfig("test", "CONFIG_ARM64=y\n");
+  EXPECT_EQ(forecast().verdict, Verdict::refused);
+  EXPECT_EQ(forecast().next_step, "boot a kernel that is built with it");
 }
 
 TEST_F(ForecastTest, ImaStandsInForThePeSignatureUnderLockdown) {
