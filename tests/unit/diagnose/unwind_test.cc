@@ -320,5 +320,26 @@ TEST_F(Unwind, OtherPageSizes) {
   }
 }
 
+TEST_F(Unwind, SleepingTasksContinueBehindTheSwitch) {
+  uint64_t fp = frames->record(frames->user_entry(), function(2));
+  const VirtAddr task = crashed->machine.alloc(0x200);
+  crashed->machine.offset("task_struct.thread.cpu_context", 0x40);
+  crashed->machine.offset("task_struct.stack", 0x20);
+  crashed->machine.put_u64(task + 0x20, stack.value);
+  for (unsigned i = 0; i < 10; ++i) crashed->machine.put_u64(task + 0x40 + i * 8, 0x1900 + i);
+  crashed->machine.put_u64(task + 0x40 + 80, fp);
+  crashed->machine.put_u64(task + 0x40 + 88, frames->position().value);
+  crashed->machine.put_u64(task + 0x40 + 96, function(1));
+  crashed->open();
+  const std::optional<Registers> registers = sleeping_task_registers(*crashed->kernel, task);
+  ASSERT_TRUE(registers);
+  EXPECT_EQ(registers->get(19), 0x1900);
+  EXPECT_EQ(registers->get(28), 0x1909);
+  EXPECT_FALSE(registers->get(0)) << "not saved";
+  Backtrace trace = unwind_from_registers(*crashed->kernel, *registers, task_stack(*crashed->kernel, task));
+  EXPECT_EQ(crashed->functions_of(trace), (Names{"f1", "f2"}));
+  EXPECT_TRUE(trace.complete) << trace.end;
+}
+
 }  // namespace
 }  // namespace kdk
