@@ -97,14 +97,14 @@ size_t expand(Bytes names, const Record& record, const Tokens& tokens, std::arra
 // Whether a record is the symbol `name`. Most names are told apart by their first tokens, so nothing is
 // expanded.
 bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::string_view name) {
-  // The first token begins with the type letter; split_names saw that it is not empty.
-  std::string_view token = tokens[names[record.offset]].text.substr(1);
-  for (uint32_t t = 1; name.starts_with(token); ++t) {
-    name.remove_prefix(token.size());
-    if (t == record.length) return name.empty();
-    token = tokens[names[record.offset + t]].text;
+  for (uint32_t t = 0; t < record.length; ++t) {
+    const Token& token = tokens[names[record.offset + t]];
+    // The first token begins with the type letter; split_names saw that it is not empty.
+    const std::string_view text = token.text.substr(t == 0 ? 1 : 0);
+    if (!token.usable || !name.starts_with(text)) return false;
+    name.remove_prefix(text.size());
   }
-  return false;
+  return name.empty();
 }
 
 char type_letter(Bytes names, const Record& record, const Tokens& tokens) {
