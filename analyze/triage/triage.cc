@@ -27,6 +27,9 @@ Crash examine_crash(Kernel& kernel, const KernelLog& log, DebugInfo* debug, std:
   if (debug != nullptr) vmlinux.emplace(*debug);
   Crash crash = diagnose(kernel, log, vmlinux ? vmlinux->aids() : UnwindAids{});
   if (debug != nullptr) annotate(crash, *debug);
+  if (vmlinux && !vmlinux->orc_problem().empty()) {
+    limits.push_back({"/evidence/vmlinux", "orc_unusable", escape_untrusted(vmlinux->orc_problem()), ""});
+  }
   for (const std::string& problem : crash.problems) {
     limits.push_back({"/crash", "crash_incomplete", escape_untrusted(problem), ""});
   }
