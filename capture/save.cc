@@ -286,18 +286,17 @@ class Capture {
     if (!problem.empty()) report_.reasons.push_back("marking the incomplete dump: " + problem);
     report_.outputs = target.names();
     report_.output_bytes = target.size();
+    note_left_out(target);
     report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
                                           result.pages_written, report_.pages_to_write, output_names(report_),
                                           why));
-    note_left_out(target);
   }
 
   void note_left_out(Target& target) {
-    if (target.sink().left_out() == 0) return;
-    report_.reasons.push_back(fmt::format(
-        "{} of the pages that were read are missing too: the headers of the file have no room for so "
-        "many gaps",
-        target.sink().left_out()));
+    const uint64_t pages = target.sink().left_out();
+    if (pages == 0) return;
+    report_.pipeline->pages_written -= pages;
+    report_.reasons.push_back(fmt::format("{} pages were read, but the file has no place for them", pages));
   }
 
   // Runs a step that must not stop the capture; its failure becomes a reason.

@@ -49,9 +49,11 @@ void FileOutput::push_out(uint64_t end) {
   (void)::posix_fadvise(fd_.get(), old, stretch, POSIX_FADV_DONTNEED);
 }
 
-void FileOutput::extend(uint64_t size) {
-  if (!regular_ || file_size(fd_).value_or(0) >= size) return;
-  if (::ftruncate(fd_.get(), static_cast<off_t>(size)) != 0) throw error_from_errno(errno, name_);
+uint64_t FileOutput::extend(uint64_t size) {
+  const uint64_t now = file_size(fd_).value_or(size);
+  if (!regular_ || now >= size || ::ftruncate(fd_.get(), static_cast<off_t>(size)) == 0) return size;
+  if (errno == EFBIG) return now;
+  throw error_from_errno(errno, name_);
 }
 
 void FileOutput::sync(bool all) {

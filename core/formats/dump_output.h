@@ -22,8 +22,9 @@ class DumpOutput {
   // False for a stream: what has been written cannot be written again, so nothing must go out before it is
   // final.
   virtual bool rewritable() const { return true; }
-  // Makes the file at least `size` bytes long. Throws Error{io}.
-  virtual void extend(uint64_t size) = 0;
+  // Makes the file at least `size` bytes long. Returns how long it is instead where files cannot be that
+  // large. Throws Error{io}.
+  virtual uint64_t extend(uint64_t size) = 0;
   // Waits until the data is on the medium, where there is one; `all`: the file's size and times as well.
   // Throws Error{io}.
   virtual void sync(bool all) = 0;
@@ -37,7 +38,7 @@ class FileOutput : public DumpOutput {
   FileOutput(const Fd& fd, std::string name, bool drop_page_cache = false);
   void write(uint64_t offset, Bytes data) override;
   bool reads_as_zeros() const override { return regular_; }
-  void extend(uint64_t size) override;
+  uint64_t extend(uint64_t size) override;
   void sync(bool all) override;
 
  private:
@@ -58,7 +59,7 @@ class FlattenedOutput : public DumpOutput {
   FlattenedOutput(const Fd& fd, std::string name);
   void write(uint64_t offset, Bytes data) override;
   bool rewritable() const override { return false; }
-  void extend(uint64_t) override {}
+  uint64_t extend(uint64_t size) override { return size; }
   void sync(bool all) override;
 
   // After a failed write: takes a half record back, so that the stream can still be ended. False where
@@ -85,7 +86,7 @@ class FlattenedOutput : public DumpOutput {
 class NullOutput : public DumpOutput {
  public:
   void write(uint64_t, Bytes) override {}
-  void extend(uint64_t) override {}
+  uint64_t extend(uint64_t size) override { return size; }
   void sync(bool) override {}
 };
 

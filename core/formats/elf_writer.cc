@@ -208,26 +208,39 @@ void ElfWriter::write(const PageBatch& batch) {
   }
 }
 
-void ElfWriter::finish(bool complete) {
-  std::vector<Segment> claimed = segments(present_);
-  while (claimed.size() > capacity_) {  // too many pages are lost in too many places
+void ElfWriter::leave_out(PfnRange range) {
+  left_out_ += present_.count_below(range.end) - present_.count_below(range.begin);
+  present_.clear_range(range);
+}
+
+// Too many pages are lost in too many places: the shortest runs between them go.
+void ElfWriter::fit_capacity() {
+  for (size_t count = segments(present_).size(); count > capacity_; count = segments(present_).size()) {
     std::vector<PfnRange> runs = present_.ranges();
     std::ranges::sort(runs, {}, &PfnRange::count);
-    runs.resize(std::min(runs.size(), claimed.size() - capacity_));
-    for (const PfnRange& run : runs) {
-      present_.clear_range(run);
-      left_out_ += run.count();
-    }
-    claimed = segments(present_);
+    runs.resize(std::min(runs.size(), count - capacity_));
+    for (const PfnRange& run : runs) leave_out(run);
   }
-  uint64_t end = notes_offset_ + header_.notes.size();
-  for (const Segment& s : claimed) {
-    if (s.present.count() != 0)
-      end = std::max(end, file_offset(s.present.begin) + s.present.count() * header_.page_size);
+}
+
+// A file system or a limit with smaller files: pages of zeros behind the end cannot be claimed.
+void ElfWriter::fit_size(uint64_t size) {
+  for (size_t i = 0; i < runs_.size(); ++i) {
+    const uint64_t room = size > offsets_[i] ? (size - offsets_[i]) / header_.page_size : 0;
+    if (room >= runs_[i].count()) continue;
+    leave_out({runs_[i].begin + room, {present_.size()}});
+    return;
   }
-  output_.extend(end);  // pages of zeros at the end were never written
+}
+
+void ElfWriter::finish(bool complete) {
+  const std::vector<PfnRange> written = present_.ranges();
+  const Pfn last = written.empty() ? Pfn{0} : Pfn{written.back().end.value - 1};
+  const uint64_t end = written.empty() ? notes_offset_ : file_offset(last) + header_.page_size;
+  fit_size(output_.extend(end));  // pages of zeros at the end were never written
+  fit_capacity();
   output_.sync(false);
-  output_.write(0, headers(claimed, complete && left_out_ == 0));
+  output_.write(0, headers(segments(present_), complete && left_out_ == 0));
   output_.sync(true);
 }
 

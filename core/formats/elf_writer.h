@@ -57,6 +57,10 @@ class ElfWriter : public PageSink {
   std::vector<Segment> segments(const PfnBitmap& present) const;
   void limit_runs(std::vector<PfnRange>& runs);
   uint64_t file_offset(Pfn pfn) const;
+  // Takes pages out of present_ that the file has no place or no program header for.
+  void fit_capacity();
+  void fit_size(uint64_t size);
+  void leave_out(PfnRange range);
   std::vector<uint8_t> headers(const std::vector<Segment>& segments, bool complete) const;
 
   DumpOutput& output_;

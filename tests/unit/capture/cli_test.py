@@ -140,6 +140,58 @@ class Cli(unittest.TestCase):
         self.assertTrue((self.here / "out.incomplete").exists())
         self.assertEqual([file.name for file in self.here.iterdir() if "partial" in file.name], [])
 
+    def test_stream_to_a_pipe_and_back(self):
+        self.run_program("save", "-d", "0", "--threads", "1", self.input, self.output, code=0)
+        summary = self.here / "summary.json"
+        stream = subprocess.run([PROGRAM, "save", "-F", "-d", "0", "--num-threads", "0", "--summary", str(summary), str(self.input)],
+                                capture_output=True, timeout=60)
+        self.assertEqual(stream.returncode, 0, stream.stderr)
+        document = self.valid(summary.read_text(), "capture-summary")
+        self.assertEqual((document["output"]["file"], document["output"]["flattened"]), ("-", True))
+        self.assertEqual(document["output"]["size_bytes"], len(stream.stdout))
+        joined = self.here / "joined"
+        done = subprocess.run([PROGRAM, "reassemble", "-", str(joined)], input=stream.stdout, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(joined.read_bytes(), self.output.read_bytes())
+        cut = subprocess.run([PROGRAM, "reassemble", "-f", "-", str(joined)], input=stream.stdout[:-1000], capture_output=True,
+                             timeout=60)
+        self.assertEqual(cut.returncode, 3, cut.stderr)
+
+    def test_closed_pipe(self):
+        self.input.write_bytes(vmcore(4096))
+        summary = self.here / "summary.json"
+        process = subprocess.Popen([PROGRAM, "save", "-F", "-d", "0", "--summary", str(summary), str(self.input)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.assertEqual(len(process.stdout.read(6 << 20)), 6 << 20)
+        process.stdout.close()
+        stderr = process.stderr.read()
+        process.stderr.close()
+        self.assertEqual(process.wait(60), 3, stderr)
+        self.assertIn(b"Broken pipe", stderr)
+        self.assertEqual(self.valid(summary.read_text(), "capture-summary")["status"], "partial")
+
+    def test_split_names_and_reassembling(self):
+        self.run_program("save", "-d", "0", "--split", "2", self.input, self.output, code=0)
+        parts = [self.here / "out.1", self.here / "out.2"]
+        self.assertFalse(self.output.exists())
+        self.run_program("save", "-d", "0", "--split", "2", self.input, self.here / "a", self.here / "b", code=0)
+        self.run_program("save", "--reassemble", *parts, self.here / "whole", code=0)
+        document = json.loads(self.run_program("info", self.here / "whole", "--json", code=0).stdout)
+        self.assertFalse(document["incomplete"])
+
+    def test_dry_run_and_stats(self):
+        done = self.run_program("save", "-d", "0", "--dry-run", "--show-stats", self.input, self.output, code=0)
+        self.assertIn("would write", done.stdout)
+        self.assertIn("left out", done.stdout)
+        self.assertFalse(self.output.exists())
+
+    def test_formats_that_do_not_go_together(self):
+        for options in (["-F", "-E"], ["-E", "-c"], ["-E", "--compress", "zstd"], ["-F", "--split", "2"], ["-E", "--split", "2"],
+                        ["--split", "3", "x"], ["--split", "1"], ["--dump-dmesg", "-E"], ["--dump-dmesg", "--reassemble"],
+                        ["--format", "elf", "-F"], ["--threads", "2", "--num-threads", "2"], ["--message-level", "99"]):
+            self.run_program("save", *options, self.input, self.output, code=2)
+        self.assertIn("-F", self.run_program("save", "-d", "0", self.input, "-", code=1).stderr)
+
     def test_progress_as_json_lines(self):
         done = self.run_program("save", "-d", "0", "--progress", "json", self.input, self.output, code=0)
         events = [json.loads(line) for line in done.stderr.splitlines()]

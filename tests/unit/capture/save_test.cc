@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "capture/reassemble.h"
 #include "core/base/file.h"
 #include "core/formats/dump.h"
 #include "tests/support/log_builder.h"
@@ -302,6 +303,208 @@ TEST_F(Save, OutputNamesAreGuarded) {
   EXPECT_THROW(save(), Error);  // a directory
   options_.output = dir_ / "absent" / "out";
   EXPECT_THROW(save(), Error);
+}
+
+// Every form in, every form out: nothing is lost on the way, and a further save filters further.
+TEST_F(Save, EveryFormatIsReadAndWritten) {
+  make_machine();
+  write_input(machine_.elf());
+  options_.level = level_zero;
+  const auto save_as = [&](const char* name, OutputFormat format, size_t parts) {
+    options_.output = dir_ / name;
+    options_.format = format;
+    options_.split.clear();
+    for (size_t i = 0; parts > 1 && i < parts; ++i)
+      options_.split.push_back(dir_ / (name + std::to_string(i)));
+    const CaptureReport report = save();
+    EXPECT_EQ(report.status, CaptureStatus::complete) << name;
+    std::vector<std::filesystem::path> paths(report.outputs.begin(), report.outputs.end());
+    uint64_t bytes = 0;
+    for (const std::filesystem::path& path : paths) bytes += std::filesystem::file_size(path);
+    EXPECT_EQ(report.output_bytes, bytes) << name;
+    return paths;
+  };
+  const std::vector<std::vector<std::filesystem::path>> inputs{
+      options_.inputs, save_as("kdump", OutputFormat::kdump, 1), save_as("flat", OutputFormat::flattened, 1),
+      save_as("elf", OutputFormat::elf, 1), save_as("split", OutputFormat::kdump, 3)};
+  options_.level = level_all;
+  uint64_t ram_pages = 0;
+  for (const PfnRange& range : machine_.ram()) ram_pages += range.count();
+  int n = 0;
+  for (const std::vector<std::filesystem::path>& input : inputs) {
+    options_.inputs = input;
+    for (const auto& [format, parts] :
+         std::initializer_list<std::pair<OutputFormat, size_t>>{{OutputFormat::kdump, 1},
+                                                                {OutputFormat::flattened, 1},
+                                                                {OutputFormat::elf, 1},
+                                                                {OutputFormat::kdump, 2}}) {
+      const auto paths = save_as(("out" + std::to_string(n++)).c_str(), format, parts);
+      const std::unique_ptr<Dump> copy = open_dump(paths);
+      SCOPED_TRACE(input[0].string() + " to " + paths[0].string());
+      EXPECT_FALSE(copy->info().incomplete) << copy->info().incomplete_reason;
+      EXPECT_EQ(copy->info().flattened, format == OutputFormat::flattened);
+      EXPECT_EQ(copy->info().format,
+                format == OutputFormat::elf ? DumpFormat::elf : DumpFormat::kdump_compressed);
+      EXPECT_EQ(copy->vmcoreinfo().text(), machine_.vmcoreinfo());
+      EXPECT_EQ(check_pages(*copy), ram_pages - 9);
+      EXPECT_EQ(copy->state(free_), PageState::excluded);
+    }
+  }
+}
+
+TEST_F(Save, CompressedPagesAreCopiedUnlessAnotherLevelIsAsked) {
+  make_machine();
+  write_input(machine_.kdump(Codec::zlib));
+  options_.codec = Codec::zlib;
+  options_.threads = 1;
+  options_.level = 0;
+  save();
+  const auto stored = [&](const std::filesystem::path& path) {
+    std::vector<std::vector<uint8_t>> blobs;
+    const std::unique_ptr<Dump> dump = open_dump(path);
+    const std::unique_ptr<PageReader> reader = dump->reader();
+    for (const PfnRange& range : machine_.ram()) {
+      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
+        const PageView view = reader->page(pfn);
+        if (view.codec == Codec::zlib) blobs.emplace_back(view.stored.begin(), view.stored.end());
+      }
+    }
+    return blobs;
+  };
+  const auto before = stored(options_.inputs[0]);
+  EXPECT_GT(before.size(), 5u);
+  const auto after = stored(options_.output);
+  // Zero pages are compressed in the input, and shared in the output.
+  EXPECT_LE(after.size(), before.size());
+  EXPECT_GT(after.size(), 5u);
+  for (const std::vector<uint8_t>& blob : after) EXPECT_TRUE(std::ranges::count(before, blob) > 0);
+  options_.codec_level = 9;
+  options_.force = true;
+  save();
+  EXPECT_NE(stored(options_.output), after);
+}
+
+TEST_F(Save, ADryRunTellsTheSizeAndWritesNothing) {
+  make_machine();
+  write_input(machine_.elf());
+  options_.threads = 1;
+  for (OutputFormat format : {OutputFormat::kdump, OutputFormat::flattened, OutputFormat::elf}) {
+    options_.format = format;
+    options_.output = dir_ / to_string(format);
+    options_.dry_run = true;
+    const CaptureReport dry = save();
+    EXPECT_EQ(dry.status, CaptureStatus::complete);
+    EXPECT_TRUE(dry.outputs.empty() || format == OutputFormat::flattened);
+    EXPECT_FALSE(std::filesystem::exists(options_.output));
+    options_.dry_run = false;
+    EXPECT_EQ(save().output_bytes, dry.output_bytes);
+    EXPECT_EQ(std::filesystem::file_size(options_.output), dry.output_bytes);
+  }
+}
+
+TEST_F(Save, AFullDiskLeavesEveryFormatSound) {
+  make_machine();
+  for (uint64_t i = 0; i < 600; ++i) fill(machine_.pfn_of(machine_.alloc_pages(1)));  // does not compress
+  write_input(machine_.elf());
+  std::signal(SIGXFSZ, SIG_IGN);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  for (const auto& [format, parts] : std::initializer_list<std::pair<OutputFormat, int>>{
+           {OutputFormat::flattened, 1}, {OutputFormat::elf, 1}, {OutputFormat::kdump, 2}}) {
+    SCOPED_TRACE(to_string(format));
+    options_.format = format;
+    options_.output = dir_ / to_string(format);
+    options_.split.clear();
+    if (parts == 2) options_.split = {dir_ / "one", dir_ / "two"};
+    // Zero pages have their place in an ELF file, so its first data is further behind.
+    const rlim_t room = format == OutputFormat::elf ? 5 << 20 : 1500 << 10;
+    const rlimit full{room, before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &full), 0);
+    const CaptureReport report = save();
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+    EXPECT_EQ(report.status, CaptureStatus::partial);
+    const std::unique_ptr<Dump> copy = open_dump({report.outputs.begin(), report.outputs.end()});
+    EXPECT_TRUE(copy->info().incomplete);
+    EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
+    EXPECT_GT(report.pipeline->pages_written, 0u);
+    for (const std::string& name : report.outputs) EXPECT_TRUE(name.ends_with(".incomplete")) << name;
+    if (format == OutputFormat::flattened) {  // ended, although there was no room for its last record
+      EXPECT_NE(copy->info().incomplete_reason.find("INCOMPLETE"), std::string::npos);
+    }
+  }
+}
+
+class Reassemble : public Save {
+ protected:
+  // A filtered dump of the machine as a plain file and in the form to be joined.
+  void make(OutputFormat format, size_t parts) {
+    make_machine();
+    write_input(machine_.elf());
+    options_.threads = 1;
+    options_.output = plain_ = dir_ / "plain";
+    save();
+    options_.format = format;
+    options_.output = dir_ / "form";
+    for (size_t i = 0; parts > 1 && i < parts; ++i)
+      options_.split.push_back(dir_ / ("part" + std::to_string(i)));
+    const CaptureReport report = save();
+    form_.inputs.assign(report.outputs.begin(), report.outputs.end());
+    form_.output = dir_ / "joined";
+  }
+  std::filesystem::path plain_;
+  ReassembleOptions form_;
+};
+
+TEST_F(Reassemble, AStreamBecomesTheSameFile) {
+  make(OutputFormat::flattened, 1);
+  const Reassembled done = reassemble(form_, stop_);
+  EXPECT_TRUE(done.reasons.empty());
+  EXPECT_TRUE(read_file(done.output) == read_file(plain_));
+  EXPECT_EQ(done.bytes, std::filesystem::file_size(plain_));
+  EXPECT_THROW(reassemble(form_, stop_), Error);  // exists
+  form_.force = true;
+  EXPECT_TRUE(reassemble(form_, stop_).reasons.empty());
+}
+
+TEST_F(Reassemble, ACutStreamIsMarked) {
+  make(OutputFormat::flattened, 1);
+  std::filesystem::resize_file(form_.inputs[0], std::filesystem::file_size(form_.inputs[0]) - 30);
+  const Reassembled done = reassemble(form_, stop_);
+  EXPECT_FALSE(done.reasons.empty());
+  EXPECT_NE(open_dump(done.output)->info().incomplete_reason.find("INCOMPLETE"), std::string::npos);
+  std::filesystem::resize_file(form_.inputs[0], 5000);  // not even headers
+  form_.force = true;
+  EXPECT_THROW(reassemble(form_, stop_), Error);
+  for (const std::string& name : files()) EXPECT_EQ(name.find("partial"), std::string::npos) << name;
+}
+
+TEST_F(Reassemble, ASplitSetBecomesOneFileInItsOwnCompression) {
+  options_.codec = Codec::lzo;
+  make(OutputFormat::kdump, 3);
+  std::swap(form_.inputs[0], form_.inputs[2]);
+  const Reassembled done = reassemble(form_, stop_);
+  EXPECT_TRUE(done.reasons.empty());
+  const std::unique_ptr<Dump> joined = open_dump(done.output);
+  EXPECT_FALSE(joined->info().incomplete);
+  EXPECT_EQ(joined->info().dump_level, 31);
+  EXPECT_EQ(check_pages(*joined), check_pages(*open_dump(plain_)));
+  EXPECT_EQ(std::filesystem::file_size(done.output), std::filesystem::file_size(plain_));
+}
+
+TEST_F(Reassemble, AMissingPartIsSaid) {
+  make(OutputFormat::kdump, 3);
+  form_.inputs.pop_back();
+  const Reassembled done = reassemble(form_, stop_);
+  EXPECT_FALSE(done.reasons.empty());
+  EXPECT_TRUE(open_dump(done.output)->info().incomplete);
+}
+
+TEST_F(Reassemble, RefusesWhatIsWhole) {
+  make(OutputFormat::kdump, 1);
+  EXPECT_THROW(reassemble(form_, stop_), Error);
+  form_.inputs = {dir_ / "absent"};
+  EXPECT_THROW(reassemble(form_, stop_), Error);
+  EXPECT_FALSE(std::filesystem::exists(form_.output));
 }
 
 TEST_F(Save, AnEarlierIncompleteDumpIsNotOverwritten) {
