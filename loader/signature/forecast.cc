@@ -214,21 +214,22 @@ SyscallForecast forecast_load(const ImageFacts& image, const KernelPolicy& polic
   decision.require(policy.config.enabled("CONFIG_KEXEC"), "ENOSYS",
                    "the kernel is built without CONFIG_KEXEC", other_kernel_step);
   check_architecture(image, policy, decision);
+  // What helps is kexec_file_load with a signed image, where the kernel has that call.
+  const std::string step =
+      policy.config.enabled("CONFIG_KEXEC_FILE") == false
+          ? "turn Secure Boot (or lockdown=) off, or boot a kernel with CONFIG_KEXEC_FILE"
+          : sign_step;
   // ima_main.c, ima_load_data: without a descriptor there is nothing to appraise.
   bool rule = std::any_of(policy.ima.rules.begin(), policy.ima.rules.end(),
                           [](const ImaRule& r) { return r.appraise && !r.for_all; });
   if (policy.config.enabled("CONFIG_IMA") == true && policy.config.enabled("CONFIG_KEXEC_SIG") == true &&
       policy.secure_boot == true) {
-    decision.refuse("EACCES", "under Secure Boot IMA allows kexec_file_load only", sign_step);
+    decision.refuse("EACCES", "under Secure Boot IMA allows kexec_file_load only", step);
   } else if (policy.ima.appraises == true && rule) {
-    decision.refuse("EACCES", "IMA appraises kernel images, and kexec_load has no file to appraise",
-                    sign_step);
+    decision.refuse("EACCES", "IMA appraises kernel images, and kexec_load has no file to appraise", step);
   }
   if (policy.locked()) {
-    bool no_way = policy.config.enabled("CONFIG_KEXEC_FILE") == false;
-    decision.refuse(
-        "EPERM", fmt::format("kernel lockdown is \"{}\"", *policy.lockdown),
-        no_way ? "turn Secure Boot (or lockdown=) off, or boot a kernel with CONFIG_KEXEC_FILE" : sign_step);
+    decision.refuse("EPERM", fmt::format("kernel lockdown is \"{}\"", *policy.lockdown), step);
   } else if (!policy.lockdown) {
     decision.doubt("the state of kernel lockdown is not known", "mount securityfs");
   }

@@ -228,6 +228,7 @@ TEST_F(ForecastTest, KexecLoadHasItsOwnObstacles) {
   EXPECT_EQ(forecast().syscall, "kexec_load");  // CONFIG_KEXEC_SIG is off
   rule("appraise func=KEXEC_KERNEL_CHECK");
   EXPECT_EQ(forecast().load.error, "EACCES");
+  EXPECT_NE(forecast().next_step.find("CONFIG_KEXEC_FILE"), std::string::npos);  // signing would not help
   rule("appraise fowner=0");  // not about kernel images by name: ima_load_data does not look at it
   EXPECT_EQ(forecast().syscall, "kexec_load");
   policy_.lockdown = "integrity";
