@@ -43,7 +43,7 @@ def elf_by_others(report, dump, full, kept):
 
 def main():
     capture, page_hash, config = sys.argv[1:]
-    vmcore, makedumpfile = peers.full_vmcore(config), peers.makedumpfile()
+    vmcore, makedumpfile = peers.full_vmcore(config), peers.makedumpfile(peers.machine_of(config))
     full = peers.elf_pages(vmcore)
     report = peers.Report()
     with tempfile.TemporaryDirectory() as directory:
