@@ -52,7 +52,9 @@ constexpr std::array file_causes = {
     Cause{
         EPERM, Errc::denied, "the kernel does not allow it",
         "run as root (CAP_SYS_BOOT); check kernel.kexec_load_disabled, kernel.kexec_load_limit_panic; under "
-        "lockdown (/sys/kernel/security/lockdown) the kernel file must be signed"},
+        "lockdown (/sys/kernel/security/lockdown) the kernel file must be signed by a key this kernel "
+        "trusts: "
+        "`kdump-load check-image` and the kernel log tell more"},
     Cause{EACCES, Errc::denied, "the IMA policy refuses the kernel or the initramfs",
           "give the file a security.ima signature the policy accepts (evmctl ima_sign)"},
     Cause{ENOEXEC, Errc::unsupported, "the kernel does not take this kind of kernel file",

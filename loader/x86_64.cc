@@ -186,8 +186,12 @@ Outcome check_signature(const Machine& machine, const LoadPlan& plan) {
             : "";
     return ok(fmt::format("no signature is required as far as is known{}; {}", known, carries));
   }
-  if (plan.image.signature_size != 0)
-    return ok(fmt::format("{}: the kernel will verify the signature when it loads; {}", reason, carries));
+  if (plan.image.signature_size != 0) {
+    return warning(fmt::format(
+        "{}: the kernel will verify the signature when it loads, and frees the crash kernel loaded "
+        "before even when it refuses ({}; `kdump-load check-image` tells before)",
+        reason, carries));
+  }
   std::string problem =
       fmt::format("{}: the kernel wants a signature, and {}; use a signed kernel", reason, carries);
   // An IMA policy that appraises kexec images stands in for it under lockdown alone.
