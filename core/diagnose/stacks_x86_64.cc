@@ -1,9 +1,10 @@
-// The stacks of an x86-64 CPU besides its task's.
+// The stacks of an x86-64 CPU besides its task's, and what a sleeping task left on its own.
 // Source: arch/x86/kernel/irq_64.c, arch/x86/include/asm/cpu_entry_area.h, arch/x86/include/asm/processor.h
 // (struct x86_hw_tss), arch/x86/kernel/dumpstack_64.c.
 #include <algorithm>
 #include <array>
 
+#include "core/arch/x86_64.h"
 #include "core/diagnose/stacks.h"
 #include "core/diagnose/unwind_x86_64.h"
 #include "core/kernel/percpu.h"
@@ -107,6 +108,33 @@ void add_x86_64_stacks(Kernel& kernel, unsigned cpu, StackSet& stacks) {
   const std::optional<uint64_t> sp0 = kernel.memory().u64(*tss + tss_sp0);
   const std::optional<uint64_t> size = kernel.layout().size_of("entry_stack");
   if (sp0 && size && *sp0 > *size) add_stack(stacks, *sp0 - *size, *size, "entry");
+}
+
+// __switch_to_asm() (entry_64.S) pushes a struct inactive_task_frame and keeps its address in thread.sp.
+std::optional<Registers> x86_64_sleeping_registers(Kernel& kernel, VirtAddr task) {
+  namespace r = x86_64_reg;
+  const Layout& layout = kernel.layout();
+  KernelMemory& memory = kernel.memory();
+  const std::optional<uint64_t> offset = layout.offset("task_struct", "thread.sp"),
+                                size = layout.size_of("inactive_task_frame");
+  if (!offset || !size) return std::nullopt;
+  const std::optional<VirtAddr> frame = memory.pointer(task + *offset);
+  if (!frame) return std::nullopt;
+  struct Member {
+    std::string_view name;
+    size_t index;
+  };
+  Registers registers;
+  for (auto [name, index] :
+       {Member{"bx", r::rbx}, Member{"bp", r::rbp}, Member{"r12", r::r12}, Member{"r13", r::r13},
+        Member{"r14", r::r14}, Member{"r15", r::r15}, Member{"ret_addr", r::rip}}) {
+    const std::optional<uint64_t> at = layout.offset("inactive_task_frame", name);
+    const std::optional<uint64_t> value = at ? memory.u64(*frame + *at) : std::nullopt;
+    if (value) registers.set(index, *value);
+  }
+  if (!registers.get(r::rip)) return std::nullopt;
+  registers.set(r::rsp, frame->value + *size);
+  return registers;
 }
 
 }  // namespace kdk

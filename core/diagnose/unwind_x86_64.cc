@@ -476,34 +476,10 @@ class X86Unwinder final : public Unwinder {
   void add_cpu_stacks(Kernel& kernel, unsigned cpu, StackSet& stacks) const override {
     add_x86_64_stacks(kernel, cpu, stacks);
   }
-  std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task) const override;
-};
-
-// __switch_to_asm() (entry_64.S) pushes a struct inactive_task_frame and keeps its address in thread.sp.
-std::optional<Registers> X86Unwinder::sleeping_task_registers(Kernel& kernel, VirtAddr task) const {
-  const Layout& layout = kernel.layout();
-  KernelMemory& memory = kernel.memory();
-  const std::optional<uint64_t> offset = layout.offset("task_struct", "thread.sp"),
-                                size = layout.size_of("inactive_task_frame");
-  if (!offset || !size) return std::nullopt;
-  const std::optional<VirtAddr> frame = memory.pointer(task + *offset);
-  if (!frame) return std::nullopt;
-  struct Member {
-    std::string_view name;
-    size_t index;
-  };
-  Registers registers;
-  for (auto [name, index] :
-       {Member{"bx", r::rbx}, Member{"bp", r::rbp}, Member{"r12", r::r12}, Member{"r13", r::r13},
-        Member{"r14", r::r14}, Member{"r15", r::r15}, Member{"ret_addr", r::rip}}) {
-    const std::optional<uint64_t> at = layout.offset("inactive_task_frame", name);
-    const std::optional<uint64_t> value = at ? memory.u64(*frame + *at) : std::nullopt;
-    if (value) registers.set(index, *value);
+  std::optional<Registers> sleeping_task_registers(Kernel& kernel, VirtAddr task) const override {
+    return x86_64_sleeping_registers(kernel, task);
   }
-  if (!registers.get(r::rip)) return std::nullopt;
-  registers.set(r::rsp, frame->value + *size);
-  return registers;
-}
+};
 
 }  // namespace
 

@@ -7,6 +7,7 @@
 namespace kdk {
 
 void add_x86_64_stacks(Kernel& kernel, unsigned cpu, StackSet& stacks);
+std::optional<Registers> x86_64_sleeping_registers(Kernel& kernel, VirtAddr task);
 
 // The call instruction that ends at an address.
 struct CallSite {
