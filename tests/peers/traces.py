@@ -3,9 +3,8 @@
 
   traces.py KDUMP_CAPTURE KDUMP_ANALYZE CONFIGURATION
 
-drgn: every function from panic() outwards, inlined ones included. crash (on 6.1, the newest that Debian's reads): every
-function, and the log. Both as far as do_syscall_64: the entry code behind it has no DWARF for drgn, and crash goes on
-with what older calls left on the stack. (drgn 0.0.22 cannot unwind arm64 dumps of kernels with pointer authentication, so x86-64 only.)
+drgn: every function from panic() outwards, inlined ones included. crash: every function, and the log. Both as far as
+do_syscall_64: the entry code behind it has no DWARF for drgn, and crash goes on with what older calls left on the stack.
 """
 import json
 import re
@@ -73,8 +72,7 @@ def main():
         peers.run(capture, "save", run / "full.elf", dump, "-d", "31", "--compress", "lzo", "--progress", "none")
         frames = our_frames(analyze, dump, vmlinux)
         by_drgn(report, dump, vmlinux, frames)
-        if config.startswith("6.1-"):
-            by_crash(report, analyze, dump, vmlinux, frames, here)
+        by_crash(report, analyze, dump, vmlinux, frames, here)
     report.exit()
 
 
