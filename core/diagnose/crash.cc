@@ -162,6 +162,11 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
     }
     crash.log_trace_agrees =
         trace_agrees(kernel, crashed->backtrace, from_log.trace, crash.log_trace_difference);
+    // With panic_on_oops the crash kernel starts before "Fatal exception in interrupt" would be said
+    // (oops_end in arch/x86/kernel/dumpstack.c, die in arch/arm64/kernel/traps.c).
+    for (const Frame& frame : crashed->backtrace.frames) {
+      if (frame.stack == "irq" || frame.stack == "nmi") crash.crash_class.in_interrupt = true;
+    }
   } else if (crash.crash_class.name != "no_panic") {
     crash.problems.push_back("which CPU crashed is unknown");
   }

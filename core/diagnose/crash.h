@@ -31,7 +31,7 @@ struct CrashClass {
   std::string name = "unknown";
   std::string title;                  // one line for people
   std::vector<LogEvidence> evidence;  // all matches, the deciding one first
-  bool in_interrupt = false;          // "Fatal exception in interrupt"
+  bool in_interrupt = false;          // the log says so, or the CPU was on its interrupt or NMI stack
 };
 CrashClass classify(const KernelLog& log);
 
