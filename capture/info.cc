@@ -109,7 +109,7 @@ std::string info_text(const Dump& dump) {
 
 std::string info_json(const Dump& dump) {
   Json json;
-  json["schema"] = {{"id", "kdumpkit/capture-info"}, {"version", "1.0.0"}};
+  json["schema"] = {{"id", "kdumpkit/capture-info"}, {"version", "1.1.0"}};
   json["tool"] = {{"name", "kdump-capture"}, {"version", KDK_VERSION}};
   for (const Fact& fact : facts_of(dump)) json[fact.key] = fact.value;
   return json.dump(2) + "\n";

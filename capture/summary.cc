@@ -148,7 +148,7 @@ std::string_view to_string(CaptureStatus status) {
 
 std::string summary_json(const CaptureReport& r) {
   Json json;
-  json["schema"] = {{"id", "kdumpkit/capture-summary"}, {"version", "1.0.0"}};
+  json["schema"] = {{"id", "kdumpkit/capture-summary"}, {"version", "1.1.0"}};
   json["tool"] = {{"name", "kdump-capture"}, {"version", KDK_VERSION}};
   json["status"] = to_string(r.status);
   json["reasons"] = strings(r.reasons);
