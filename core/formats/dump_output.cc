@@ -76,15 +76,15 @@ void FlattenedOutput::put(Bytes bytes) {
 }
 
 void FlattenedOutput::put_record(uint64_t offset, uint64_t size, Bytes data) {
-  if (broken_) throw Error(Errc::io, name_ + ": the stream is cut");
+  if (broken_) throw *broken_;  // to every thread, whichever met it: the cause is what people need
   std::array<uint8_t, sizeof(flattened::RecordHeader)> header{};
   store(header, 0, flattened::RecordHeader{offset, size});
   const uint64_t before = written_;
   try {
     put(header);
     put(data);
-  } catch (...) {
-    broken_ = true;
+  } catch (const Error& e) {
+    broken_ = e;
     written_ = before;
     throw;
   }
@@ -102,7 +102,7 @@ bool FlattenedOutput::recover() noexcept {
   if (start_ < 0) return false;
   const off_t end = start_ + static_cast<off_t>(written_);
   if (::ftruncate(fd_.get(), end) != 0 || ::lseek(fd_.get(), end, SEEK_SET) < 0) return false;
-  broken_ = false;
+  broken_.reset();
   return true;
 }
 

@@ -5,9 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "core/base/bytes.h"
+#include "core/base/error.h"
 #include "core/base/file.h"
 
 namespace kdk {
@@ -77,9 +79,9 @@ class FlattenedOutput : public DumpOutput {
   const Fd& fd_;
   const std::string name_;
   std::mutex mutex_;
-  uint64_t written_ = 0;  // whole records and the header
-  bool broken_ = false;   // a record was cut
-  int64_t start_ = -1;    // of the stream in the file, when that can be cut; else negative
+  uint64_t written_ = 0;         // whole records and the header
+  std::optional<Error> broken_;  // why a record was cut
+  int64_t start_ = -1;           // of the stream in the file, when that can be cut; else negative
 };
 
 // Takes everything and keeps nothing.
