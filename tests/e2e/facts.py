@@ -32,10 +32,10 @@ def kernel_trace(machine: Machine, lines: list[str]) -> list[str]:
     within = itertools.takewhile(lambda line: not line.startswith(ends), lines[starts[-1] + 1:])
     # The registers that belong to this trace come right before it; they are not those of an older trace.
     before = itertools.takewhile(lambda line: not line.startswith(("CPU: ", *ends)), reversed(lines[:starts[-1]]))
-    patterns = [machine.fault, f" {SYMBOL}"]
-    matches = (re.fullmatch(pattern, line.rstrip()) for line in within for pattern in patterns)
-    faults = (re.fullmatch(machine.fault, line.rstrip()) for line in before)
-    return [match.group(1) for match in itertools.chain(faults, matches) if match]
+    faults = [machine.fault] if machine.fault else []
+    where = (re.fullmatch(pattern, line.rstrip()) for line in before for pattern in faults)
+    matches = (re.fullmatch(pattern, line.rstrip()) for line in within for pattern in [*faults, f" {SYMBOL}"])
+    return [match.group(1) for match in itertools.chain(where, matches) if match]
 
 
 @dataclasses.dataclass

@@ -13,7 +13,7 @@ class Machine:
     qemu: tuple[str, ...]  # the program, the board, how it is emulated
     command_line: str      # the serial port as the console, and what the emulation needs
     call_trace: str        # the line before a trace
-    fault: str             # where an exception happened, as a pattern: before a trace, and for x86-64 also within it
+    fault: str | None      # where an exception happened, as a pattern, before a trace and within it; None: its own frame
     first_record: str      # how the kernel's log begins
     last_record: str       # and how it ends when sysrq crashes it
 
@@ -23,7 +23,7 @@ class Machine:
 
 ARM64 = Machine("arm64", "arm64", "aarch64-linux-gnu",
                 ("qemu-system-aarch64", "-M", "virt,gic-version=3", "-accel", "tcg,thread=multi"), "console=ttyAMA0",
-                "Call trace:", f"pc : {SYMBOL}", "Booting Linux on physical CPU", "Bye!")
+                "Call trace:", None, "Booting Linux on physical CPU", "Bye!")
 # With a thread for each CPU, QEMU 7.2 now and then lets one CPU run into the int3 of code that the other one is patching
 # ("Oops: int3" while booting); with one thread for all it cannot.
 # no_timer_check: on a busy host the timer may miss the deadline of that check, which is a panic.

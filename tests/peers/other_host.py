@@ -8,8 +8,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-import machines
 import peers
+import machines  # (found through the path that peers sets)
 
 
 def main():

@@ -20,7 +20,7 @@ import packages  # noqa: E402
 # makedumpfile is built for one architecture of dumps: its own. So another one's runs under QEMU's user emulation, in a tree
 # of its own with the libraries it needs.
 MAKEDUMPFILE_PACKAGES = ["makedumpfile", "libc6", "libdw1", "libelf1", "liblzo2-2", "zlib1g", "libbz2-1.0", "liblzma5",
-                         "libzstd1"]
+                         "libzstd1", "libgcc-s1"]
 
 
 def skip(why):
@@ -71,7 +71,8 @@ def makedumpfile(machine):
     qemu = emulator(machine)
     if not qemu:
         return ["makedumpfile"]
-    tree = packages.CACHE / "peers" / f"makedumpfile-{machine.debian}"
+    # Named by what is in it: a list that has grown makes a new tree.
+    tree = packages.CACHE / "peers" / f"makedumpfile-{machine.debian}-{zlib.crc32(repr(MAKEDUMPFILE_PACKAGES).encode()):08x}"
     if not tree.exists():
         unpack(MAKEDUMPFILE_PACKAGES, machine, tree)
     return [*qemu, "-L", str(tree), str(tree / "usr/bin/makedumpfile")]
