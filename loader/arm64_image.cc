@@ -5,6 +5,7 @@
 #include "core/base/error.h"
 #include "loader/decompress.h"
 #include "loader/image.h"
+#include "loader/pe.h"
 
 namespace kdk {
 namespace {
@@ -47,7 +48,7 @@ KernelImage load_arm64_image(std::vector<uint8_t> file) {
   if (header->image_size == 0) {
     throw Error(Errc::unsupported, "the header gives no image size (a kernel older than 3.17)");
   }
-  image.info.signature_size = check_pe_sections(image.bytes);
+  image.info.signature_size = pe_signature_size(image.bytes);
   if (image.bytes.size() > header->image_size) {
     throw Error(Errc::format,
                 fmt::format("the file has {:#x} bytes, but its header asks for only {:#x} bytes of memory",

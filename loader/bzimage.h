@@ -32,7 +32,7 @@ struct BzImage {
   std::string release() const { return version.substr(0, version.find(' ')); }
 };
 
-// Reads the header of a whole bzImage (its PE side: check_pe_sections). Throws Error{unsupported} for other
+// Reads the header of a whole bzImage (its PE side: pe_signature_size). Throws Error{unsupported} for other
 // kinds of kernels (named where recognised) and for boot protocols before 2.12, Error{format} naming the
 // offset for a truncated or contradictory one.
 BzImage parse_bzimage(Bytes file);

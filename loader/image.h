@@ -41,11 +41,6 @@ KernelImage load_arm64_image(std::vector<uint8_t> file);
 // (vmlinux)". An empty string when the bytes tell nothing.
 std::string_view name_kernel_format(Bytes file);
 
-// The PE/COFF side of a kernel with an EFI stub: throws Error{format} when a section or the certificate table
-// reaches behind the end of the file, which is how a truncated copy shows. Returns the size of the
-// certificate table; 0 when there is none or `file` is no PE file.
-uint64_t check_pe_sections(Bytes file);
-
 // An unpacked image larger than this is refused: no kernel comes near, a decompression bomb does.
 constexpr uint64_t max_image_bytes = uint64_t{1} << 30;
 

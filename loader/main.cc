@@ -243,7 +243,9 @@ int run(int argc, char** argv) {
   CLI::App* status = app.add_subcommand("status", "Is this machine armed? (also: -S)");
   add_common_options(*status, options);
   CLI::App* check =
-      app.add_subcommand("check-image", "Who signed this kernel, and will this machine's kernel accept it?");
+      app.add_subcommand("check-image", std::string("Who signed this kernel, and will this machine's kernel "
+                                                    "accept it?") +
+                                            (can_check_images ? "" : " (not in this build: needs OpenSSL)"));
   CheckImageOptions image;
   add_check_image_options(*check, image, options);
 

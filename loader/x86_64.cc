@@ -14,6 +14,7 @@
 #include "loader/bzimage.h"
 #include "loader/checks.h"
 #include "loader/elf64.h"
+#include "loader/pe.h"
 #include "loader/placement.h"
 
 namespace kdk {
@@ -53,7 +54,7 @@ KernelInfo read_kernel(std::vector<uint8_t>& file) {
   info.release = header.release();
   info.image_size = header.init_size;
   info.page_size = page_size;
-  info.signature_size = check_pe_sections(file);
+  info.signature_size = pe_signature_size(file);
   info.bzimage = header;
   return info;
 }

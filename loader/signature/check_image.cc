@@ -282,6 +282,8 @@ std::string_view to_string(SignatureReport::State state) {
   return "invalid";
 }
 
+const bool can_check_images = true;
+
 ImageCheck check_image(const CheckImageOptions& options) {
   ImageCheck check;
   check.path = options.image;

@@ -71,6 +71,9 @@ struct CheckImageOptions {
   std::string sysroot = "/";
 };
 
+// False in programs built without OpenSSL: there check_image throws Error{unsupported}.
+extern const bool can_check_images;
+
 // Throws Error{format} when the file is no kernel image, and what reading it or a certificate throws.
 ImageCheck check_image(const CheckImageOptions& options);
 

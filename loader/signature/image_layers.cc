@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "loader/decompress.h"
-#include "loader/signature/pe_image.h"
+#include "loader/pe.h"
 
 namespace kdk {
 namespace {
@@ -38,7 +38,7 @@ Bytes zboot_payload(Bytes file) {
 }
 
 std::optional<Bytes> find_section(Bytes file, std::string_view name) {
-  std::optional<PeImage> pe = parse_pe_image(file);
+  std::optional<PeHeaders> pe = read_pe_headers(file);
   if (!pe) return std::nullopt;
   for (const PeSection& section : pe->sections) {
     if (section.name == name) return file.subspan(section.offset, section.size);

@@ -8,18 +8,12 @@
 
 #include <optional>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "loader/pe.h"
 
 namespace kdk {
-
-struct PeSection {
-  std::string_view name;
-  uint64_t offset = 0;  // in the file
-  uint64_t size = 0;
-};
 
 // One WIN_CERTIFICATE.
 struct PeCertificate {
@@ -31,21 +25,15 @@ struct PeCertificate {
 };
 
 struct PeImage {
-  uint16_t machine = 0;  // COFF machine type
-  uint64_t checksum_offset = 0;
-  uint64_t table_entry_offset = 0;  // of the data directory entry that names the certificate table
-  uint64_t headers_size = 0;
-  uint64_t table_offset = 0;
-  uint64_t table_size = 0;          // 0: not signed
-  std::vector<PeSection> sections;  // in the order of the section table
-  std::vector<Bytes> digested;      // in digest order
+  PeHeaders headers;
+  uint64_t headers_size = 0;    // bytes, from the start of the file
+  std::vector<Bytes> digested;  // in digest order
   std::vector<PeCertificate> certificates;
   std::string table_problem;  // the certificate table is cut or contradicts itself; certificates holds what
                               // came before
 };
 
-// nullopt when `file` is no PE file ("MZ" and a PE header offset that leads to "PE\0\0"). Throws
-// Error{format} for a PE file whose headers, sections or certificate table reach outside of the file.
+// As read_pe_headers(). Throws Error{format} also for a PE file that leaves no room for a signature.
 std::optional<PeImage> parse_pe_image(Bytes file);
 
 }  // namespace kdk

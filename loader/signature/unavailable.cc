@@ -3,6 +3,8 @@
 
 namespace kdk {
 
+const bool can_check_images = false;
+
 ImageCheck check_image(const CheckImageOptions&) {
   throw Error(Errc::unsupported, "this kdump-load is built without signature checks")
       .with_hint("use one built with -DKDK_SIGNATURES=ON, the default of dynamically linked programs");

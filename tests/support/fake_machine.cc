@@ -206,19 +206,28 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   }
 }
 
+namespace {
+
+// The PE headers of an EFI stub with one section, at the start of a kernel.
+void put_pe(MutableBytes out, uint16_t machine, uint32_t section_at, uint32_t section_size) {
+  constexpr uint64_t coff_at = 0x40, optional_at = coff_at + 24, optional_size = 160;
+  out[0] = 'M';
+  out[1] = 'Z';
+  store(out, 0x3c, ul32(coff_at));
+  store(out, coff_at, ul32(0x4550));
+  store(out, coff_at + 4, ul16(machine));
+  store(out, coff_at + 6, ul16(1));  // sections
+  store(out, coff_at + 20, ul16(optional_size));
+  store(out, optional_at, ul16(0x20b));
+  store(out, optional_at + optional_size + 16, ul32(section_size));
+  store(out, optional_at + optional_size + 20, ul32(section_at));
+}
+
+}  // namespace
+
 std::vector<uint8_t> FakeImage::bytes() const {
   std::vector<uint8_t> out(file_size);
-  if (pe) {
-    out[0] = 'M';
-    out[1] = 'Z';
-    store(out, 60, ul32(64));
-    store(out, 64, ul32(0x4550));
-    store(out, 64 + 4, ul16(0xaa64));
-    store(out, 64 + 6, ul16(1));                                                      // sections
-    store(out, 64 + 20, ul16(160));                                                   // optional header
-    store(out, 64 + 24 + 160 + 16, ul32(static_cast<uint32_t>(file_size - 0x1000)));  // raw size
-    store(out, 64 + 24 + 160 + 20, ul32(0x1000));                                     // raw offset
-  }
+  if (pe) put_pe(out, 0xaa64, 0x1000, static_cast<uint32_t>(file_size - 0x1000));
   store(out, 8, ul64(text_offset));
   store(out, 16, ul64(image_size));
   store(out, 24, ul64(flags));
@@ -230,22 +239,12 @@ std::vector<uint8_t> FakeBzImage::bytes() const {
   uint64_t setup_size = (setup_sectors + 1) * 512;
   std::vector<uint8_t> out(setup_size + kernel_size + signature_size);
   if (pe) {
-    // The PE header lies in the boot sector, before the setup header at 0x1f1.
-    out[0] = 'M';
-    out[1] = 'Z';
-    store(out, 0x3c, ul32(0x40));
-    store(out, 0x40, ul32(0x4550));
-    store(out, 0x40 + 4, ul16(0x8664));
-    store(out, 0x40 + 6, ul16(1));     // sections
-    store(out, 0x40 + 20, ul16(160));  // optional header
-    store(out, 0x58, ul16(0x20b));
-    store(out, 0x58 + 108, ul32(6));  // data directories
+    put_pe(out, 0x8664, static_cast<uint32_t>(setup_size), kernel_size);
     if (signature_size != 0) {
+      store(out, 0x58 + 108, ul32(6));  // data directories
       store(out, 0x58 + 144, ul32(static_cast<uint32_t>(setup_size + kernel_size)));
       store(out, 0x58 + 148, ul32(signature_size));
     }
-    store(out, 0x58 + 160 + 16, ul32(kernel_size));
-    store(out, 0x58 + 160 + 20, ul32(static_cast<uint32_t>(setup_size)));
   }
   store(out, 0x1f1, static_cast<uint8_t>(setup_sectors));
   store(out, 0x1f4, ul32(kernel_size / 16));

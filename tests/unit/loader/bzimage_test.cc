@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "loader/pe.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {
@@ -126,14 +127,14 @@ TEST(BzImage, OtherKernelsAreNamed) {
 
 TEST(PeSections, CertificateTable) {
   FakeBzImage fake;
-  EXPECT_EQ(check_pe_sections(fake.bytes()), 0u);
+  EXPECT_EQ(pe_signature_size(fake.bytes()), 0u);
   fake.signature_size = 1472;
-  EXPECT_EQ(check_pe_sections(fake.bytes()), 1472u);
+  EXPECT_EQ(pe_signature_size(fake.bytes()), 1472u);
   std::vector<uint8_t> file = fake.bytes();
   file.pop_back();
-  EXPECT_THROW(check_pe_sections(file), Error);
+  EXPECT_THROW(pe_signature_size(file), Error);
   fake.pe = false;
-  EXPECT_EQ(check_pe_sections(fake.bytes()), 0u);
+  EXPECT_EQ(pe_signature_size(fake.bytes()), 0u);
 }
 
 }  // namespace
