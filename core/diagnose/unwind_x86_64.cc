@@ -148,7 +148,8 @@ void Walk::add_frame(FrameKind kind, Trust trust, uint64_t at) {
 uint64_t Walk::lowest_word() const {
   const uint64_t rsp = align_up(reg(r::rsp), word);
   const uint64_t next_page = align_up(rsp, memory_.page_size());
-  const bool overflowed = stacks_.name_of(rsp) == "?" && !memory_.translate(VirtAddr{rsp});
+  const bool overflowed =
+      stacks_.name_of(rsp) == "?" && memory_.translate(VirtAddr{rsp}).status == Translation::Status::unmapped;
   return overflowed ? next_page : rsp;
 }
 
@@ -429,7 +430,10 @@ Walk::Step Walk::by_call_target() {
 Walk::Step Walk::by_scan() {
   uint64_t at = lowest_word();
   if (std::optional<std::string> why = stacks_.consume(at, 0)) {
-    return fail(fmt::format("the stack pointer {:#x} {}", at, *why));
+    uint8_t first = 0;
+    const ReadResult read = memory_.read(VirtAddr{at}, {&first, 1});
+    return fail(fmt::format("the stack pointer {:#x} {}{}", at, *why,
+                            read ? "" : fmt::format(" ({})", to_string(read.status))));
   }
   const uint64_t high = stacks_.stack().high;
   const std::string stack = stacks_.stack().name;
