@@ -2,9 +2,8 @@
 // finds.
 //
 // The input: 27 words of registers (core/arch/x86_64.h), 64 ORC rows (one for each of the machine's functions
-// f0 to f63), then the words of the task stack from its bottom, then those of the interrupt stack. So that
-// seeds do not depend on where the synthetic machine puts things, a word with 0x5354 in its top 16 bits
-// stands for an address in the task stack, 0x4952 in the interrupt stack, 0x5458 in the text.
+// f0 to f63), then the words of the task stack from its bottom, then those of the interrupt stack
+// (fuzz_stacks.h).
 //
 // Of the code, each function has a frame prologue (odd ones only), a call of the next function before its
 // byte 0x40, and an indirect call before its byte 0x80.
@@ -14,14 +13,13 @@
 #include "core/arch/x86_64.h"
 #include "core/diagnose/crash.h"
 #include "core/diagnose/orc.h"
-#include "tests/support/dump_builder.h"
-#include "tests/support/overlay_dump.h"
+#include "tests/fuzz/diagnose/fuzz_stacks.h"
 
 namespace {
 
 using namespace kdk;
 
-constexpr uint64_t stack_size = 16384, functions = 64, function_size = 0x100;
+constexpr uint64_t functions = 64, function_size = 0x100;
 constexpr size_t registers_bytes = x86_64_reg::count * 8, rows_bytes = functions * orc_row_size;
 
 struct Machine {
@@ -40,31 +38,11 @@ struct Machine {
   }
   test::DumpBuilder builder{
       {.ram = {{0x40000000, 8 << 20}}, .image_size = 2 << 20, .x86_64 = test::X86_64Options{}}};
-  VirtAddr task = builder.vmalloc(stack_size / 4096), irq = builder.vmalloc(stack_size / 4096);
+  fuzz::Stacks stacks{builder};
   VirtAddr ips = builder.image_alloc(functions * 4, 4096), header = builder.image_alloc(orc_header_size),
            rows = builder.image_alloc(4096, 4096);
   std::unique_ptr<Dump> dump;
 };
-
-uint64_t resolve(const Machine& machine, uint64_t word) {
-  const uint64_t low = word & 0xffffffffffff;
-  switch (word >> 48) {
-    case 0x5354:
-      return machine.task.value + low;
-    case 0x4952:
-      return machine.irq.value + low;
-    case 0x5458:
-      return machine.builder.stext().value + low;
-    default:
-      return word;
-  }
-}
-
-void resolve_all(const Machine& machine, MutableBytes words) {
-  for (size_t at = 0; at < words.size(); at += 8) {
-    store(words, at, ul64(resolve(machine, *load<ul64>(words, at))));
-  }
-}
 
 // Fills `part` from the front of `input`.
 void take(Bytes& input, MutableBytes part) {
@@ -91,33 +69,24 @@ void add_symbols(const Machine& machine, SymbolTable& symbols) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   static const Machine machine;
-  if (size > registers_bytes + rows_bytes + 2 * stack_size) return 0;
+  if (size > registers_bytes + rows_bytes + 2 * fuzz::stack_size) return 0;
   Bytes input(data, size);
-  std::vector<uint8_t> words(registers_bytes), rows(4096), stacks(2 * stack_size);
+  std::vector<uint8_t> words(registers_bytes), rows(4096), stacks(2 * fuzz::stack_size);
   take(input, words);
   take(input, MutableBytes(rows).first(rows_bytes));
   take(input, stacks);
-  resolve_all(machine, words);
-  resolve_all(machine, stacks);
+  machine.stacks.resolve_all(words);
+  machine.stacks.resolve_all(stacks);
   Registers registers;
   for (size_t i = 0; i < x86_64_reg::count; ++i) registers.set(i, *load<ul64>(words, i * 8));
 
   test::OverlayDump dump(*machine.dump);
-  auto replace = [&](VirtAddr va, std::vector<uint8_t> page) {
-    dump.replace(machine.builder.pfn_of(machine.builder.phys(va)), std::move(page));
-  };
-  replace(machine.rows, rows);
-  for (uint64_t at = 0; at < 2 * stack_size; at += 4096) {
-    const auto begin = stacks.begin() + static_cast<ptrdiff_t>(at);
-    replace(at < stack_size ? machine.task + at : machine.irq + (at - stack_size), {begin, begin + 4096});
-  }
-  StackSet known;
-  known.ranges = {{machine.task.value, machine.task.value + stack_size, "task"},
-                  {machine.irq.value, machine.irq.value + stack_size, "irq"}};
+  dump.replace(machine.builder.pfn_of(machine.builder.phys(machine.rows)), rows);
+  machine.stacks.replace(dump, stacks);
   for (bool with_symbols : {true, false}) {
     Kernel kernel(dump);
     if (with_symbols) add_symbols(machine, kernel.symbols());
-    for (const StackSet& stacks_known : {known, StackSet{}}) {
+    for (const StackSet& stacks_known : {machine.stacks.ranges(), StackSet{}}) {
       Backtrace trace = unwind_from_registers(kernel, registers, stacks_known, {}, 200);
       if (trace.frames.size() > 200 || trace.end.empty()) __builtin_trap();
       for (const Frame& frame : trace.frames) {

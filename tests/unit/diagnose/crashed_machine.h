@@ -1,12 +1,8 @@
 // A synthetic arm64 kernel with stacks, functions and registers to unwind.
 #pragma once
 
-#include <memory>
-#include <string>
-#include <vector>
-
 #include "core/diagnose/crash.h"
-#include "tests/support/dump_builder.h"
+#include "tests/unit/diagnose/function_machine.h"
 
 namespace kdk::test {
 
@@ -70,37 +66,8 @@ class StackFrames {
   VirtAddr top_;
 };
 
-// A machine whose functions f0, f1, ... are 0x100 bytes each, from _stext on.
-struct CrashedMachine {
-  explicit CrashedMachine(MachineOptions options = {}) : machine(std::move(options)) {}
-
-  uint64_t function(unsigned n, uint64_t offset = 0) const {
-    return machine.stext().value + n * 0x100 + offset;
-  }
-
-  void open(unsigned functions = 40) {
-    dump = machine.open();
-    kernel = std::make_unique<Kernel>(*dump);
-    SymbolTable& table = kernel->symbols();
-    for (unsigned n = 0; n < functions; ++n) {
-      auto named = names.find(n);
-      table.add(function(n), 0x100, 'T', named == names.end() ? "f" + std::to_string(n) : named->second);
-    }
-    for (const auto& [name, address] : variables) table.add(address.value, 0x100, 'D', name);
-    table.finish();
-  }
-  std::vector<std::string> functions_of(Backtrace trace) {
-    symbolise(*kernel, trace);
-    std::vector<std::string> out;
-    for (const Frame& frame : trace.frames) out.push_back(frame.symbol);
-    return out;
-  }
-
-  DumpBuilder machine;
-  std::map<unsigned, std::string> names;
-  std::map<std::string, VirtAddr> variables;
-  std::unique_ptr<Dump> dump;
-  std::unique_ptr<Kernel> kernel;
+struct CrashedMachine : FunctionMachine {
+  explicit CrashedMachine(MachineOptions options = {}) : FunctionMachine(std::move(options)) {}
 };
 
 }  // namespace kdk::test

@@ -8,8 +8,7 @@
 #include <vector>
 
 #include "core/arch/x86_64.h"
-#include "core/diagnose/unwind.h"
-#include "tests/support/dump_builder.h"
+#include "tests/unit/diagnose/function_machine.h"
 #include "tests/unit/diagnose/orc_rows.h"
 
 namespace kdk::test {
@@ -60,13 +59,11 @@ inline Registers x86_user_registers() {
   return registers;
 }
 
-// Functions f0, f1, ... of 0x100 bytes from _stext on; rules per function.
-struct X86Machine {
-  explicit X86Machine(MachineOptions options = {.x86_64 = X86_64Options{}}) : machine(std::move(options)) {}
+// With ORC rules per function.
+struct X86Machine : FunctionMachine {
+  explicit X86Machine(MachineOptions options = {.x86_64 = X86_64Options{}})
+      : FunctionMachine(std::move(options)) {}
 
-  uint64_t function(unsigned n, uint64_t offset = 0) const {
-    return machine.stext().value + n * 0x100 + offset;
-  }
   // Code: `caller` calls `callee`, or through a register. The return address.
   uint64_t call(unsigned caller, unsigned callee, uint64_t offset = 0x40) {
     const uint64_t after = function(caller, offset);
@@ -119,34 +116,16 @@ struct X86Machine {
       if (orc_excluded) machine.exclude(machine.pfn_of(machine.phys(table)));
     }
     variables["_end"] = machine.image_end();
-    dump = machine.open();
-    kernel = std::make_unique<Kernel>(*dump);
-    SymbolTable& table = kernel->symbols();
-    for (unsigned n = 0; n < functions; ++n) {
-      auto named = names.find(n);
-      table.add(function(n), 0x100, 'T', named == names.end() ? "f" + std::to_string(n) : named->second);
-    }
-    for (const auto& [name, address] : variables) table.add(address.value, 0, 'D', name);
-    table.add_range(machine.text().value, machine.image_end().value, {});
-    table.finish();
+    FunctionMachine::open(functions);
+    kernel->symbols().add_range(machine.text().value, machine.image_end().value, {});
+    kernel->symbols().finish();
     kernel->layout().add_source(types);
   }
-  std::vector<std::string> functions_of(Backtrace trace) {
-    symbolise(*kernel, trace);
-    std::vector<std::string> out;
-    for (const Frame& frame : trace.frames) out.push_back(frame.symbol);
-    return out;
-  }
 
-  DumpBuilder machine;
   FakeTypes types;
   OrcFormat format = OrcFormat::v3;
   bool orc_excluded = false;  // the page of the rows is not in the dump
   std::map<uint64_t, OrcRule> rules;
-  std::map<unsigned, std::string> names;
-  std::map<std::string, VirtAddr> variables;
-  std::unique_ptr<Dump> dump;
-  std::unique_ptr<Kernel> kernel;
 };
 
 }  // namespace kdk::test
