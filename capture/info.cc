@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "capture/kernel_facts.h"
+#include "capture/filter/kernel_facts.h"
 #include "core/base/log.h"
 #include "core/kernel/memory.h"
 

@@ -7,7 +7,7 @@
 #include <cstdio>
 
 #include "capture/info.h"
-#include "capture/reassemble.h"
+#include "capture/output/reassemble.h"
 #include "capture/save.h"
 #include "core/base/cli.h"
 #include "core/base/log.h"

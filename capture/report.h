@@ -6,11 +6,11 @@
 #include <string>
 #include <vector>
 
-#include "capture/free_check.h"
-#include "capture/pins.h"
-#include "capture/pipeline.h"
-#include "capture/scan.h"
-#include "capture/target.h"
+#include "capture/filter/free_check.h"
+#include "capture/filter/pins.h"
+#include "capture/filter/scan.h"
+#include "capture/output/pipeline.h"
+#include "capture/output/target.h"
 #include "core/diagnose/crash.h"
 #include "core/formats/dump.h"
 

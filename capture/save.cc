@@ -5,7 +5,7 @@
 #include <chrono>
 #include <thread>
 
-#include "capture/kernel_facts.h"
+#include "capture/filter/kernel_facts.h"
 #include "capture/summary.h"
 #include "core/base/log.h"
 #include "core/kernel/printk.h"

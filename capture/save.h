@@ -8,10 +8,10 @@
 #include <optional>
 #include <vector>
 
-#include "capture/filter.h"
+#include "capture/filter/filter.h"
+#include "capture/output/target.h"
 #include "capture/progress.h"
 #include "capture/report.h"
-#include "capture/target.h"
 #include "core/formats/codec.h"
 
 namespace kdk {

@@ -8,12 +8,12 @@
 
 #include "core/base/cli.h"
 #include "core/base/log.h"
-#include "loader/kexec.h"
-#include "loader/plan.h"
-#include "loader/plan_json.h"
-#include "loader/plan_text.h"
+#include "loader/kexec/kexec.h"
+#include "loader/plan/plan.h"
+#include "loader/plan/plan_json.h"
+#include "loader/plan/plan_text.h"
 #include "loader/signature/check_image.h"
-#include "loader/status.h"
+#include "loader/state/status.h"
 
 namespace {
 

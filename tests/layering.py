@@ -34,7 +34,7 @@ THIRD_PARTY = [
     (r"^libfdt", ["loader"]),
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
     (r"^nlohmann/(?!json_fwd)", [".cc"]),
-    (r"^CLI/", ["main.cc"]),
+    (r"^CLI/", ["main.cc", "cli.cc"]),
     (r"^openssl/", ["loader/signature"]),
 ]
 PROGRAMS = ("core", "loader", "capture", "analyze")

@@ -4,7 +4,7 @@
 
 #include <algorithm>
 
-#include "loader/parse.h"
+#include "loader/machine/parse.h"
 
 namespace kdk {
 namespace {

@@ -2,8 +2,8 @@
 
 #include <fmt/format.h>
 
-#include "loader/decompress.h"
-#include "loader/pe.h"
+#include "loader/image/decompress.h"
+#include "loader/image/pe.h"
 
 namespace kdk {
 namespace {

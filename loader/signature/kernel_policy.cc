@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "loader/parse.h"
+#include "loader/machine/parse.h"
 #include "loader/signature/efi_variables.h"
 
 namespace kdk {

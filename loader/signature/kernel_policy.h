@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "core/base/file.h"
-#include "loader/kernel_config.h"
+#include "loader/machine/kernel_config.h"
 
 namespace kdk {
 

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
-#include "loader/pe.h"
+#include "loader/image/pe.h"
 
 namespace kdk {
 

@@ -10,7 +10,7 @@
 #include <fstream>
 #include <stdexcept>
 
-#include "loader/elf64.h"
+#include "loader/plan/elf64.h"
 
 namespace kdk::testing {
 namespace {

@@ -2,8 +2,8 @@
 #include <cstdlib>
 
 #include "core/base/error.h"
-#include "loader/image.h"
-#include "loader/pe.h"
+#include "loader/image/image.h"
+#include "loader/image/pe.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;

@@ -2,7 +2,7 @@
 #include <cstdlib>
 
 #include "core/base/error.h"
-#include "loader/initrd.h"
+#include "loader/image/initrd.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;

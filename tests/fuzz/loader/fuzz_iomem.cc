@@ -3,7 +3,7 @@
 
 #include "core/base/bytes.h"
 #include "core/base/error.h"
-#include "loader/memory_map.h"
+#include "loader/machine/memory_map.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;

@@ -6,7 +6,7 @@
 #include <fstream>
 
 #include "core/base/file.h"
-#include "loader/plan_json.h"
+#include "loader/plan/plan_json.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {

@@ -1,4 +1,4 @@
-#include "capture/filter.h"
+#include "capture/filter/filter.h"
 
 #include <gtest/gtest.h>
 

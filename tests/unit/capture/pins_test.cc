@@ -1,4 +1,4 @@
-#include "capture/pins.h"
+#include "capture/filter/pins.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "capture/pipeline.h"
+#include "capture/output/pipeline.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

@@ -9,7 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "capture/reassemble.h"
+#include "capture/output/reassemble.h"
 #include "core/base/file.h"
 #include "core/formats/dump.h"
 #include "tests/support/log_builder.h"

@@ -1,12 +1,12 @@
 // The scan, the pins and the free-page check on synthetic machines of every era and page size.
-#include "capture/scan.h"
+#include "capture/filter/scan.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
 
-#include "capture/free_check.h"
-#include "capture/pins.h"
+#include "capture/filter/free_check.h"
+#include "capture/filter/pins.h"
 #include "tests/support/page_builder.h"
 
 namespace kdk {

@@ -1,9 +1,9 @@
-#include "loader/image.h"
+#include "loader/image/image.h"
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "loader/pe.h"
+#include "loader/image/pe.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {

@@ -1,4 +1,4 @@
-#include "loader/command_line.h"
+#include "loader/plan/command_line.h"
 
 #include <gtest/gtest.h>
 

@@ -1,4 +1,4 @@
-#include "loader/dtb.h"
+#include "loader/plan/dtb.h"
 
 #include <gtest/gtest.h>
 #include <libfdt.h>

@@ -1,4 +1,4 @@
-#include "loader/image.h"
+#include "loader/image/image.h"
 
 #include <gtest/gtest.h>
 

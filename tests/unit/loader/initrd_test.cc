@@ -1,4 +1,4 @@
-#include "loader/initrd.h"
+#include "loader/image/initrd.h"
 
 #include <gtest/gtest.h>
 

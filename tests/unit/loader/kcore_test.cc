@@ -1,10 +1,10 @@
-#include "loader/kcore.h"
+#include "loader/machine/kcore.h"
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "loader/addresses.h"
-#include "loader/elf64.h"
+#include "loader/plan/addresses.h"
+#include "loader/plan/elf64.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {

@@ -1,5 +1,5 @@
 // What can be tested of loading without a kernel to load into.
-#include "loader/kexec.h"
+#include "loader/kexec/kexec.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

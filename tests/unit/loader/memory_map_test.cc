@@ -1,4 +1,4 @@
-#include "loader/memory_map.h"
+#include "loader/machine/memory_map.h"
 
 #include <gtest/gtest.h>
 

@@ -1,10 +1,10 @@
 // Whole plans for recorded machines: the healthy one, and one for each way a machine or an input can be bad.
-#include "loader/plan.h"
+#include "loader/plan/plan.h"
 
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "loader/elf64.h"
+#include "loader/plan/elf64.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {

@@ -1,4 +1,4 @@
-#include "loader/sha256.h"
+#include "loader/plan/sha256.h"
 
 #include <gtest/gtest.h>
 

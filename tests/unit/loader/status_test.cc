@@ -1,4 +1,4 @@
-#include "loader/status.h"
+#include "loader/state/status.h"
 
 #include <gtest/gtest.h>
 

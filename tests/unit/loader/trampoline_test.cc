@@ -1,4 +1,4 @@
-#include "loader/trampoline.h"
+#include "loader/arch/trampoline.h"
 
 #include <gtest/gtest.h>
 

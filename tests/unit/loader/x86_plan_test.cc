@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "loader/kexec.h"
-#include "loader/plan.h"
-#include "loader/status.h"
+#include "loader/kexec/kexec.h"
+#include "loader/plan/plan.h"
+#include "loader/state/status.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {

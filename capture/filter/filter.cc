@@ -1,0 +1,179 @@
+#include "capture/filter/filter.h"
+
+#include <fmt/format.h>
+
+#include "core/base/error.h"
+
+namespace kdk {
+namespace {
+
+constexpr std::array<std::string_view, page_class_count> class_names = {
+    "kernel",    "free",    "unaccepted", "cache",   "cache_private",
+    "anonymous", "hugetlb", "poisoned",   "offline", "unknown",
+};
+
+uint64_t bit_mask(const std::optional<unsigned>& bit) {
+  return bit && *bit < 64 ? uint64_t{1} << *bit : 0;
+}
+
+}  // namespace
+
+std::string_view to_string(PageClass page_class) {
+  return class_names[static_cast<size_t>(page_class)];
+}
+
+std::optional<unsigned> parse_exclude(std::string_view names) {
+  unsigned level = 0;
+  while (!names.empty()) {
+    size_t comma = names.find(',');
+    std::string_view name = names.substr(0, comma);
+    names = comma == std::string_view::npos ? std::string_view{} : names.substr(comma + 1);
+    if (name == "zero")
+      level |= level_zero;
+    else if (name == "cache")
+      level |= level_cache;
+    else if (name == "private")
+      level |= level_cache | level_cache_private;
+    else if (name == "user")
+      level |= level_user;
+    else if (name == "free")
+      level |= level_free;
+    else if (name == "all")
+      level |= level_all;
+    else if (name != "none")
+      return std::nullopt;
+  }
+  return level;
+}
+
+bool excluded(PageClass page_class, unsigned level) {
+  switch (page_class) {
+    case PageClass::kernel:
+    case PageClass::unknown:
+      return false;
+    case PageClass::free:
+    case PageClass::unaccepted:
+      return (level & level_free) != 0;
+    case PageClass::cache:
+      return (level & (level_cache | level_cache_private)) != 0;
+    case PageClass::cache_private:
+      return (level & level_cache_private) != 0;
+    case PageClass::anonymous:
+    case PageClass::hugetlb:
+      return (level & level_user) != 0;
+    case PageClass::poisoned:
+    case PageClass::offline:
+      return true;
+  }
+  return false;
+}
+
+PageClassifier::PageClassifier(const PageMarkers& markers) : m_(markers), size_(markers.struct_size) {
+  const auto check = [&](uint64_t offset, uint64_t size, const char* name) {
+    if (!in_bounds(size_, offset, size)) {
+      throw Error(Errc::format,
+                  fmt::format("VMCOREINFO: offset {} of page.{} is outside struct page of {} bytes", offset,
+                              name, size_));
+    }
+  };
+  check(m_.flags, 8, "flags");
+  check(m_.mapping, 8, "mapping");
+  check(m_.mapcount, 4, "_mapcount");
+  check(m_.private_, 8, "private");
+  check(m_.compound_head, 8, "compound_head");
+  check(m_.order_offset, 8, "compound_order");
+  if (m_.dtor_offset) check(*m_.dtor_offset, 8, "compound_dtor");
+
+  poison_mask_ = bit_mask(m_.hwpoison);
+  head_mask_ = m_.head_mask.value_or(bit_mask(m_.head));
+  lru_mask_ = bit_mask(m_.lru);
+  private_mask_ = bit_mask(m_.private_bit);
+  slab_mask_ = bit_mask(m_.slab_bit);
+  // PG_swapcache shares its bit with others (PG_owner_priv_1) and means swap cache only together with
+  // PG_swapbacked (include/linux/page-flags.h: PageSwapCache).
+  if (m_.swapcache) swap_cache_mask_ = bit_mask(m_.swapcache) | bit_mask(m_.swapbacked);
+}
+
+PageFacts PageClassifier::classify(const uint8_t* page, const uint8_t* second) const {
+  const uint64_t flags = load64(page + m_.flags);
+  const uint64_t mapping = load64(page + m_.mapping);
+  const uint32_t type = load32(page + m_.mapcount);
+  const bool slab = has_type(type, m_.slab) || (flags & slab_mask_) != 0;
+  PageFacts facts;
+
+  if (!slab && has_type(type, m_.buddy)) {
+    const uint64_t order = load64(page + m_.private_);
+    if (order >= m_.max_order || order >= 64) {
+      facts.bad_order = true;
+      return facts;
+    }
+    facts.page_class = PageClass::free;
+    facts.order = static_cast<unsigned>(order);
+    return facts;
+  }
+  // Unaccepted memory is queued in blocks of the highest order only (mm/page_alloc.c: __free_unaccepted).
+  if (has_type(type, m_.unaccepted) && m_.max_order > 0 && m_.max_order <= 64) {
+    facts.page_class = PageClass::unaccepted;
+    facts.order = static_cast<unsigned>(m_.max_order - 1);
+    return facts;
+  }
+  bool hugetlb = false;
+  if (is_head(page)) {
+    facts.compound = true;
+    facts.order = second != nullptr ? compound_order(second) : 0;
+    hugetlb = is_hugetlb(type, second);
+  }
+  // PAGE_MAPPING_ANON, include/linux/page-flags.h. Slab uses the word for a list (Linux since v6.2), so not
+  // there.
+  const bool anonymous = !slab && (mapping & 1) != 0;
+  const bool cache_flags =
+      (flags & lru_mask_) != 0 || (swap_cache_mask_ != 0 && (flags & swap_cache_mask_) == swap_cache_mask_);
+  if (hugetlb) {
+    facts.page_class = PageClass::hugetlb;
+  } else if (anonymous) {
+    facts.page_class = PageClass::anonymous;
+  } else if (cache_flags) {
+    facts.page_class = (flags & private_mask_) != 0 ? PageClass::cache_private : PageClass::cache;
+  } else if (!slab && has_type(type, m_.offline)) {
+    facts.page_class = PageClass::offline;
+  }
+  return facts;
+}
+
+bool PageClassifier::is_hugetlb(uint32_t word, const uint8_t* second) const {
+  if (m_.hugetlb) return has_type(word, m_.hugetlb);
+  if (second == nullptr) return false;
+  if (m_.hugetlb_bit) return (load64(second + m_.flags) & bit_mask(m_.hugetlb_bit)) != 0;
+  if (!m_.dtor_offset || !m_.hugetlb_dtor) return false;
+  // The destructor field has the width of the order field beside it.
+  const uint64_t word64 = load64(second + *m_.dtor_offset);
+  switch (m_.order_encoding) {
+    case PageMarkers::OrderEncoding::u8_in_second_page:
+      return (word64 & 0xff) == *m_.hugetlb_dtor;
+    case PageMarkers::OrderEncoding::u16_in_second_page:
+      return (word64 & 0xffff) == *m_.hugetlb_dtor;
+    default:
+      return word64 == *m_.hugetlb_dtor;
+  }
+}
+
+unsigned PageClassifier::compound_order(const uint8_t* second) const {
+  uint64_t order = 0;
+  switch (m_.order_encoding) {
+    case PageMarkers::OrderEncoding::u8_in_second_page:
+      order = second[m_.order_offset];
+      break;
+    case PageMarkers::OrderEncoding::u16_in_second_page:
+      order = load64(second + m_.order_offset) & 0xffff;
+      break;
+    case PageMarkers::OrderEncoding::low_byte_of_second_flags:
+      order = second[m_.flags];
+      break;
+    case PageMarkers::OrderEncoding::lru_prev:
+      order = load64(second + m_.order_offset);
+      break;
+  }
+  return order < 64 ? static_cast<unsigned>(order) : 0;
+}
+
+}  // namespace kdk

@@ -1,0 +1,296 @@
+#include "capture/output/pipeline.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <charconv>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
+
+#include "core/base/bus_error.h"
+
+namespace kdk {
+namespace {
+
+constexpr size_t max_examples = 16;
+
+// Hands out runs of pages to be written, in ascending order.
+class Units {
+ public:
+  struct Unit {
+    uint64_t first_index = 0;  // descriptor index of the first page
+    std::vector<Pfn> pages;
+  };
+
+  Units(const PfnBitmap& bits, size_t pages_per_unit) : bits_(bits), pages_per_unit_(pages_per_unit) {}
+
+  // False when all are taken.
+  bool next(Unit& unit) {
+    std::lock_guard lock(mutex_);
+    unit.pages.clear();
+    unit.first_index = index_;
+    const PfnBitmap::Words& words = bits_.words();
+    while (word_ < words.size() && unit.pages.size() < pages_per_unit_) {
+      uint64_t rest = words[word_] & ~taken_;
+      while (rest != 0 && unit.pages.size() < pages_per_unit_) {
+        const unsigned bit = static_cast<unsigned>(std::countr_zero(rest));
+        unit.pages.push_back({word_ * 64 + bit});
+        rest &= rest - 1;
+        taken_ |= uint64_t{1} << bit;
+      }
+      if (rest == 0) {
+        ++word_;
+        taken_ = 0;
+      }
+    }
+    index_ += unit.pages.size();
+    return !unit.pages.empty();
+  }
+
+ private:
+  const PfnBitmap& bits_;
+  const size_t pages_per_unit_;
+  std::mutex mutex_;
+  size_t word_ = 0;
+  uint64_t taken_ = 0;  // bits of the current word that were handed out
+  uint64_t index_ = 0;
+};
+
+// What workers and the waiting thread share.
+struct Shared {
+  std::atomic<uint64_t> done = 0, written = 0, zero = 0, raw = 0, bytes = 0, errors = 0;
+  std::atomic<bool> give_up = false;  // a worker failed, or stop was asked for
+  std::mutex mutex;                   // guards what follows
+  std::condition_variable finished;
+  unsigned running = 0;
+  std::optional<Error> failure;
+  std::vector<Pfn> examples;
+};
+
+class Worker {
+ public:
+  Worker(const Dump& dump, Units& units, PageSink& sink, const PipelineOptions& options, Shared& shared)
+      : units_(units),
+        sink_(sink),
+        options_(options),
+        shared_(shared),
+        page_size_(dump.info().page_size),
+        reader_(dump.reader()),
+        compressor_(make_compressor(options.codec, options.codec_level, page_size_)) {}
+
+  void run() {
+    Units::Unit unit;
+    while (!should_stop() && units_.next(unit)) write_unit(unit);
+  }
+
+ private:
+  bool should_stop() {
+    if (options_.stop != nullptr && options_.stop->load(std::memory_order_relaxed)) shared_.give_up = true;
+    return shared_.give_up.load(std::memory_order_relaxed);
+  }
+
+  void write_unit(const Units::Unit& unit) {
+    // Room for every page at its worst, so that compressors write in place.
+    const size_t slot = std::max<size_t>(page_size_, compressor_->max_size());
+    buffer_.resize(unit.pages.size() * page_size_ + slot);
+    packed_.assign(unit.pages.size(), PackedPage{});
+    used_ = 0;
+    for (size_t i = 0; i < unit.pages.size(); ++i) {
+      if (!add_page(unit.pages[i], packed_[i])) note_read_error(unit.pages[i]);
+    }
+    sink_.write({unit.first_index, unit.pages, packed_, {buffer_.data(), used_}});
+    finish_unit(unit);
+  }
+
+  // False when the page cannot be read.
+  bool add_page(Pfn pfn, PackedPage& packed) noexcept {
+    const PageView view = reader_->page(pfn);
+    if (view.state != PageState::present) return false;
+    const bool reuse = reusable(view);
+    // Everything that touches the page's memory is inside: plain C, safe to cut short.
+    bool zero = false;
+    size_t size = 0;
+    const MutableBytes out{buffer_.data() + used_, buffer_.size() - used_};
+    const bool read = touch_guarded([&] {
+      zero = is_zero_page(view.bytes);
+      if (zero) return;
+      if (reuse) {
+        size = view.stored.size();
+        std::memcpy(out.data(), view.stored.data(), size);
+        return;
+      }
+      size = compressor_->compress(view.bytes, out);
+      if (size == 0) std::memcpy(out.data(), view.bytes.data(), view.bytes.size());
+    });
+    if (!read) return false;
+    if (zero) {
+      packed.kind = PackedPage::Kind::zero;
+      ++zero_;
+      return true;
+    }
+    packed.kind = PackedPage::Kind::data;
+    packed.size = static_cast<uint32_t>(size != 0 ? size : page_size_);
+    packed.flags = size == 0 ? 0 : codec_flag(reuse ? view.codec : options_.codec);
+    if (size == 0) ++raw_;
+    used_ += packed.size;
+    return true;
+  }
+
+  // Whether the input's own compressed form will do.
+  bool reusable(const PageView& view) const {
+    if (view.codec == Codec::none) return false;
+    return options_.reuse == PipelineOptions::Reuse::any_codec ||
+           (options_.reuse == PipelineOptions::Reuse::same_codec && view.codec == options_.codec);
+  }
+
+  void note_read_error(Pfn pfn) {
+    ++errors_;
+    std::lock_guard lock(shared_.mutex);
+    if (shared_.examples.size() < max_examples) shared_.examples.push_back(pfn);
+  }
+
+  void finish_unit(const Units::Unit& unit) {
+    shared_.done += unit.pages.size();
+    shared_.written += unit.pages.size() - errors_;
+    shared_.zero += zero_;
+    shared_.raw += raw_;
+    shared_.bytes += used_;
+    shared_.errors += errors_;
+    zero_ = raw_ = errors_ = 0;
+  }
+
+  Units& units_;
+  PageSink& sink_;
+  const PipelineOptions& options_;
+  Shared& shared_;
+  const uint32_t page_size_;
+  std::unique_ptr<PageReader> reader_;
+  std::unique_ptr<Compressor> compressor_;
+  std::vector<uint8_t> buffer_;
+  std::vector<PackedPage> packed_;
+  size_t used_ = 0;
+  uint64_t zero_ = 0, raw_ = 0, errors_ = 0;
+};
+
+}  // namespace
+
+bool is_zero_page(Bytes page) noexcept {
+  // 64 bytes at a time with one test each: compilers turn the inner loop into vector instructions.
+  for (size_t i = 0; i + 64 <= page.size(); i += 64) {
+    uint64_t words[8];
+    std::memcpy(words, page.data() + i, sizeof words);
+    uint64_t any = 0;
+    for (uint64_t word : words) any |= word;
+    if (any != 0) return false;
+  }
+  return true;
+}
+
+Budget plan_budget(unsigned requested, unsigned cpus, std::optional<uint64_t> available_bytes) {
+  // Beyond 8 threads the disk is the limit in every measurement of the field, and memory is not free.
+  constexpr unsigned default_most = 8, most = 256;
+  constexpr uint64_t unit = 1 << 20, small_unit = 256 << 10;
+  constexpr uint64_t context = 2 << 20;  // compressor, window page tables, stack
+  Budget budget;
+  budget.threads = requested != 0 ? std::min(requested, most) : std::clamp(cpus, 1u, default_most);
+  if (!available_bytes) return budget;
+  // A quarter of what is free: the file system and the page cache need the rest.
+  const uint64_t share = *available_bytes / 4;
+  if (share < budget.threads * (unit + context)) budget.unit_bytes = small_unit;
+  const uint64_t fit = share / (budget.unit_bytes + context);
+  budget.threads = static_cast<unsigned>(std::clamp<uint64_t>(fit, 1, budget.threads));
+  return budget;
+}
+
+std::optional<uint64_t> available_memory() {
+  std::string text;
+  try {
+    text = read_text_file("/proc/meminfo", 1 << 16);
+  } catch (const Error&) {
+    return std::nullopt;  // no /proc: unknown, as documented
+  }
+  constexpr std::string_view key = "MemAvailable:";
+  const size_t at = text.find(key);
+  if (at == std::string::npos) return std::nullopt;
+  const size_t digits = text.find_first_of("0123456789", at + key.size());
+  uint64_t kib = 0;
+  if (digits == std::string::npos) return std::nullopt;
+  std::from_chars(text.data() + digits, text.data() + text.size(), kib);
+  return kib * 1024;
+}
+
+PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink& sink,
+                            const PipelineOptions& options,
+                            const std::function<void(const PipelineProgress&)>& progress) {
+  install_bus_error_handler();
+  const size_t pages_per_unit = std::max<size_t>(16, options.unit_bytes / dump.info().page_size);
+  Units units(dumped, pages_per_unit);
+  const uint64_t total = dumped.count();
+  Shared shared;
+  const auto work = [&] {
+    try {
+      Worker(dump, units, sink, options, shared).run();
+    } catch (const Error& e) {
+      std::lock_guard lock(shared.mutex);
+      if (!shared.failure) shared.failure = e;
+      shared.give_up = true;
+    } catch (const std::exception& e) {  // out of memory, above all
+      std::lock_guard lock(shared.mutex);
+      if (!shared.failure) shared.failure = Error(Errc::io, fmt::format("worker failed: {}", e.what()));
+      shared.give_up = true;
+    }
+    std::lock_guard lock(shared.mutex);
+    --shared.running;
+    shared.finished.notify_one();
+  };
+
+  PipelineResult result;
+  {
+    std::vector<std::jthread> threads;
+    for (unsigned i = 0; i < std::max(1u, options.threads); ++i) {
+      {
+        std::lock_guard lock(shared.mutex);
+        ++shared.running;
+      }
+      try {
+        threads.emplace_back(work);
+      } catch (
+          const std::system_error&) {  // no more threads: go on with those there are, at worst with this one
+        if (threads.empty()) {
+          result.threads = 1;
+          work();
+        } else {
+          std::lock_guard lock(shared.mutex);
+          --shared.running;
+        }
+        break;
+      }
+    }
+    result.threads = std::max<unsigned>(result.threads, static_cast<unsigned>(threads.size()));
+    std::unique_lock lock(shared.mutex);
+    while (!shared.finished.wait_for(lock, std::chrono::milliseconds(200),
+                                     [&] { return shared.running == 0; })) {
+      if (!progress) continue;
+      lock.unlock();
+      progress({shared.done, total, shared.bytes});
+      lock.lock();
+    }
+  }
+  result.pages_written = shared.written;
+  result.zero_pages = shared.zero;
+  result.raw_pages = shared.raw;
+  result.data_bytes = shared.bytes;
+  result.read_errors = shared.errors;
+  result.error_examples = std::move(shared.examples);
+  std::ranges::sort(result.error_examples);
+  result.failure = std::move(shared.failure);
+  result.stopped = options.stop != nullptr && options.stop->load() && shared.done < total;
+  if (progress) progress({shared.done, total, shared.bytes});
+  return result;
+}
+
+}  // namespace kdk

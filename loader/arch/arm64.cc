@@ -1,0 +1,157 @@
+// arm64: a plain Image by kexec_load, with a device tree of our own making and a trampoline that hands it
+// over. Debian's arm64 kernels have no kexec_file_load.
+//
+// Sources: Documentation/arch/arm64/booting.rst; arch/arm64/kernel/machine_kexec.c.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "loader/arch/architecture.h"
+#include "loader/arch/trampoline.h"
+#include "loader/plan/elf64.h"
+#include "loader/plan/placement.h"
+#include "loader/plan/segment_checks.h"
+
+namespace kdk {
+namespace {
+
+// Segments are aligned to the largest page size an arm64 kernel can have: the running kernel wants its own
+// page size, the crash kernel may have another.
+constexpr uint64_t segment_alignment = 64 << 10;
+// Booting protocol: the image's base; the device tree stays inside one block of this size.
+constexpr uint64_t block_size = uint64_t{2} << 20;
+// COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, its terminating NUL included.
+constexpr uint64_t command_line_size = 2048;
+
+constexpr std::array<std::string_view, 5> crash_defaults = {"reset_devices", "nr_cpus=1", "panic=10", "cma=0",
+                                                            "hugetlb_cma=0"};
+
+uint64_t whole_segments(uint64_t size) {
+  return align_up(size, segment_alignment);
+}
+
+// linux,usable-memory-range wants the main region first: kernels cap their memory to the first pair and add
+// the others (drivers/of/fdt.c, early_init_dt_check_for_usable_mem_range).
+std::vector<Range> usable_memory(const std::vector<Range>& crash_regions) {
+  return {crash_regions.rbegin(), crash_regions.rend()};
+}
+
+KernelInfo read_kernel(std::vector<uint8_t>& file) {
+  KernelImage image = load_arm64_image(std::move(file));
+  file = std::move(image.bytes);
+  return image.info;
+}
+
+void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
+  plan.call = LoadCall::kexec_load;
+  plan.command_line_limit = {command_line_size - 1, "arm64 kernels cut it after"};
+
+  // What the crash kernel is told about the crashed machine.
+  plan.addresses = find_addresses(machine);
+  plan.core_headers =
+      list_core_headers(machine, *plan.addresses, subtract_ranges(plan.system_ram, plan.crash_regions));
+  std::vector<uint8_t> elfcorehdr = make_elfcorehdr(plan.core_headers, elf64::machine_aarch64);
+
+  // Where everything goes.
+  Placer placer(plan.main_region());
+  uint64_t image_size = whole_segments(plan.image.image_size);
+  uint64_t kernel_at =
+      placer.from_bottom("kernel", image_size, block_size, plan.image.text_offset.value_or(0));
+  uint64_t header_at = placer.from_top("elfcorehdr", whole_segments(elfcorehdr.size()), segment_alignment);
+  uint64_t trampoline_at = placer.from_top("trampoline", whole_segments(trampoline_size), segment_alignment);
+  uint64_t dtb_at = placer.from_top("dtb", block_size, block_size);
+  std::optional<Range> initrd;
+  if (inputs.initrd && !inputs.initrd->bytes.empty()) {
+    uint64_t size = inputs.initrd->bytes.size();
+    initrd = Range{placer.from_bottom("initrd", whole_segments(size), segment_alignment), size};
+  }
+
+  // The device tree names all of them, so it comes last.
+  DtbRequest request;
+  request.elfcorehdr = {header_at, whole_segments(elfcorehdr.size())};
+  request.usable_memory = usable_memory(plan.crash_regions);
+  request.initrd = initrd;
+  request.command_line = plan.command_line.text;
+  request.seeds = inputs.seeds;
+  std::string source = inputs.dtb ? inputs.dtb->path : machine.device_tree_source;
+  EditedDtb dtb = with_context(
+      source, [&] { return edit_dtb(inputs.dtb ? inputs.dtb->bytes : machine.device_tree, request); });
+  plan.device_tree = DeviceTreePlan{source, std::move(dtb.edits)};
+
+  plan.segments.push_back({"kernel", {kernel_at, image_size}, std::move(inputs.kernel.bytes)});
+  if (initrd) {
+    plan.segments.push_back(
+        {"initrd", {initrd->start, whole_segments(initrd->size)}, std::move(inputs.initrd->bytes)});
+  }
+  uint64_t dtb_size = whole_segments(dtb.bytes.size());
+  plan.segments.push_back({"dtb", {dtb_at, dtb_size}, std::move(dtb.bytes)});
+  plan.segments.push_back(
+      {"trampoline", {trampoline_at, whole_segments(trampoline_size)}, make_trampoline(dtb_at, kernel_at)});
+  plan.segments.push_back({"elfcorehdr", request.elfcorehdr, std::move(elfcorehdr)});
+  plan.entry = trampoline_at;
+}
+
+// Documentation/arch/arm64/booting.rst.
+Outcome check_boot_protocol(const LoadPlan& plan) {
+  const Segment* kernel = plan.find_segment("kernel");
+  const Segment* initrd = plan.find_segment("initrd");
+  const Segment* dtb = plan.find_segment("dtb");
+  const Segment* trampoline = plan.find_segment("trampoline");
+  if (kernel == nullptr || dtb == nullptr || trampoline == nullptr) return failed("a segment is missing");
+  if ((kernel->memory.start - plan.image.text_offset.value_or(0)) % block_size != 0)
+    return failed("the kernel's base is not 2 MiB aligned");
+  if (kernel->memory.size < plan.image.image_size)
+    return failed("the kernel's segment is smaller than its image size");
+  if (dtb->memory.start % 8 != 0 || dtb->data.size() > max_dtb_size)
+    return failed("the device tree is misplaced or too big");
+  if (align_down(dtb->memory.start, block_size) != align_down(dtb->memory.end() - 1, block_size)) {
+    return failed("the device tree crosses a 2 MiB boundary");
+  }
+  if (initrd != nullptr) {
+    // Both must lie in one 32 GiB window that starts at a 1 GiB boundary.
+    uint64_t window = align_down(std::min(initrd->memory.start, kernel->memory.start), uint64_t{1} << 30);
+    uint64_t end = std::max(initrd->memory.end(), kernel->memory.end());
+    if (end - window > uint64_t{32} << 30) return failed("kernel and initrd are more than 32 GiB apart");
+  }
+  if (plan.entry != trampoline->memory.start) return failed("the entry point is not the trampoline");
+  if (load<ul64>(trampoline->data, 24) != dtb->memory.start ||
+      load<ul64>(trampoline->data, 32) != kernel->memory.start) {
+    return failed("the trampoline points elsewhere");
+  }
+  std::string pages =
+      plan.image.page_size == 0 ? "unknown" : fmt::format("{} KiB", plan.image.page_size >> 10);
+  return ok(fmt::format("entry {:#x}, kernel pages {}", *plan.entry, pages));
+}
+
+void check(const Machine& machine, LoadPlan& plan) {
+  auto run = [&](std::string name, auto&& check_it) {
+    plan.checks.push_back(run_check(std::move(name), check_it));
+  };
+  run("segments", [&] { return check_segments(machine, plan); });
+  run("boot_protocol", [&] { return check_boot_protocol(plan); });
+  run("program_headers", [&] { return check_elfcorehdr(plan); });
+  run("kernel_addresses", [&] { return check_addresses(plan); });
+  run("device_tree", [&] { return check_dtb(plan); });
+}
+
+// None on the machines the memory estimate was measured on.
+uint64_t device_memory(const LoadPlan&) {
+  return 0;
+}
+
+}  // namespace
+
+const Architecture arm64_architecture = {
+    .name = "arm64",
+    .machine_name = "aarch64",
+    .elf_machine = elf64::machine_aarch64,
+    .has_device_tree = true,
+    .crash_defaults = crash_defaults,
+    .read_kernel = read_kernel,
+    .compose = compose,
+    .check = check,
+    .device_memory = device_memory,
+};
+
+}  // namespace kdk

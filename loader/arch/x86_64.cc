@@ -1,0 +1,243 @@
+// x86-64: a bzImage by kexec_file_load. The kernel makes the elfcorehdr, the boot parameters with their
+// memory map and the purgatory itself and places everything by its own rules; those rules are followed here
+// so that what it would refuse is known, and said in words, before the crash kernel loaded before is freed.
+//
+// Sources: arch/x86/kernel/kexec-bzimage64.c (bzImage64_probe, bzImage64_load), kernel/kexec_file.c
+// (kexec_add_buffer, locate_mem_hole_top_down), arch/x86/kernel/crash.c (crash_load_segments).
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+
+#include "core/formats/vmcoreinfo.h"
+#include "loader/arch/architecture.h"
+#include "loader/image/bzimage.h"
+#include "loader/image/pe.h"
+#include "loader/plan/checks.h"
+#include "loader/plan/elf64.h"
+#include "loader/plan/placement.h"
+
+namespace kdk {
+namespace {
+
+constexpr uint64_t page_size = 4096;
+constexpr uint64_t four_gib = uint64_t{4} << 30;
+// Lowest addresses the kernel's loader uses.
+constexpr uint64_t lowest_kernel = 0x100000;
+constexpr uint64_t lowest_initrd = 0x1000000;
+// Set aside for "elfcorehdr=0x... ", which the kernel puts before the command line (MAX_ELFCOREHDR_STR_LEN).
+constexpr uint64_t elfcorehdr_option = 30;
+// Upper bounds of what only the kernel knows: the purgatory linked into it (20 KiB on Debian 6.12), the EFI
+// runtime map, setup_data.
+constexpr uint64_t purgatory_bound = 64 << 10;
+constexpr uint64_t boot_params_bound = 32 << 10;
+// Control code, a copy of VMCOREINFO and page tables; a table per GiB where the CPU has no 1 GiB pages.
+constexpr uint64_t control_pages_bound = 64 << 10;
+constexpr uint64_t gib = uint64_t{1} << 30;
+// kernel/dma/swiotlb.c, IO_TLB_DEFAULT_SIZE.
+constexpr uint64_t bounce_buffers = 64 << 20;
+
+// acpi_no_memhotplug: ACPI would offer the crashed machine's memory for use. Why the others:
+// docs/kdump-load.md.
+constexpr std::array<std::string_view, 9> crash_defaults = {
+    "reset_devices",      "nr_cpus=1", "irqpoll", "mce=off",      "numa=off",
+    "acpi_no_memhotplug", "panic=10",  "cma=0",   "hugetlb_cma=0"};
+
+uint64_t whole_pages(uint64_t size) {
+  return align_up(size, page_size);
+}
+
+KernelInfo read_kernel(std::vector<uint8_t>& file) {
+  BzImage header = parse_bzimage(file);
+  KernelInfo info;
+  info.format = "bzImage";
+  info.release = header.release();
+  info.image_size = header.init_size;
+  info.page_size = page_size;
+  info.signature_size = pe_signature_size(file);
+  info.bzimage = header;
+  return info;
+}
+
+// The kernel's search for holes in the crash region.
+class KernelPlacer {
+ public:
+  explicit KernelPlacer(const Range& region) : region_(region) {}
+
+  void bottom_up(std::string name, uint64_t size, bool estimated) {
+    uint64_t start = region_.start;
+    // Segments are sorted, so one pass over them finds the lowest hole.
+    for (const ExpectedSegment& taken : segments_) {
+      if (taken.memory.overlaps({start, size})) start = taken.memory.end();
+    }
+    if (!in_bounds(region_.end(), start, size)) throw_no_room(region_, name, size);
+    add(std::move(name), {start, size}, estimated);
+  }
+
+  void top_down(std::string name, uint64_t size, uint64_t alignment, uint64_t minimum, bool estimated) {
+    if (size > region_.size) throw_no_room(region_, name, size);
+    uint64_t start = align_down(region_.end() - size, alignment);
+    for (size_t i = segments_.size(); i-- > 0;) {
+      const Range& taken = segments_[i].memory;
+      if (!taken.overlaps({start, size})) continue;
+      if (taken.start < size) throw_no_room(region_, name, size);
+      start = align_down(taken.start - size, alignment);
+    }
+    if (start < std::max(region_.start, minimum)) throw_no_room(region_, name, size);
+    add(std::move(name), {start, size}, estimated);
+  }
+
+  std::vector<ExpectedSegment> take() { return std::move(segments_); }
+
+ private:
+  void add(std::string name, Range memory, bool estimated) {
+    auto behind = std::find_if(segments_.begin(), segments_.end(),
+                               [&](const ExpectedSegment& s) { return s.memory.start > memory.start; });
+    segments_.insert(behind, {std::move(name), memory, estimated});
+  }
+
+  Range region_;
+  std::vector<ExpectedSegment> segments_;  // ascending
+};
+
+// The kernel's elfcorehdr: its own word where it keeps room for hotplug, else one program header per CPU and
+// RAM range, two for the kernel image and VMCOREINFO, one for RAM split at 1 MiB.
+uint64_t elfcorehdr_size(const Machine& machine, const LoadPlan& plan) {
+  size_t ranges = subtract_ranges(plan.system_ram, plan.crash_regions).size();
+  uint64_t headers = machine.elfcorehdr_size.value_or(0);
+  headers = std::max(headers, (machine.cpu_notes.size() + ranges + 3) * sizeof(elf64::ProgramHeader));
+  return whole_pages(sizeof(elf64::Header) + headers);
+}
+
+void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
+  const BzImage& header = *plan.image.bzimage;
+  plan.call = LoadCall::kexec_file_load;
+  uint64_t taken = elfcorehdr_option + 1;
+  plan.command_line_limit = {header.command_line_size - std::min(header.command_line_size, taken),
+                             fmt::format("this kernel takes {}, and elfcorehdr= needs {} of them:",
+                                         header.command_line_size, taken)};
+
+  KernelPlacer placer(plan.main_region());
+  placer.bottom_up("elfcorehdr", elfcorehdr_size(machine, plan), !machine.elfcorehdr_size);
+  placer.top_down("purgatory", purgatory_bound, page_size, 0, true);
+  uint64_t parameters = boot_params_bound + plan.command_line.text.size();
+  placer.top_down("boot_params", whole_pages(parameters), page_size, 0, true);
+  placer.top_down("kernel", whole_pages(header.init_size), std::max(header.alignment, page_size),
+                  std::max(header.preferred_address, lowest_kernel), false);
+  if (inputs.initrd && !inputs.initrd->bytes.empty())
+    placer.top_down("initrd", whole_pages(inputs.initrd->bytes.size()), page_size, lowest_initrd, false);
+  uint64_t tables = (total_size(plan.system_ram) / gib + 1) * page_size;
+  placer.bottom_up("control_pages", control_pages_bound + tables, true);
+  plan.expected = placer.take();
+}
+
+Outcome check_expected(const LoadPlan& plan) {
+  uint64_t total = 0;
+  for (const ExpectedSegment& segment : plan.expected) total += segment.memory.size;
+  if (std::optional<Outcome> refused = refuse_half_of_memory(plan, total)) return *refused;
+  return ok(fmt::format("the kernel will find room for {} segments, {} of {}", plan.expected.size(),
+                        mib(total), mib(plan.main_region().size)));
+}
+
+// What bzImage64_probe refuses, and what it does not look at though the kernel would not start.
+Outcome check_boot_protocol(const Machine& machine, const LoadPlan& plan) {
+  const BzImage& header = *plan.image.bzimage;
+  if (!header.entry_64bit) return failed("it has no 64-bit entry point (xloadflags): a 32-bit kernel");
+  if (!header.above_4g)
+    return failed("it cannot be loaded above 4 GiB (xloadflags), which the kernel requires");
+  if (!header.relocatable) {
+    return failed(
+        fmt::format("it runs only at {:#x} (CONFIG_RELOCATABLE is off): it would overwrite the crashed "
+                    "kernel's memory",
+                    header.preferred_address));
+  }
+  if (machine.firmware_bits == 32)
+    return failed("the EFI firmware is 32-bit: kexec_file_load refuses every kernel");
+  bool five_level =
+      machine.kcore &&
+      Vmcoreinfo::parse(machine.kcore->vmcoreinfo).number("pgtable_l5_enabled").value_or(0) != 0;
+  if (five_level && !header.five_level)
+    return failed("this machine runs with 5-level page tables, and the kernel cannot be entered with them");
+  return ok(fmt::format("protocol {}.{:02}, 64-bit entry, relocatable, {} of memory at a multiple of {} KiB",
+                        header.protocol >> 8, header.protocol & 0xff, mib(header.init_size),
+                        header.alignment >> 10));
+}
+
+// Why this kernel will insist on a signature; an empty string when nothing is known to make it.
+std::string signature_reason(const Machine& machine) {
+  if (machine.config.enabled("CONFIG_KEXEC_SIG") == false) return "";
+  if (machine.config.enabled("CONFIG_KEXEC_SIG_FORCE") == true) return "CONFIG_KEXEC_SIG_FORCE is on";
+  // arch/x86/kernel/ima_arch.c and security/integrity/ima/ima_efi.c: arch_get_ima_policy enforces it.
+  if (machine.secure_boot == true && machine.config.enabled("CONFIG_IMA_ARCH_POLICY") == true)
+    return "Secure Boot is on";
+  if (machine.locked_down()) return fmt::format("kernel lockdown is \"{}\"", machine.lockdown);
+  return "";
+}
+
+Outcome check_signature(const Machine& machine, const LoadPlan& plan) {
+  std::string reason = signature_reason(machine);
+  std::string carries =
+      plan.image.signature_size == 0
+          ? "the kernel file carries none"
+          : fmt::format("the kernel file carries one of {} bytes", plan.image.signature_size);
+  if (reason.empty()) {
+    std::string_view known =
+        machine.config.source().empty()
+            ? " (how this kernel was built is not known: no /boot/config-* or /proc/config.gz)"
+            : "";
+    return ok(fmt::format("no signature is required as far as is known{}; {}", known, carries));
+  }
+  if (plan.image.signature_size != 0) {
+    return warning(fmt::format(
+        "{}: the kernel will verify the signature when it loads, and frees the crash kernel loaded "
+        "before even when it refuses ({}; `kdump-load check-image` tells before)",
+        reason, carries));
+  }
+  std::string problem =
+      fmt::format("{}: the kernel wants a signature, and {}; use a signed kernel", reason, carries);
+  // An IMA policy that appraises kexec images stands in for it under lockdown alone.
+  bool ima_may_help = machine.config.enabled("CONFIG_IMA_APPRAISE").value_or(true) &&
+                      machine.config.enabled("CONFIG_KEXEC_SIG_FORCE") != true && machine.secure_boot != true;
+  return ima_may_help ? warning(problem + ", unless an IMA policy accepts it") : failed(problem);
+}
+
+// Devices that reach 32 bits need memory there; so do the bounce buffers that would help them.
+Outcome check_low_memory(const LoadPlan& plan) {
+  if (plan.crash_regions.front().start < four_gib) return ok("the crash kernel has memory below 4 GiB");
+  return warning(
+      "all its memory is above 4 GiB: devices that reach only 32 bits will not work; boot with "
+      "crashkernel=SIZE,low "
+      "too");
+}
+
+void check(const Machine& machine, LoadPlan& plan) {
+  auto run = [&](std::string name, auto&& check_it) {
+    plan.checks.push_back(run_check(std::move(name), check_it));
+  };
+  run("low_memory", [&] { return check_low_memory(plan); });
+  run("signature", [&] { return check_signature(machine, plan); });
+  run("boot_protocol", [&] { return check_boot_protocol(machine, plan); });
+  run("segments", [&] { return check_expected(plan); });
+}
+
+// arch/x86/kernel/pci-dma.c, pci_swiotlb_detect: with any memory above 4 GiB.
+uint64_t device_memory(const LoadPlan& plan) {
+  if (plan.main_region().end() <= four_gib) return 0;
+  return find_option(plan.command_line.text, "swiotlb") == "noforce" ? 0 : bounce_buffers;
+}
+
+}  // namespace
+
+const Architecture x86_64_architecture = {
+    .name = "x86-64",
+    .machine_name = "x86_64",
+    .elf_machine = elf64::machine_x86_64,
+    .has_device_tree = false,
+    .crash_defaults = crash_defaults,
+    .read_kernel = read_kernel,
+    .compose = compose,
+    .check = check,
+    .device_memory = device_memory,
+};
+
+}  // namespace kdk

@@ -1,0 +1,151 @@
+#include "loader/kexec/kexec.h"
+
+#include <fmt/format.h>
+#include <linux/kexec.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "core/base/log.h"
+
+namespace kdk {
+namespace {
+
+// Flags newer than the headers this may be built with (include/uapi/linux/kexec.h).
+constexpr uint64_t kexec_file_debug = 8;
+constexpr uint64_t largest_input = uint64_t{4} << 30;  // KEXEC_FILE_SIZE_MAX
+
+struct FlagName {
+  uint64_t flag;
+  std::string_view name;
+};
+
+std::vector<FlagName> load_flags(const LoadPlan& plan) {
+  if (plan.call == LoadCall::kexec_load) {
+    return {{KEXEC_ON_CRASH, "KEXEC_ON_CRASH"},
+            {uint64_t{plan.architecture->elf_machine} << 16, "KEXEC_ARCH"}};
+  }
+  std::vector<FlagName> flags = {{KEXEC_FILE_ON_CRASH, "KEXEC_FILE_ON_CRASH"}};
+  if (!plan.initrd) flags.push_back({KEXEC_FILE_NO_INITRAMFS, "KEXEC_FILE_NO_INITRAMFS"});
+  return flags;
+}
+
+uint64_t flag_bits(const LoadPlan& plan) {
+  uint64_t bits = 0;
+  for (const FlagName& flag : load_flags(plan)) bits |= flag.flag;
+  return bits;
+}
+
+int errno_of(long result) {
+  return result == 0 ? 0 : errno;
+}
+
+int kexec_load(uint64_t entry, const std::vector<kexec_segment>& segments, uint64_t flags) {
+  return errno_of(::syscall(SYS_kexec_load, static_cast<unsigned long>(entry), segments.size(),
+                            segments.data(), static_cast<unsigned long>(flags)));
+}
+
+// `command_line_size` counts the NUL, which the kernel insists on.
+int kexec_file_load(int kernel, int initrd, const char* command_line, size_t command_line_size,
+                    uint64_t flags) {
+  return errno_of(::syscall(SYS_kexec_file_load, kernel, initrd,
+                            static_cast<unsigned long>(command_line_size), command_line,
+                            static_cast<unsigned long>(flags)));
+}
+
+int load_segments(const LoadPlan& plan) {
+  std::vector<kexec_segment> segments;
+  for (const Segment& segment : plan.segments) {
+    // The kernel's interface carries the physical address in a pointer.
+    segments.push_back({segment.data.data(), segment.data.size(),
+                        reinterpret_cast<const void*>(static_cast<uintptr_t>(segment.memory.start)),
+                        segment.memory.size});
+  }
+  return kexec_load(plan.entry.value_or(0), segments, flag_bits(plan));
+}
+
+int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
+  const std::string& line = plan.command_line.text;
+  return call_with_optional_flags(flag_bits(plan), debug ? kexec_file_debug : 0, [&](uint64_t flags) {
+    return kexec_file_load(files.kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
+  });
+}
+
+std::string_view protection_after_failure(bool was_loaded) {
+  if (crash_kernel_loaded(SysRoot())) return "the crash kernel loaded before is still armed";
+  return was_loaded ? "the crash kernel loaded before was freed by this attempt: THIS MACHINE HAS NO CRASH "
+                      "KERNEL NOW"
+                    : "no crash kernel is loaded";
+}
+
+}  // namespace
+
+bool crash_kernel_loaded(const SysRoot& root) {
+  std::optional<std::string> text = root.read_line("/sys/kernel/kexec_crash_loaded");
+  if (!text) {
+    throw Error(Errc::missing,
+                "/sys/kernel/kexec_crash_loaded does not exist: this kernel is built without kexec")
+        .with_hint("use a kernel with CONFIG_KEXEC and CONFIG_CRASH_DUMP");
+  }
+  return *text == "1";
+}
+
+std::vector<std::string> load_flag_names(const LoadPlan& plan) {
+  std::vector<std::string> names;
+  for (const FlagName& flag : load_flags(plan)) names.emplace_back(flag.name);
+  return names;
+}
+
+int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCall& call) {
+  int result = call(flags | optional);
+  if (result != EINVAL || optional == 0) return result;
+  log_info("the kernel does not take the optional flags {:#x}: trying without", optional);
+  return call(flags);
+}
+
+void require_unchanged(const Fd& fd, const InputIdentity& planned) {
+  std::vector<uint8_t> now(std::min<uint64_t>(file_size(fd).value_or(planned.size), largest_input));
+  now.resize(read_at(fd, 0, now, planned.path));
+  if (identify(planned.path, now).sha256 == planned.sha256) return;
+  throw Error(Errc::format, planned.path + ": the file was changed after it was checked")
+      .with_hint("wait until whatever writes it is done, and load again");
+}
+
+void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug) {
+  if (!plan.good()) throw Error(Errc::unsupported, "a plan with failed checks is never loaded");
+  bool was_loaded = crash_kernel_loaded(SysRoot());
+  bool by_file = plan.call == LoadCall::kexec_file_load;
+  if (by_file) {
+    require_unchanged(files.kernel, plan.kernel);
+    if (plan.initrd) require_unchanged(files.initrd, *plan.initrd);
+  }
+  int result = by_file ? load_files(plan, files, debug) : load_segments(plan);
+  if (result != 0) {
+    Error error = explain_kexec_errno(plan.call, result, to_string(plan.call));
+    throw Error(error.code(), error.message() + "; " + std::string(protection_after_failure(was_loaded)))
+        .with_hint(error.hint());
+  }
+  if (!crash_kernel_loaded(SysRoot())) {
+    throw Error(Errc::io, fmt::format("{} succeeded, but /sys/kernel/kexec_crash_loaded is not 1: no crash "
+                                      "kernel is loaded",
+                                      to_string(plan.call)));
+  }
+}
+
+void unload_crash_kernel() {
+  // Lockdown allows unloading only through the newer call.
+  LoadCall call = LoadCall::kexec_file_load;
+  int result = kexec_file_load(-1, -1, nullptr, 0, KEXEC_FILE_UNLOAD | KEXEC_FILE_ON_CRASH);
+  if (result == ENOSYS) {
+    call = LoadCall::kexec_load;
+    result = kexec_load(0, {}, KEXEC_ON_CRASH);
+  }
+  if (result != 0) throw explain_kexec_errno(call, result, "unloading the crash kernel");
+  if (crash_kernel_loaded(SysRoot())) {
+    throw Error(Errc::io, "unloading succeeded, but /sys/kernel/kexec_crash_loaded is still 1");
+  }
+}
+
+}  // namespace kdk

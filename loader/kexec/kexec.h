@@ -1,0 +1,52 @@
+// The only file that changes the machine.
+//
+// Source: kexec_load(2), kexec_file_load(2), kernel/kexec.c, kernel/kexec_file.c. Loading a crash kernel
+// frees the one loaded before it first, so after a failure nothing is loaded; every error here says which
+// state the machine is left in.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "core/base/file.h"
+#include "loader/plan/plan.h"
+
+namespace kdk {
+
+// The open files a plan was made from. kexec_file_load gets these very descriptors: the kernel reads them
+// itself, and a file's security.ima stays with it.
+struct LoadFiles {
+  Fd kernel;
+  Fd initrd;  // not open: none
+};
+
+// /sys/kernel/kexec_crash_loaded. Throws Error{missing} when this kernel has no kexec at all.
+bool crash_kernel_loaded(const SysRoot& root);
+
+// Loads the plan into the running kernel and verifies that the kernel now says so. The plan must be good();
+// for kexec_file_load the files must still hold what was planned. `debug` asks the kernel to log what it
+// does, where it can. Throws Error{denied,io,unsupported,format}: cause, next step, and whether the machine
+// still has a crash kernel.
+void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug);
+
+// Frees the loaded crash kernel, if any, and verifies it.
+void unload_crash_kernel();
+
+// The flags of the call that loads `plan`, by their names in linux/kexec.h. Optional ones come on top.
+std::vector<std::string> load_flag_names(const LoadPlan& plan);
+
+// kexec_file_load as a function that returns 0 or an errno; tests put their own in.
+using FileLoadCall = std::function<int(uint64_t flags)>;
+// Calls with `flags` and the `optional` ones, and when the kernel says EINVAL again without these: older
+// kernels know fewer, and refuse unknown ones before they touch anything. Returns the last call's result.
+int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCall& call);
+
+// Throws Error{format} when the file no longer holds what `planned` says: someone wrote to it since.
+void require_unchanged(const Fd& fd, const InputIdentity& planned);
+
+// What an errno of the call means here and what to do about it (kexec_errors.cc).
+Error explain_kexec_errno(LoadCall call, int errno_value, std::string_view action);
+
+}  // namespace kdk

@@ -1,0 +1,233 @@
+#include "loader/machine/machine.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "core/base/log.h"
+#include "core/formats/vmcoreinfo.h"
+#include "loader/machine/parse.h"
+#include "loader/plan/dtb.h"
+
+namespace kdk {
+namespace {
+
+constexpr uint64_t max_sysfs_text = 16 << 20;
+constexpr uint64_t max_kallsyms_text = 256 << 20;
+constexpr uint64_t default_crash_notes_size = 1024;  // kernels before crash_notes_size existed
+
+// Content of a small file that must be there; `why` says what its absence means.
+std::string require_line(const SysRoot& root, std::string_view path, std::string_view why) {
+  std::optional<std::string> line = root.read_line(path);
+  if (!line) throw Error(Errc::missing, fmt::format("{}: {}", path, why));
+  return *line;
+}
+
+uint64_t require_number(std::string_view text, int base, std::string_view path) {
+  std::optional<uint64_t> value = parse_number(text, base);
+  if (!value) throw Error(Errc::format, fmt::format("{}: \"{}\" is not a number", path, text));
+  return *value;
+}
+
+Range make_range(uint64_t start, uint64_t size, std::string_view path) {
+  if (size == 0 || !checked_add(start, size)) {
+    throw Error(Errc::format, fmt::format("{}: {:#x} bytes at {:#x} is no memory range", path, size, start));
+  }
+  return {start, size};
+}
+
+// "<hexadecimal address> <hexadecimal size>" (kernel/ksysfs.c, vmcoreinfo_show).
+Range read_vmcoreinfo_note(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/kernel/vmcoreinfo";
+  std::string text =
+      require_line(root, path, "this kernel is built without crash dump support (CONFIG_CRASH_DUMP)");
+  std::string_view rest = text;
+  uint64_t address = require_number(next_token(rest, ' '), 16, path);
+  return make_range(address, require_number(rest, 16, path), path);
+}
+
+std::optional<Kcore> read_kcore(const SysRoot& root, std::string& problem) {
+  try {
+    Fd fd = Fd::open(root.path("/proc/kcore"), O_RDONLY);
+    return parse_kcore([&](uint64_t offset, uint64_t size) {
+      std::vector<uint8_t> out(size);
+      out.resize(read_at(fd, offset, out, "/proc/kcore"));
+      return out;
+    });
+  } catch (const Error& e) {
+    // Not fatal: lockdown=confidentiality closes it, CONFIG_PROC_KCORE may be off. The plan says what it does
+    // without.
+    problem = e.message();
+    return std::nullopt;
+  }
+}
+
+// The address of _stext. Reads line by line and stops there: the table has some 100,000 lines.
+std::optional<uint64_t> read_kallsyms_stext(const SysRoot& root) {
+  if (!root.exists("/proc/kallsyms")) return std::nullopt;
+  Fd fd = Fd::open(root.path("/proc/kallsyms"), O_RDONLY);
+  std::string pending;
+  std::vector<uint8_t> chunk(64 << 10);
+  for (uint64_t offset = 0; offset < max_kallsyms_text;) {
+    size_t got = read_at(fd, offset, chunk, "/proc/kallsyms");
+    offset += got;
+    pending.append(as_text(Bytes(chunk).first(got)));
+    std::string_view rest = pending;
+    while (rest.find('\n') != std::string_view::npos) {
+      std::string_view line = next_token(rest, '\n');
+      std::string_view address = next_token(line, ' ');
+      next_token(line, ' ');  // type
+      if (line != "_stext") continue;
+      std::optional<uint64_t> value = parse_number(address, 16);
+      return value == 0 ? std::nullopt : value;  // zero: hidden by kptr_restrict
+    }
+    pending = std::string(rest);
+    if (got < chunk.size()) break;
+  }
+  return std::nullopt;
+}
+
+std::vector<uint8_t> read_device_tree(const SysRoot& root, std::string& source) {
+  for (std::string_view path : {"/sys/firmware/fdt"}) {
+    if (!root.exists(path)) continue;
+    source = path;
+    return read_file(root.path(path), max_dtb_size);
+  }
+  for (std::string_view path : {"/sys/firmware/devicetree/base", "/proc/device-tree"}) {
+    if (!root.exists(path)) continue;
+    source = path;
+    return with_context(path, [&] { return flatten_device_tree(root.path(path)); });
+  }
+  throw Error(Errc::missing, "no device tree in /sys/firmware/fdt or /proc/device-tree")
+      .with_hint("give one with --dtb");
+}
+
+// "none [integrity] confidentiality": the bracketed word is in force.
+std::string read_lockdown(const SysRoot& root) {
+  std::string text = root.read_line("/sys/kernel/security/lockdown").value_or("");
+  size_t open = text.find('[');
+  size_t close = text.find(']');
+  if (open == std::string::npos || close == std::string::npos || close < open) return "";
+  return text.substr(open + 1, close - open - 1);
+}
+
+// The machine's own word, then what was recorded of it.
+const Architecture& detect_architecture(const SysRoot& root, const std::optional<Kcore>& kcore) {
+  std::string name;
+  struct utsname uts {};
+  if (root.is_live() && ::uname(&uts) == 0) {
+    name = uts.machine;
+  } else if (!kcore) {
+    name = root.read_line("/proc/sys/kernel/arch").value_or("");
+  }
+  const Architecture* found = name.empty() ? nullptr : find_architecture(name);
+  if (name.empty() && kcore) {
+    found = find_architecture(kcore->machine);
+    name = fmt::format("of ELF machine {}", kcore->machine);
+  }
+  if (name.empty()) {
+    throw Error(
+        Errc::missing,
+        "the machine's architecture is not known: neither /proc/kcore nor /proc/sys/kernel/arch is there")
+        .with_hint("record at least the headers of /proc/kcore");
+  }
+  if (found == nullptr) {
+    throw Error(Errc::unsupported,
+                fmt::format("this machine is {}: supported are {}", name, supported_architectures()))
+        .with_hint("plan for a recorded machine with --sysroot DIR");
+  }
+  if (kcore && kcore->machine != found->elf_machine) {
+    throw Error(Errc::format,
+                fmt::format("/proc/kcore: ELF machine {} on a machine that is {}", kcore->machine, name));
+  }
+  return *found;
+}
+
+// The EFI variable SecureBoot: four bytes of attributes, then one that is 1 when it is on (UEFI
+// specification, "Globally Defined Variables").
+std::optional<bool> read_secure_boot(const SysRoot& root) {
+  constexpr std::string_view path =
+      "/sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c";
+  if (!root.exists(path)) return std::nullopt;
+  std::vector<uint8_t> variable = read_file(root.path(path), max_sysfs_text);
+  if (variable.size() != 5) return std::nullopt;
+  return variable[4] == 1;
+}
+
+std::optional<uint64_t> read_optional_number(const SysRoot& root, std::string_view path) {
+  std::optional<std::string> line = root.read_line(path);
+  if (!line) return std::nullopt;
+  return require_number(*line, 10, path);
+}
+
+}  // namespace
+
+std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
+  std::vector<CpuNote> notes;
+  std::filesystem::path directory = root.path("/sys/devices/system/cpu");
+  std::error_code error;
+  std::filesystem::directory_iterator entries(directory, error);
+  if (error) throw error_from_errno(error.value(), directory.string());
+  // By directory, not by counting: CPU numbers may have holes.
+  for (const std::filesystem::directory_entry& entry : entries) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with("cpu")) continue;
+    std::optional<uint64_t> cpu = parse_number(std::string_view(name).substr(3), 10);
+    if (!cpu || *cpu > UINT32_MAX) continue;  // cpufreq, cpuidle and the like
+    std::string path = "/sys/devices/system/cpu/" + name + "/crash_notes";
+    std::optional<std::string> address = root.read_line(path);
+    if (!address) continue;  // present in sysfs, but the kernel keeps no note for it
+    std::optional<std::string> size = root.read_line(path + "_size");
+    notes.push_back(
+        {static_cast<unsigned>(*cpu),
+         make_range(require_number(*address, 16, path),
+                    size ? require_number(*size, 10, path + "_size") : default_crash_notes_size, path)});
+  }
+  if (notes.empty()) {
+    throw Error(Errc::missing,
+                "no CPU has crash_notes in /sys/devices/system/cpu: this kernel is built without kexec");
+  }
+  std::sort(notes.begin(), notes.end());
+  return notes;
+}
+
+MemoryMap read_memory_map(const SysRoot& root) {
+  return parse_iomem(read_text_file(root.path("/proc/iomem"), max_sysfs_text));
+}
+
+Machine read_machine(const SysRoot& root) {
+  Machine machine;
+  machine.kcore = read_kcore(root, machine.kcore_problem);
+  machine.architecture = &detect_architecture(root, machine.kcore);
+  machine.memory = read_memory_map(root);
+  machine.cpu_notes = read_cpu_notes(root);
+  machine.vmcoreinfo_note = read_vmcoreinfo_note(root);
+  machine.kallsyms_stext = read_kallsyms_stext(root);
+  if (root.is_live()) {
+    machine.page_size = static_cast<uint64_t>(::sysconf(_SC_PAGESIZE));
+  } else if (machine.kcore) {
+    machine.page_size = Vmcoreinfo::parse(machine.kcore->vmcoreinfo).decimal("PAGESIZE");
+  }
+  machine.command_line = root.read_line("/proc/cmdline").value_or("");
+  if (machine.architecture->has_device_tree)
+    machine.device_tree = read_device_tree(root, machine.device_tree_source);
+  machine.crash_size = read_optional_number(root, "/sys/kernel/kexec_crash_size");
+  machine.lockdown = read_lockdown(root);
+  machine.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";
+  machine.load_limit_used_up =
+      root.read_line("/proc/sys/kernel/kexec_load_limit_panic").value_or("-1") == "0";
+  machine.config = read_kernel_config(root);
+  machine.secure_boot = read_secure_boot(root);
+  machine.firmware_bits = read_optional_number(root, "/sys/firmware/efi/fw_platform_size");
+  machine.elfcorehdr_size = read_optional_number(root, "/sys/kernel/crash_elfcorehdr_size");
+  return machine;
+}
+
+bool kernel_follows_hotplug(const SysRoot& root, std::string_view what) {
+  return root.read_line(fmt::format("/sys/devices/system/{}/crash_hotplug", what)) == "1";
+}
+
+}  // namespace kdk

@@ -1,0 +1,64 @@
+// The running machine as the loader needs to see it: read once, from /proc and /sys under a root directory,
+// into plain data. Everything after this works on the data alone, so a plan can be computed for any recorded
+// machine, anywhere.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/file.h"
+#include "loader/arch/architecture.h"
+#include "loader/machine/kcore.h"
+#include "loader/machine/kernel_config.h"
+#include "loader/machine/memory_map.h"
+
+namespace kdk {
+
+// Where one possible CPU will write its registers when the machine crashes.
+struct CpuNote {
+  unsigned cpu = 0;
+  Range memory;  // physical
+  friend auto operator<=>(const CpuNote&, const CpuNote&) = default;
+};
+
+struct Machine {
+  const Architecture* architecture = nullptr;
+  MemoryMap memory;
+  std::vector<CpuNote> cpu_notes;  // ascending; numbering may have holes
+  Range vmcoreinfo_note;           // physical
+  std::optional<Kcore> kcore;
+  std::string kcore_problem;               // why kcore is absent
+  std::optional<uint64_t> kallsyms_stext;  // absent when not listed or hidden as zero
+  std::optional<uint64_t> page_size;       // of the running kernel
+  std::string command_line;
+  std::vector<uint8_t> device_tree;  // flattened; empty where the architecture has none
+  std::string device_tree_source;
+  std::optional<uint64_t> crash_size;  // /sys/kernel/kexec_crash_size: bytes of the main crash region
+  std::string lockdown;             // "none", "integrity", "confidentiality"; empty when the kernel has none
+  bool load_disabled = false;       // sysctl kernel.kexec_load_disabled
+  bool load_limit_used_up = false;  // sysctl kernel.kexec_load_limit_panic counts down to 0; -1 is no limit
+  KernelConfig config;              // of the running kernel; empty when it is not readable
+  std::optional<bool> secure_boot;  // EFI variable; absent on other firmware or when not readable
+  std::optional<uint64_t> firmware_bits;  // of the EFI firmware, 32 or 64; absent on other firmware
+  std::optional<uint64_t>
+      elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size: what the kernel reserves for it
+
+  bool locked_down() const { return lockdown == "integrity" || lockdown == "confidentiality"; }
+};
+
+// Reads everything a plan needs. Throws Error{denied} when addresses are hidden from this user,
+// Error{missing} when the kernel offers no crash dumping (each with a hint), Error{unsupported} on an
+// architecture that has no loader here, Error{format} for contradictory content.
+Machine read_machine(const SysRoot& root);
+
+// The part that hotplug changes, used again by `status` to tell a stale image from a good one.
+std::vector<CpuNote> read_cpu_notes(const SysRoot& root);
+MemoryMap read_memory_map(const SysRoot& root);
+
+// True when the kernel says it follows hotplug of `what` ("cpu", "memory") in a header it made itself
+// (/sys/devices/system/*/crash_hotplug).
+bool kernel_follows_hotplug(const SysRoot& root, std::string_view what);
+
+}  // namespace kdk

@@ -1,0 +1,53 @@
+// The checks between a computed plan and the kernel: what the kernel would refuse, and what it would accept
+// and the crash kernel then choke on. Each works on the finished bytes where there are any, rather than on
+// the variables they were made from.
+//
+// Here is what every architecture and both ways of loading share. segment_checks.h has the checks of segments
+// we make ourselves; what only one architecture knows is in its own file.
+#pragma once
+
+#include "loader/plan/plan.h"
+
+namespace kdk {
+
+struct Outcome {
+  Check::Status status = Check::Status::ok;
+  std::string detail;
+};
+inline Outcome ok(std::string detail) {
+  return {Check::Status::ok, std::move(detail)};
+}
+inline Outcome warning(std::string detail) {
+  return {Check::Status::warning, std::move(detail)};
+}
+inline Outcome failed(std::string detail) {
+  return {Check::Status::failed, std::move(detail)};
+}
+
+// Runs one check. An Error that leaves `check` is that check's failure.
+template <typename F>
+Check run_check(std::string name, F&& check) {
+  Outcome outcome;
+  try {
+    outcome = check();
+  } catch (const Error& e) {
+    outcome = failed(e.message());
+  }
+  return {std::move(name), outcome.status, std::move(outcome.detail)};
+}
+
+// "12.3 MiB".
+std::string mib(uint64_t bytes);
+
+// Append to plan.checks; never throw for what they find.
+void check_machine(const Machine& machine, LoadPlan& plan);  // permission, crash_region
+void check_command_line(LoadPlan& plan);
+
+// The kernels refuse more than half of the RAM they manage, which excludes the crash regions
+// (kernel/kexec_core.c, sanity_check_segment_list). nullopt when `total` bytes are acceptable.
+std::optional<Outcome> refuse_half_of_memory(const LoadPlan& plan, uint64_t total);
+
+// Fills plan.memory and judges it (memory_estimate.cc). `initrd` is empty when none is given.
+Check check_unpacking(LoadPlan& plan, Bytes initrd);
+
+}  // namespace kdk

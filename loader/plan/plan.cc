@@ -1,0 +1,87 @@
+#include "loader/plan/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "loader/plan/checks.h"
+#include "loader/plan/sha256.h"
+
+namespace kdk {
+namespace {
+
+std::vector<Range> find_crash_regions(const Machine& machine) {
+  std::vector<Range> regions = machine.memory.crash_regions();
+  if (regions.empty()) {
+    throw Error(Errc::missing,
+                "no memory is reserved for a crash kernel (no \"Crash kernel\" in /proc/iomem)")
+        .with_hint("boot with crashkernel=256M (or larger) on the kernel command line");
+  }
+  if (regions.size() > 2) {
+    // One low and one main region is all that kernels reserve, and all that linux,usable-memory-range could
+    // say for most of them.
+    throw Error(
+        Errc::unsupported,
+        fmt::format("{} crash kernel regions in /proc/iomem; at most 2 are understood", regions.size()));
+  }
+  return regions;
+}
+
+}  // namespace
+
+std::string_view to_string(LoadCall call) {
+  return call == LoadCall::kexec_load ? "kexec_load" : "kexec_file_load";
+}
+
+std::string_view to_string(Check::Status status) {
+  switch (status) {
+    case Check::Status::ok:
+      return "ok";
+    case Check::Status::warning:
+      return "warning";
+    case Check::Status::failed:
+      return "failed";
+  }
+  return "unknown";
+}
+
+InputIdentity identify(const std::string& path, Bytes content) {
+  return {path, content.size(), sha256_hex(content)};
+}
+
+bool LoadPlan::good() const {
+  return std::none_of(checks.begin(), checks.end(),
+                      [](const Check& c) { return c.status == Check::Status::failed; });
+}
+
+const Segment* LoadPlan::find_segment(std::string_view name) const {
+  auto found =
+      std::find_if(segments.begin(), segments.end(), [&](const Segment& s) { return s.name == name; });
+  return found == segments.end() ? nullptr : &*found;
+}
+
+LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
+  const Architecture& architecture = *machine.architecture;
+  LoadPlan plan;
+  plan.architecture = &architecture;
+  plan.crash_regions = find_crash_regions(machine);
+  plan.system_ram = machine.memory.system_ram();
+  plan.cpu_notes = machine.cpu_notes;
+  plan.kernel = identify(inputs.kernel.path, inputs.kernel.bytes);
+  if (inputs.initrd) plan.initrd = identify(inputs.initrd->path, inputs.initrd->bytes);
+  plan.image =
+      with_context(inputs.kernel.path, [&] { return architecture.read_kernel(inputs.kernel.bytes); });
+  plan.command_line =
+      make_command_line(inputs.command_line, machine.command_line, architecture.crash_defaults);
+  // Before compose: it may move the initramfs into a segment.
+  Check unpacking = check_unpacking(plan, inputs.initrd ? Bytes(inputs.initrd->bytes) : Bytes());
+  architecture.compose(machine, inputs, plan);
+
+  check_machine(machine, plan);
+  architecture.check(machine, plan);
+  check_command_line(plan);
+  plan.checks.push_back(std::move(unpacking));
+  return plan;
+}
+
+}  // namespace kdk

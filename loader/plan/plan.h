@@ -1,0 +1,132 @@
+// LoadPlan: everything the crash kernel will be given, computed without changing anything.
+//
+// make_plan is pure: the same machine and inputs give the same bytes. `plan` and `load --dry-run` print it,
+// `load` hands it to the kernel, tests compute it for recorded machines. A plan always comes with its checks;
+// one that failed is still a plan (people want to see what is wrong), but kexec.h refuses to load it.
+//
+// There are two ways to load. With kexec_load we make and place every segment. With kexec_file_load the
+// kernel does, from the files and the command line; then the plan says what it will be asked and where its
+// rules put things, so that what it would refuse is known before.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "loader/arch/architecture.h"
+#include "loader/image/image.h"
+#include "loader/image/initrd.h"
+#include "loader/machine/machine.h"
+#include "loader/plan/addresses.h"
+#include "loader/plan/command_line.h"
+#include "loader/plan/dtb.h"
+#include "loader/plan/elfcorehdr.h"
+
+namespace kdk {
+
+struct InputFile {
+  std::string path;
+  std::vector<uint8_t> bytes;
+};
+
+struct LoadInputs {
+  InputFile kernel;
+  std::optional<InputFile> initrd;
+  std::optional<InputFile> dtb;  // --dtb; absent: the machine's own
+  CommandLineOptions command_line;
+  BootSeeds seeds;
+};
+
+enum class LoadCall { kexec_load, kexec_file_load };
+std::string_view to_string(LoadCall call);
+
+// One kexec segment: `data` is copied to physical `memory`, the rest of it is zero.
+struct Segment {
+  std::string name;  // "kernel", "initrd", "trampoline", "elfcorehdr", "dtb"
+  Range memory;
+  std::vector<uint8_t> data;
+};
+
+// Where the kernel's own rules will put a segment it makes itself.
+struct ExpectedSegment {
+  std::string name;  // "elfcorehdr", "purgatory", "boot_params", "kernel", "initrd", "control_pages"
+  Range memory;
+  bool estimated = false;  // its size is the kernel's secret: an upper bound is used
+};
+
+struct Check {
+  enum class Status { ok, warning, failed };
+  std::string name;  // stable, snake_case
+  Status status = Status::ok;
+  std::string detail;  // what was found, and on failure what to do
+};
+std::string_view to_string(Check::Status status);
+
+// A file that went in, by content.
+struct InputIdentity {
+  std::string path;
+  uint64_t size = 0;
+  std::string sha256;  // lowercase hexadecimal
+};
+InputIdentity identify(const std::string& path, Bytes content);
+
+// How long the command line may be.
+struct CommandLineLimit {
+  uint64_t characters = 0;  // without the NUL
+  std::string reason;       // whose limit it is
+};
+
+// What the crash kernel's memory will look like when it unpacks its initramfs. Bytes; an estimate on the safe
+// side.
+struct MemoryEstimate {
+  uint64_t usable = 0;         // main and low crash regions
+  uint64_t kernel = 0;         // image with BSS
+  uint64_t kernel_own = 0;     // struct pages, page tables, per-CPU data, hash tables, bounce buffers
+  uint64_t initrd_packed = 0;  // held until unpacked
+  uint64_t unpack_limit = 0;   // what the root file system may hold then
+  bool limited_by_tmpfs = false;
+  std::optional<InitrdEstimate> initrd;
+};
+
+// The device tree the crash kernel gets.
+struct DeviceTreePlan {
+  std::string source;
+  std::vector<DtbEdit> edits;
+};
+
+struct LoadPlan {
+  const Architecture* architecture = nullptr;
+  LoadCall call = LoadCall::kexec_load;
+  InputIdentity kernel;
+  std::optional<InputIdentity> initrd;
+  KernelInfo image;
+  std::vector<Range> crash_regions;  // ascending; the last is the main one
+  std::vector<Range> system_ram;
+  std::vector<CpuNote> cpu_notes;
+  CommandLine command_line;
+  CommandLineLimit command_line_limit;
+  std::optional<DeviceTreePlan> device_tree;
+  MemoryEstimate memory;
+
+  // kexec_load
+  std::optional<KernelAddresses> addresses;
+  std::vector<CoreHeader> core_headers;
+  std::vector<Segment> segments;  // ascending by address
+  std::optional<uint64_t> entry;  // physical address of the trampoline
+
+  // kexec_file_load
+  std::vector<ExpectedSegment> expected;  // ascending by address
+
+  std::vector<Check> checks;
+
+  bool good() const;  // no check failed
+  const Segment* find_segment(std::string_view name) const;
+  const Range& main_region() const { return crash_regions.back(); }
+};
+
+// Throws Error when there is nothing to plan with: no crash region, an unusable kernel image or device tree,
+// or a region that cannot hold the segments at all. Everything else ends up in `checks`.
+LoadPlan make_plan(const Machine& machine, LoadInputs inputs);
+
+}  // namespace kdk
