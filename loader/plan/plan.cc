@@ -4,8 +4,8 @@
 
 #include <algorithm>
 
+#include "core/base/sha256.h"
 #include "loader/plan/checks.h"
-#include "loader/plan/sha256.h"
 
 namespace kdk {
 namespace {

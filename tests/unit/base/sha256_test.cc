@@ -1,4 +1,4 @@
-#include "loader/plan/sha256.h"
+#include "core/base/sha256.h"
 
 #include <gtest/gtest.h>
 
@@ -27,6 +27,19 @@ TEST(Sha256, KnownDigests) {
             "2f3d335432c70b580af0e8e1b3674a7c020d683aa5f73aaaedfdc55af904c21c");
   EXPECT_EQ(sha256_hex(as_bytes(std::string(1000000, 'a'))),
             "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+}
+
+// However the data is cut, and asked for in between, the sum is the same.
+TEST(Sha256, Pieces) {
+  const std::string data(1000, 'a');
+  for (size_t piece : {1, 7, 63, 64, 65, 200, 999}) {
+    Sha256 sum;
+    for (size_t at = 0; at < data.size(); at += piece) {
+      sum.add(as_bytes(std::string_view(data).substr(at, piece)));
+      sum.digest();
+    }
+    EXPECT_EQ(sum.hex(), sha256_hex(as_bytes(data))) << piece;
+  }
 }
 
 }  // namespace

@@ -1,7 +1,8 @@
-#include "loader/plan/sha256.h"
+#include "core/base/sha256.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <bit>
 
 namespace kdk {
@@ -49,24 +50,48 @@ void add_block(State& state, Bytes block) {
 
 }  // namespace
 
-std::string sha256_hex(Bytes data) {
-  State state = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
-  ub64 bits = uint64_t{data.size()} * 8;
-  while (data.size() >= 64) {
-    add_block(state, data.first(64));
-    data = data.subspan(64);
+void Sha256::add(Bytes data) {
+  size_t used = size_ % block_.size();
+  size_ += data.size();
+  if (used != 0) {
+    const size_t take = std::min(data.size(), block_.size() - used);
+    std::copy_n(data.begin(), take, block_.begin() + static_cast<std::ptrdiff_t>(used));
+    data = data.subspan(take);
+    if (used + take < block_.size()) return;
+    add_block(state_, block_);
   }
+  while (data.size() >= block_.size()) {
+    add_block(state_, data.first(block_.size()));
+    data = data.subspan(block_.size());
+  }
+  std::ranges::copy(data, block_.begin());
+}
+
+Sha256::Digest Sha256::digest() const {
+  State state = state_;
   // Padding: a one bit, zeros, the length in bits; one block, or two when the length does not fit the first.
   std::array<uint8_t, 128> tail{};
-  std::copy(data.begin(), data.end(), tail.begin());
-  tail[data.size()] = 0x80;
-  size_t tail_size = data.size() < 56 ? 64 : 128;
-  store(tail, tail_size - 8, bits);
+  const size_t used = size_ % block_.size();
+  std::copy_n(block_.begin(), used, tail.begin());
+  tail[used] = 0x80;
+  const size_t tail_size = used < 56 ? 64 : 128;
+  store(tail, tail_size - 8, ub64(size_ * 8));
   for (size_t at = 0; at < tail_size; at += 64) add_block(state, Bytes(tail).subspan(at, 64));
+  Digest digest{};
+  for (size_t i = 0; i < state.size(); ++i) store(digest, 4 * i, ub32(state[i]));
+  return digest;
+}
+
+std::string Sha256::hex() const {
   std::string hex;
-  for (uint32_t word : state) hex += fmt::format("{:08x}", word);
+  for (uint8_t byte : digest()) hex += fmt::format("{:02x}", byte);
   return hex;
+}
+
+std::string sha256_hex(Bytes data) {
+  Sha256 sum;
+  sum.add(data);
+  return sum.hex();
 }
 
 }  // namespace kdk
