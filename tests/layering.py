@@ -11,13 +11,14 @@ import sys
 CORE = ["core/base", "core/formats", "core/arch", "core/kernel", "core/diagnose"]
 ALLOWED = {
     "core/base": [],
+    "core/config": ["core/base"],
     "core/formats": ["core/base"],
     "core/arch": ["core/base", "core/formats"],
     "core/kernel": ["core/base", "core/formats", "core/arch"],
     "core/diagnose": CORE[:4],
     # The loader runs on production machines and stays small: VMCOREINFO and notes, no dump readers, no walks.
     "loader": CORE[:2],
-    "capture": CORE,
+    "capture": CORE + ["core/config"],
     "analyze/symbols": CORE,
     "analyze/unwind": CORE + ["analyze/symbols"],
     "analyze/inspect": CORE + ["analyze/symbols"],
@@ -35,6 +36,8 @@ THIRD_PARTY = [
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
     (r"^nlohmann/(?!json_fwd)", [".cc"]),
     (r"^CLI/", ["main.cc", "cli.cc"]),
+    (r"^toml", ["core/config"]),
+    (r"^(curl|blkid)/", ["capture/run"]),
     (r"^openssl/", ["loader/signature"]),
 ]
 PROGRAMS = ("core", "loader", "capture", "analyze")
