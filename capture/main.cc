@@ -2,10 +2,10 @@
 // anywhere.
 #include <CLI/CLI.hpp>
 #include <atomic>
-#include <charconv>
 #include <csignal>
 #include <cstdio>
 
+#include "capture/codec_name.h"
 #include "capture/info.h"
 #include "capture/output/reassemble.h"
 #include "capture/save.h"
@@ -43,25 +43,6 @@ struct SaveArguments {
   bool show_stats = false, dump_dmesg = false, reassemble = false;
 };
 
-// "zstd:3" to codec and level; a message when it names nothing.
-std::string parse_compress(const std::string& text, SaveOptions& options) {
-  const size_t colon = text.find(':');
-  const std::optional<Codec> codec = parse_codec(std::string_view(text).substr(0, colon));
-  if (!codec) return "is not one of zstd, lzo, snappy, zlib, none";
-  options.codec = *codec;
-  options.codec_level = 0;
-  if (colon == std::string::npos) return {};
-  const int lowest = *codec == Codec::zstd ? -7 : 1, highest = *codec == Codec::zstd ? 19 : 9;
-  if (*codec != Codec::zstd && *codec != Codec::zlib) return "takes no level";
-  const char* end = text.data() + text.size();
-  const auto [rest, error] = std::from_chars(text.data() + colon + 1, end, options.codec_level);
-  if (error != std::errc() || rest != end || options.codec_level < lowest || options.codec_level > highest ||
-      options.codec_level == 0) {
-    return fmt::format("has no such level ({} to {}, not 0)", lowest, highest);
-  }
-  return {};
-}
-
 void add_vmcoreinfo(CLI::App& command, std::optional<std::filesystem::path>& file) {
   command
       .add_option(
@@ -92,7 +73,7 @@ void add_save(CLI::App& app, SaveArguments& a) {
       save->add_option("--compress", a.compress, "zstd[:-7..19], zlib[:1..9], lzo, snappy or none")
           ->check([](const std::string& text) {
             SaveOptions scratch;
-            const std::string problem = parse_compress(text, scratch);
+            const std::string problem = parse_codec_name(text, scratch.codec, scratch.codec_level);
             return problem.empty() ? problem : text + " " + problem;
           })
           ->capture_default_str();
@@ -180,7 +161,8 @@ int run_save(SaveArguments& a) {
   SaveOptions& options = a.options;
   if (!a.exclude.empty()) options.level = parse_exclude(a.exclude).value_or(options.level);
   const char* letter = a.zlib ? "zlib" : a.lzo ? "lzo" : a.snappy ? "snappy" : a.zstd ? "zstd" : nullptr;
-  parse_compress(letter != nullptr ? letter : a.compress, options);  // was checked
+  parse_codec_name(letter != nullptr ? letter : a.compress, options.codec,
+                   options.codec_level);  // was checked
   if (!a.summary.empty()) options.summary = a.summary;
   if (!a.log.empty()) options.log = a.log;
   options.progress = parse_progress_mode(a.progress).value_or(ProgressMode::automatic);

@@ -60,6 +60,7 @@ class Capture {
   }
 
   void open_input() {
+    report_.notes = options_.notes;
     report_.level_asked = report_.level_used = options_.level;
     report_.codec = options_.codec;
     report_.codec_level = options_.codec_level;
@@ -96,7 +97,7 @@ class Capture {
   }
 
   void read_kernel_log() {
-    if (!options_.log && !options_.summary) return;
+    if (!options_.log && !options_.summary && options_.observer == nullptr) return;
     begin("log", "reading the kernel log");
     std::string text;
     if (kernel_) {
@@ -107,11 +108,14 @@ class Capture {
     }
     report_.log_records = log_.records.size();
     for (const std::string& problem : log_.problems) report_.notes.push_back("log: " + problem);
+    const bool wanted = options_.log || options_.observer != nullptr;
+    if (wanted && log_.records.empty()) {
+      report_.reasons.push_back("the kernel log could not be read" + (kernel_ ? "" : ": " + why_no_kernel_));
+    }
+    if (options_.observer != nullptr) {
+      guarded("saving the log", [&] { options_.observer->log_read(text); });
+    }
     if (options_.log) {
-      if (log_.records.empty()) {
-        report_.reasons.push_back("the kernel log could not be read" +
-                                  (kernel_ ? "" : ": " + why_no_kernel_));
-      }
       guarded("saving the log", [&] {
         write_file_atomic(*options_.log, as_bytes(text), 0600);
         report_.log_file = options_.log->string();
@@ -121,7 +125,7 @@ class Capture {
   }
 
   void first_report() {
-    if (!options_.summary) return;
+    if (!options_.summary && options_.observer == nullptr) return;
     begin("crash", "looking at the crash");
     report_.why_no_crash = why_no_kernel_;
     if (kernel_) {
@@ -173,7 +177,7 @@ class Capture {
     request.level = options_.level;
     request.pinned = &report_.pins->ranges;
     request.stop = &stop_;
-    request.progress = [this](uint64_t done, uint64_t total) { progress_.update(done, total, 0); };
+    request.progress = [this](uint64_t done, uint64_t total) { show_progress(done, total, 0); };
     report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
     if (!report_.scan->complete) return;
     report_.free_check = check_free_pages(*kernel_, map, markers, *report_.scan);
@@ -244,10 +248,9 @@ class Capture {
     pipeline.threads = budget.threads;
     pipeline.unit_bytes = budget.unit_bytes;
     pipeline.stop = &stop_;
-    report_.pipeline =
-        run_pipeline(*dump_, report_.scan->keep, target.sink(), pipeline, [this](const PipelineProgress& p) {
-          progress_.update(p.pages_done, p.pages_total, p.bytes_written);
-        });
+    report_.pipeline = run_pipeline(
+        *dump_, report_.scan->keep, target.sink(), pipeline,
+        [this](const PipelineProgress& p) { show_progress(p.pages_done, p.pages_total, p.bytes_written); });
     end();
     begin("sync", options_.dry_run ? "adding up" : "waiting for the disk");
     const PipelineResult& result = *report_.pipeline;
@@ -310,14 +313,24 @@ class Capture {
   }
 
   void save_summary() {
-    if (!options_.summary) return;
-    guarded("saving the summary", [&] { write_summary(*options_.summary, report_); });
+    if (options_.observer != nullptr) {
+      guarded("saving the summary", [&] { options_.observer->reported(report_); });
+    }
+    if (options_.summary) {
+      guarded("saving the summary", [&] { write_summary(*options_.summary, report_); });
+    }
+  }
+
+  void show_progress(uint64_t done, uint64_t total, uint64_t bytes) {
+    progress_.update(done, total, bytes);
+    if (options_.observer != nullptr) options_.observer->progress(done, total, bytes);
   }
 
   void begin(std::string_view name, std::string_view what) {
     report_.stages.push_back({std::string(name), 0});
     stage_start_ = std::chrono::steady_clock::now();
     progress_.stage(name, what);
+    if (options_.observer != nullptr) options_.observer->stage(name);
   }
   void end() {
     const auto spent = std::chrono::steady_clock::now() - stage_start_;

@@ -16,6 +16,20 @@
 
 namespace kdk {
 
+// Is told how a capture goes on, by the thread that called save_dump().
+class SaveObserver {
+ public:
+  virtual ~SaveObserver() = default;
+  virtual void stage(std::string_view) {}
+  // Pages done of the stage's total, bytes written so far.
+  virtual void progress(uint64_t, uint64_t, uint64_t) {}
+  // The whole kernel log as text, before the dump. What this and reported() throw becomes a reason of the
+  // report; the capture goes on.
+  virtual void log_read(const std::string&) {}
+  // The first report, before the dump, and the last one.
+  virtual void reported(const CaptureReport&) {}
+};
+
 struct SaveOptions {
   std::vector<std::filesystem::path> inputs;  // several: the parts of one split dump
   std::filesystem::path output;               // "-": standard output, as a flattened stream
@@ -31,6 +45,8 @@ struct SaveOptions {
   bool force = false;                                    // replace an existing OUTPUT
   bool dry_run = false;                                  // do everything but write the dump
   std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO
+  SaveObserver* observer = nullptr;
+  std::vector<std::string> notes = {};  // what happened before, for the summary
 };
 
 // Returns what was done; status complete or partial (then the reasons say why). Throws Error when no dump

@@ -55,45 +55,8 @@ Reassembled replay(const ReassembleOptions& options, const std::atomic<bool>& st
   Fd opened;
   if (!from_stdin) opened = Fd::open(options.inputs.front(), O_RDONLY);
   const Fd input = from_stdin ? Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) : std::move(opened);
-  AtomicFile file(options.output);
-  const std::string temporary = file.temporary_path().string();
-  FileOutput output(file.fd(), temporary);
-  Reassembled result;
-  bool cut_here = false;  // not the stream ended, we did
-  try {
-    const Replayed replayed =
-        replay_flattened([&](MutableBytes out) { return read_stream(input, out, name, stop); }, name, output);
-    cut_here = stop && !replayed.incomplete_reason.empty();
-    if (cut_here) {
-      result.reasons.emplace_back("interrupted");
-    } else if (!replayed.incomplete_reason.empty()) {
-      result.reasons.push_back(name + ": " + replayed.incomplete_reason);
-    }
-  } catch (const Error& e) {
-    // A stream does not come twice: what is written may be a dump already.
-    if (file_size(file.fd()).value_or(0) == 0) throw;
-    cut_here = true;
-    result.reasons.push_back(e.message());
-  }
-  std::unique_ptr<Dump> dump;
-  try {
-    dump = open_dump(file.temporary_path());
-  } catch (const Error& e) {
-    throw Error(e.code(), fmt::format("{}: holds no dump: {}", name,
-                                      result.reasons.empty() ? e.message() : result.reasons.front()));
-  }
-  result.bytes = file_size(file.fd()).value_or(0);
-  if (result.reasons.empty() && dump->info().incomplete)
-    result.reasons.push_back(dump->info().incomplete_reason);
-  if (!result.reasons.empty()) mark_incomplete(file.fd(), dump->info().format, temporary);
-  const std::filesystem::path final_name = cut_here ? incomplete_name(options.output) : options.output;
-  if (cut_here) {
-    file.keep_as(final_name);
-  } else {
-    file.commit();
-  }
-  result.output = final_name.string();
-  return result;
+  return reassemble_stream([&](MutableBytes out) { return read_stream(input, out, name, stop); }, name,
+                           options.output, stop);
 }
 
 // The codec of most pages, for the header: a hint to readers.
@@ -162,6 +125,48 @@ Reassembled join(const ReassembleOptions& options, const std::atomic<bool>& stop
 }
 
 }  // namespace
+
+Reassembled reassemble_stream(const std::function<size_t(MutableBytes)>& read, const std::string& name,
+                              const std::filesystem::path& output_path, const std::atomic<bool>& stop) {
+  AtomicFile file(output_path);
+  const std::string temporary = file.temporary_path().string();
+  FileOutput output(file.fd(), temporary);
+  Reassembled result;
+  bool cut_here = false;  // not the stream ended, we did
+  try {
+    const Replayed replayed = replay_flattened(read, name, output);
+    cut_here = stop && !replayed.incomplete_reason.empty();
+    if (cut_here) {
+      result.reasons.emplace_back("interrupted");
+    } else if (!replayed.incomplete_reason.empty()) {
+      result.reasons.push_back(name + ": " + replayed.incomplete_reason);
+    }
+  } catch (const Error& e) {
+    // A stream does not come twice: what is written may be a dump already.
+    if (file_size(file.fd()).value_or(0) == 0) throw;
+    cut_here = true;
+    result.reasons.push_back(e.message());
+  }
+  std::unique_ptr<Dump> dump;
+  try {
+    dump = open_dump(file.temporary_path());
+  } catch (const Error& e) {
+    throw Error(e.code(), fmt::format("{}: holds no dump: {}", name,
+                                      result.reasons.empty() ? e.message() : result.reasons.front()));
+  }
+  result.bytes = file_size(file.fd()).value_or(0);
+  if (result.reasons.empty() && dump->info().incomplete)
+    result.reasons.push_back(dump->info().incomplete_reason);
+  if (!result.reasons.empty()) mark_incomplete(file.fd(), dump->info().format, temporary);
+  const std::filesystem::path final_name = cut_here ? incomplete_name(output_path) : output_path;
+  if (cut_here) {
+    file.keep_as(final_name);
+  } else {
+    file.commit();
+  }
+  result.output = final_name.string();
+  return result;
+}
 
 Reassembled reassemble(const ReassembleOptions& options, const std::atomic<bool>& stop) {
   if (options.inputs.empty()) throw Error(Errc::missing, "no input was given");

@@ -5,8 +5,11 @@
 #include <atomic>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
+
+#include "core/base/bytes.h"
 
 namespace kdk {
 
@@ -22,6 +25,11 @@ struct Reassembled {
   uint64_t bytes = 0;                // its size
   std::vector<std::string> reasons;  // why it is not whole; sentences, empty when it is
 };
+
+// The same of one flattened stream that comes from anywhere. `read` fills its buffer as far as the stream
+// goes; `name` is for messages. The output is replaced when it exists.
+Reassembled reassemble_stream(const std::function<size_t(MutableBytes)>& read, const std::string& name,
+                              const std::filesystem::path& output, const std::atomic<bool>& stop);
 
 // Throws Error when nothing could be made of the inputs, or nothing be written. `stop`: set to end early (a
 // signal).
