@@ -1,14 +1,15 @@
 // kdump-capture: saves a crash dump inside the crash kernel, and copies, filters and compresses dumps
 // anywhere.
 #include <CLI/CLI.hpp>
-#include <atomic>
-#include <csignal>
 #include <cstdio>
+#include <functional>
 
 #include "capture/codec_name.h"
 #include "capture/info.h"
 #include "capture/output/reassemble.h"
+#include "capture/run/cli.h"
 #include "capture/save.h"
+#include "capture/stop.h"
 #include "core/base/cli.h"
 #include "core/base/log.h"
 #include "core/kernel/memory.h"
@@ -18,17 +19,6 @@
 namespace {
 
 using namespace kdk;
-
-std::atomic<bool> stop_requested = false;
-static_assert(std::atomic<bool>::is_always_lock_free);  // so a signal handler may set it
-
-// The first signal ends the capture with what is written kept; a second one kills as usual.
-void stop_on_signals() {
-  struct sigaction action {};
-  action.sa_handler = [](int) { stop_requested = true; };
-  action.sa_flags = static_cast<int>(SA_RESETHAND);
-  for (int signal : {SIGINT, SIGTERM, SIGHUP}) ::sigaction(signal, &action, nullptr);
-}
 
 struct SaveArguments {
   SaveOptions options;
@@ -246,6 +236,8 @@ int run(int argc, char** argv) {
   joined->add_flag("-f,--force", parts.force, "Replace OUTPUT when it exists");
   CLI::App* info = app.add_subcommand("info", "Say what a dump is");
   info->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
+  std::function<int()> chosen;  // by a subcommand that has a file of its own
+  add_run_commands(app, chosen);
   for (CLI::App* command : {log, info}) add_vmcoreinfo(*command, input.vmcoreinfo);
   info->add_flag("--json", json, "As JSON (schemas/capture-info)");
 
@@ -257,6 +249,7 @@ int run(int argc, char** argv) {
     return app.exit(e) == 0 ? exit_done : exit_usage;
   }
   if (verbose) set_log_level(LogLevel::info);
+  if (chosen) return chosen();
   if (save.reassemble) {
     part_files = save.files;
     parts.force = save.options.force;

@@ -17,6 +17,8 @@ namespace {
 // Below this much free memory the output must not fill the page cache.
 constexpr uint64_t little_memory = uint64_t{1} << 30;
 
+constexpr const char* cautious_reason = "an earlier try did not survive the look at them";
+
 // For people.
 std::string output_names(const CaptureReport& report) {
   if (report.outputs == std::vector<std::string>{"-"}) return "the stream on standard output";
@@ -127,8 +129,8 @@ class Capture {
   void first_report() {
     if (!options_.summary && options_.observer == nullptr) return;
     begin("crash", "looking at the crash");
-    report_.why_no_crash = why_no_kernel_;
-    if (kernel_) {
+    report_.why_no_crash = options_.cautious ? cautious_reason : why_no_kernel_;
+    if (kernel_ && !options_.cautious) {
       try {
         report_.crash = diagnose(*kernel_, log_);
       } catch (
@@ -142,8 +144,8 @@ class Capture {
 
   void choose_pages() {
     begin("scan", "choosing pages");
-    std::string why_not = why_no_kernel_;
-    if (kernel_) {
+    std::string why_not = options_.cautious ? cautious_reason : why_no_kernel_;
+    if (kernel_ && !options_.cautious) {
       try {
         filter_pages();
       } catch (const Error& e) {
@@ -227,9 +229,10 @@ class Capture {
 
   void write_dump() {
     TargetOptions target_is = target_options();
-    begin("dump",
-          fmt::format("{} {} of {} pages to {}", options_.dry_run ? "would save" : "saving",
-                      report_.pages_to_write, report_.scan->ram_pages, target_is.files.front().string()));
+    begin("dump", fmt::format("{} {} of {} pages to {}", options_.dry_run ? "would save" : "saving",
+                              report_.pages_to_write, report_.scan->ram_pages,
+                              options_.output_name.empty() ? target_is.files.front().string()
+                                                           : options_.output_name));
     header_.dump_level = static_cast<int>(report_.level_used);
     header_.codec_hint = codec_flag(report_.codec);
     const std::optional<uint64_t> available = available_memory();

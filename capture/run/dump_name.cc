@@ -1,0 +1,62 @@
+#include "capture/run/dump_name.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+#include <ctime>
+
+namespace kdk {
+namespace {
+
+bool is_host_character(char c) {
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '-' || c == '.';
+}
+
+// 'd' stands for a digit.
+constexpr std::string_view time_form = "-dddd-dd-ddTdd-dd-ddZ";
+
+bool has_form(std::string_view text) {
+  return std::ranges::equal(text, time_form, [](char c, char form) {
+    return form == 'd' ? std::isdigit(static_cast<unsigned char>(c)) != 0 : c == form;
+  });
+}
+
+}  // namespace
+
+std::string dump_name(std::string_view host, uint64_t seconds) {
+  std::string name;
+  if (host == "(none)") host = {};  // what the kernel has before anybody sets a name
+  for (const char c : host.substr(0, 64)) {
+    if (is_host_character(c)) name += c;
+  }
+  // No hidden files, no options.
+  name.erase(0, name.find_first_not_of(".-"));
+  if (name.empty()) name = "host";
+  constexpr uint64_t year_9999 = 253'402'300'799;
+  const time_t time = static_cast<time_t>(std::min(seconds, year_9999));
+  tm utc{};
+  ::gmtime_r(&time, &utc);
+  return fmt::format("{}-{:04}-{:02}-{:02}T{:02}-{:02}-{:02}Z", name, utc.tm_year + 1900, utc.tm_mon + 1,
+                     utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
+}
+
+std::optional<std::string> dump_time(std::string_view name) {
+  if (name.ends_with(".incomplete")) name.remove_suffix(std::string_view(".incomplete").size());
+  // "-2" of a second dump within a second.
+  const size_t dash = name.rfind("Z-");
+  std::string_view number;
+  if (dash != std::string_view::npos) {
+    number = name.substr(dash + 2);
+    name = name.substr(0, dash + 1);
+    if (number.empty() || !std::ranges::all_of(number, [](unsigned char c) { return std::isdigit(c) != 0; }))
+      return std::nullopt;
+  }
+  if (name.size() <= time_form.size()) return std::nullopt;
+  const std::string_view host = name.substr(0, name.size() - time_form.size());
+  const std::string_view time = name.substr(host.size());
+  if (!has_form(time) || !std::ranges::all_of(host, is_host_character)) return std::nullopt;
+  return fmt::format("{}{:>4}", time.substr(1), number);
+}
+
+}  // namespace kdk

@@ -1,0 +1,34 @@
+// What `run` does to the machine it runs on: the hardware watchdog and the end.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "capture/run/run_config.h"
+#include "core/base/file.h"
+
+namespace kdk {
+
+// /dev/watchdog*: resets the machine unless it is fed. Opening starts it.
+// Source: Documentation/watchdog/watchdog-api.rst.
+class Watchdog {
+ public:
+  // `which` as in RunConfig::watchdog. "auto" without a watchdog, or "none": does nothing. A named device
+  // that cannot be opened throws Error.
+  explicit Watchdog(const std::string& which);
+  void feed() noexcept;
+  // Stops it, where the driver allows: nobody will feed it while a person looks at a shell.
+  void disarm() noexcept;
+  bool running() const { return static_cast<bool>(fd_); }
+  const std::string& device() const { return device_; }
+
+ private:
+  std::string device_;
+  Fd fd_;
+};
+
+// Ends the machine; returns only for FinalAction::none, or when nothing helped. For `shell`, returns when the
+// person has left it. Waits for dirty data, but not for ever.
+void perform(FinalAction action);
+
+}  // namespace kdk
