@@ -1,0 +1,258 @@
+// Names, retention, raw partitions and the configuration of `run`.
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <fstream>
+
+#include "capture/run/devices.h"
+#include "capture/run/dump_name.h"
+#include "capture/run/raw_format.h"
+#include "capture/run/raw_place.h"
+#include "capture/run/retention.h"
+#include "capture/run/run_config.h"
+#include "core/base/error.h"
+
+namespace kdk {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Directory {
+  Directory() {
+    std::string name = testing::TempDir() + "kdk-run-XXXXXX";
+    path = ::mkdtemp(name.data());
+  }
+  Directory(const Directory&) = delete;
+  Directory& operator=(const Directory&) = delete;
+  ~Directory() { fs::remove_all(path); }
+  fs::path path;
+};
+
+void write(const fs::path& file, size_t bytes) {
+  fs::create_directories(file.parent_path());
+  std::ofstream(file) << std::string(bytes, 'x');
+}
+
+TEST(DumpName, HostAndTime) {
+  EXPECT_EQ(dump_name("db7", 1'795'494'600), "db7-2026-11-24T04-30-00Z");
+  EXPECT_EQ(dump_name("a b/../c'\n", 0), "ab..c-1970-01-01T00-00-00Z");
+  EXPECT_EQ(dump_name("(none)", 0), "host-1970-01-01T00-00-00Z");
+  EXPECT_EQ(dump_name("-rf", 0), "rf-1970-01-01T00-00-00Z");
+  EXPECT_EQ(dump_name("", UINT64_MAX), "host-9999-12-31T23-59-59Z");
+  EXPECT_EQ(dump_name(std::string(300, 'h'), 0).size(), 64 + 21);
+}
+
+TEST(DumpName, TimeOrdersAndStrangersAreNone) {
+  const auto time = [](std::string_view name) { return dump_time(name).value_or("none"); };
+  EXPECT_LT(time("z-2026-11-24T04-30-00Z"), time("a-2026-11-24T04-30-01Z"));
+  EXPECT_LT(time("a-2026-11-24T04-30-00Z"), time("a-2026-11-24T04-30-00Z-2"));
+  EXPECT_LT(time("a-2026-11-24T04-30-00Z-2"), time("a-2026-11-24T04-30-00Z-10"));
+  EXPECT_EQ(time("a-2026-11-24T04-30-00Z.incomplete"), time("a-2026-11-24T04-30-00Z"));
+  for (const char* stranger :
+       {"", "lost+found", "a-2026-11-24T04-30-00Z.partial", "a-2026-11-24", "a/b-2026-11-24T04-30-00Z",
+        "-2026-11-24T04-30-00Z", "a-2026-11-24T04-30-00Z-", "a-2026-11-24T04-30-00Z-x"}) {
+    EXPECT_EQ(dump_time(stranger), std::nullopt) << stranger;
+  }
+}
+
+struct RetentionTest : testing::Test {
+  void add(const std::string& name, size_t bytes) { write(here.path / name / "vmcore", bytes); }
+  std::vector<std::string> left() const {
+    std::vector<std::string> names;
+    for (const auto& entry : fs::directory_iterator(here.path)) names.push_back(entry.path().filename());
+    std::ranges::sort(names);
+    return names;
+  }
+  Directory here;
+  std::vector<std::string> notes;
+};
+
+TEST_F(RetentionTest, KeepsTheNewestOfAllHosts) {
+  add("a-2026-01-01T00-00-00Z", 1);
+  add("b-2026-01-02T00-00-00Z", 1);
+  add("a-2026-01-03T00-00-00Z.incomplete", 1);
+  add("a-2026-01-04T00-00-00Z", 1);
+  const auto deleted = apply_retention(here.path, {2, 0}, notes);
+  EXPECT_EQ(deleted.size(), 2);
+  EXPECT_EQ(left(),
+            (std::vector<std::string>{"a-2026-01-03T00-00-00Z.incomplete", "a-2026-01-04T00-00-00Z"}));
+  EXPECT_TRUE(notes.empty());
+  EXPECT_TRUE(apply_retention(here.path, {0, 0}, notes).empty());
+}
+
+TEST_F(RetentionTest, KeepsASizeButAlwaysTheNewest) {
+  add("a-2026-01-01T00-00-00Z", 100);
+  add("a-2026-01-02T00-00-00Z", 100);
+  add("a-2026-01-03T00-00-00Z", 100);
+  apply_retention(here.path, {0, 250}, notes);
+  EXPECT_EQ(left().size(), 2);
+  apply_retention(here.path, {0, 10}, notes);
+  EXPECT_EQ(left(), std::vector<std::string>{"a-2026-01-03T00-00-00Z"});
+}
+
+TEST_F(RetentionTest, TouchesNothingElse) {
+  add("a-2026-01-01T00-00-00Z", 1);
+  add("a-2026-01-02T00-00-00Z", 1);
+  write(here.path / "a-2025-01-01T00-00-00Z" / "thesis.tex", 1);
+  write(here.path / "notes", 1);
+  add("a-2025-01-02T00-00-00Z.partial", 1);
+  fs::create_directory_symlink("/usr", here.path / "a-2024-01-01T00-00-00Z");
+  apply_retention(here.path, {1, 0}, notes);
+  EXPECT_EQ(left(),
+            (std::vector<std::string>{"a-2024-01-01T00-00-00Z", "a-2025-01-01T00-00-00Z",
+                                      "a-2025-01-02T00-00-00Z.partial", "a-2026-01-02T00-00-00Z", "notes"}));
+}
+
+TEST(RawHeader, RoundTrip) {
+  RawHeader header;
+  header.state = RawState::whole;
+  header.name = "db7-2026-11-24T04-30-00Z";
+  header.files = {{"dmesg.txt", 1 << 20, 5, 1 << 20, {}},
+                  {"vmcore.flat", 2 << 20, uint64_t{5} << 40, 0, {1, 2, 3}}};
+  const std::optional<RawHeader> back = decode_raw_header(encode(header));
+  ASSERT_TRUE(back);
+  EXPECT_EQ(back->state, RawState::whole);
+  EXPECT_EQ(back->name, header.name);
+  ASSERT_EQ(back->files.size(), 2);
+  EXPECT_EQ(back->files[1].name, "vmcore.flat");
+  EXPECT_EQ(back->files[1].size, uint64_t{5} << 40);
+  EXPECT_EQ(back->files[1].sum, header.files[1].sum);
+}
+
+TEST(RawHeader, DamageAndMaliceAreSeen) {
+  RawHeader header;
+  header.state = RawState::whole;
+  header.name = "db7";
+  header.files = {{"dmesg.txt", 1 << 20, 5, 0, {}}};
+  auto block = encode(header);
+  EXPECT_FALSE(decode_raw_header(std::vector<uint8_t>(raw_header_bytes)));
+  EXPECT_FALSE(decode_raw_header(Bytes(block).first(100)));
+  block[300] ^= 1;
+  EXPECT_THROW(decode_raw_header(block), Error);
+  for (const char* name : {"../etc", "/etc", "", ".hidden", "a b"}) {
+    RawHeader bad = header;
+    bad.name = name;
+    EXPECT_THROW(decode_raw_header(encode(bad)), Error) << name;
+    bad = header;
+    bad.files[0].name = name;
+    EXPECT_THROW(decode_raw_header(encode(bad)), Error) << name;
+  }
+  RawHeader far = header;
+  far.files[0].offset = UINT64_MAX - 3;
+  EXPECT_THROW(decode_raw_header(encode(far)), Error);
+  far.files[0].offset = 0;
+  EXPECT_THROW(decode_raw_header(encode(far)), Error);
+}
+
+TEST(ClaimRaw, OnlyWhatIsBlank) {
+  const Directory here;
+  const fs::path device = here.path / "device";
+  write(device, 0);
+  fs::resize_file(device, 4 << 20);
+  EXPECT_NO_THROW(claim_raw(device, false));
+  EXPECT_NO_THROW(claim_raw(device, false)) << "claimed and empty";
+  std::atomic<bool> stop = false;
+  EXPECT_FALSE(fetch_raw(device, here.path / "out", false, stop));
+  write(device, 2 << 20);
+  EXPECT_THROW(claim_raw(device, false), Error);
+  EXPECT_THROW(fetch_raw(device, here.path / "out", false, stop), Error);
+  EXPECT_NO_THROW(claim_raw(device, true));
+}
+
+TEST(MountOptions, FlagsAndTheRest) {
+  const MountOptions options = parse_mount_options("rw,noatime,data=journal,nodev,,commit=5");
+  EXPECT_EQ(options.flags, 1024u | 4u);  // MS_NOATIME, MS_NODEV
+  EXPECT_EQ(options.data, "data=journal,commit=5");
+  EXPECT_EQ(parse_mount_options("").data, "");
+}
+
+std::string problem(const std::string& text) {
+  try {
+    read_run_config(ConfigFile::parse(text, "f"));
+  } catch (const Error& e) {
+    return e.message();
+  }
+  return "none";
+}
+
+constexpr const char* directory = "[[target]]\nkind = \"directory\"\npath = \"/d\"\n";
+
+TEST(RunConfig, DefaultsAndEverySection) {
+  const RunConfig config = read_run_config(ConfigFile::parse(directory, "f"));
+  EXPECT_EQ(config.level, 31);
+  EXPECT_EQ(config.final_action, FinalAction::reboot);
+  EXPECT_EQ(config.targets.at(0).describe(), "directory /d");
+  const RunConfig other = read_run_config(
+      ConfigFile::parse(std::string("[capture]\nexclude = \"zero,free\"\ncompress = "
+                                    "\"zlib:4\"\n[run]\nfinal_action = \"halt\"\n[load]\nx = 1\n") +
+                            directory,
+                        "f"));
+  EXPECT_EQ(other.level, 17);
+  EXPECT_EQ(other.codec, Codec::zlib);
+  EXPECT_EQ(other.codec_level, 4);
+  EXPECT_EQ(other.failure_action, FinalAction::halt) << "as final_action";
+}
+
+TEST(RunConfig, RefusesWhatCannotBe) {
+  const std::pair<const char*, const char*> cases[] = {
+      {"", "nowhere to save"},
+      {"[tagret]\n", "f:1: tagret: there is no such section"},
+      {"[capture]\nlevel = 32\n", "f:2: capture.level"},
+      {"[capture]\nlevel = 1\nexclude = \"all\"\n", "f:3: capture.exclude: and level mean the same"},
+      {"[capture]\ncompress = \"zstd:99\"\n", "f:2: capture.compress: \"zstd:99\" has no such level"},
+      {"[run]\nfinal_action = \"explode\"\n", "is not one of none, reboot"},
+      {"[run]\ndump_deadline = \"3h\"\n", "is longer than total_deadline"},
+      {"[run]\nwatchdog = \"dog\"\n", "is not auto, none or a device"},
+      {"[[target]]\nkind = \"tape\"\n", "\"tape\" is not one of directory"},
+      {"[[target]]\npath = \"/d\"\n", "f:1: target.kind: is missing"},
+      {"[[target]]\nkind = \"directory\"\n", "target.path: is missing"},
+      {"[[target]]\nkind = \"directory\"\npath = \"/d\"\ndevice = \"/dev/sda\"\n",
+       "f:4: target.device: there is no such key"},
+      {"[[target]]\nkind = \"mount\"\ndevice = \"sda1\"\n", "is not /dev/..., LABEL="},
+      {"[[target]]\nkind = \"mount\"\ndevice = \"LABEL=\"\n", "is not /dev/..., LABEL="},
+      {"[[target]]\nkind = \"mount\"\ndevice = \"/dev/sda1\"\npath = \"../etc\"\n", "no / in front, no .."},
+      {"[[target]]\nkind = \"nfs\"\nserver = \"nas\"\nexport = \"/e\"\n", "is not an address"},
+      {"[[target]]\nkind = \"ssh\"\nserver = \"-oProxyCommand=x\"\npath = \"/e\"\n", "begins with -"},
+      {"[[target]]\nkind = \"ssh\"\nserver = \"a@b\"\npath = \"/e'x\"\n", "has a quote in it"},
+#ifdef KDK_HTTP
+      {"[[target]]\nkind = \"http\"\nurl = \"ftp://x\"\n", "does not begin with http://"},
+      {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\ns3_region = \"r\"\n", "needs credentials"},
+      {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\npart_size = \"1K\"\n", "is not from 64K"},
+#else
+      {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\n", "built without libcurl"},
+#endif
+  };
+  for (const auto& [text, expected] : cases) {
+    EXPECT_NE(problem(text).find(expected), std::string::npos) << text << "-> " << problem(text);
+  }
+}
+
+// The example says what the defaults are: taking the # away from them changes nothing.
+TEST(RunConfig, TheExampleIsGood) {
+  const RunConfig config = read_run_config(ConfigFile::read(KDK_EXAMPLE_CONFIG));
+  EXPECT_EQ(config.targets.size(), 5);
+  std::ifstream file(KDK_EXAMPLE_CONFIG);
+  std::string text, line;
+  while (std::getline(file, line)) {
+    const bool default_value = line.starts_with("#") && line.find(" = ") != std::string::npos &&
+                               !line.starts_with("#exclude") && !line.starts_with("#threads");
+    text += (default_value ? line.substr(1) : line) + "\n";
+  }
+  const size_t http = text.find("#[[target]]");
+  const RunConfig spelled = read_run_config(ConfigFile::parse(text.substr(0, http), "example"));
+  EXPECT_EQ(spelled.level, config.level);
+  EXPECT_EQ(spelled.codec, config.codec);
+  EXPECT_EQ(spelled.console_lines, config.console_lines);
+  EXPECT_EQ(spelled.prepare_deadline, config.prepare_deadline);
+  EXPECT_EQ(spelled.log_deadline, config.log_deadline);
+  EXPECT_EQ(spelled.summary_deadline, config.summary_deadline);
+  EXPECT_EQ(spelled.dump_deadline, config.dump_deadline);
+  EXPECT_EQ(spelled.total_deadline, config.total_deadline);
+  EXPECT_EQ(spelled.stall, config.stall);
+  EXPECT_EQ(spelled.watchdog, config.watchdog);
+  EXPECT_EQ(spelled.final_action, config.final_action);
+}
+
+}  // namespace
+}  // namespace kdk
