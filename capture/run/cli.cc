@@ -28,8 +28,7 @@ void add_run(CLI::App& app, std::function<int()>& chosen) {
       "Tries the targets in their order until one has the dump: log first, then a summary, then the dump. At "
       "the end does the final action (reboot, unless configured otherwise), but only in a crash kernel, or "
       "when --final-action asks for it.\n"
-      "Exit status, where there is one: 0 saved, 1 nothing saved, 2 usage or configuration, 3 saved in "
-      "part.");
+      "Exit status, where there is one: 0 saved, 1 nothing saved, 2 usage, 3 saved in part.");
   run->add_option("--config", options->config, "The configuration")->type_name("FILE")->capture_default_str();
   run->add_option("--input", options->input.dump, "The dump")->type_name("FILE")->capture_default_str();
   run->add_option("--vmcoreinfo", options->input.vmcoreinfo, "Use this VMCOREINFO, a text or a note")

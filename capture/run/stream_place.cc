@@ -11,6 +11,10 @@ namespace kdk {
 
 void StreamPlace::put(std::string_view file, Bytes content) {
   const std::lock_guard lock(mutex_);
+  put_summed(file, content);
+}
+
+void StreamPlace::put_summed(std::string_view file, Bytes content) {
   put_file(file, content);
   sums[std::string(file)] = sha256_hex(content);
 }

@@ -17,6 +17,8 @@ class StreamPlace : public Place {
 
  protected:
   virtual void put_file(std::string_view file, Bytes content) = 0;
+  // put_file(), and its sum to `sums`: for files that write() makes of the stream.
+  void put_summed(std::string_view file, Bytes content);
   // The stream: begin, any number of writes of at most 1 MiB, end (also of a stream that was cut short).
   // Called from a thread of their own, never at the same time as put_file(). All throw Error.
   virtual void begin_stream() = 0;
