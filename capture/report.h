@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/filter/cpu_lists.h"
 #include "capture/filter/free_check.h"
 #include "capture/filter/pins.h"
 #include "capture/filter/scan.h"
@@ -45,6 +46,7 @@ struct CaptureReport {
   std::string memory_model;
   std::optional<Pins> pins;
   std::optional<FreeCheck> free_check;
+  std::optional<CpuLists> cpu_lists;
   uint64_t excluded_before = 0;  // pages the input itself leaves out
   uint64_t pages_to_write = 0;
   std::optional<PipelineResult> pipeline;

@@ -193,6 +193,14 @@ class Capture {
     } else if (check.result == FreeCheck::Result::fewer_found) {
       report_.notes.push_back("the dump may be larger than it need be: " + check.detail);
     }
+    // Looking at them costs time that only pays when they go.
+    if ((report_.level_used & level_free) != 0) {
+      report_.cpu_lists = find_cpu_lists(*kernel_, map, markers, *report_.scan);
+      exclude_cpu_lists(*report_.cpu_lists, report_.level_used, report_.pins->ranges, *report_.scan);
+      if (!report_.cpu_lists->problem.empty()) {
+        report_.notes.push_back("free pages on lists of CPUs are kept: " + report_.cpu_lists->problem);
+      }
+    }
     note_contradictions(*report_.scan);
   }
 

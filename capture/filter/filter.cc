@@ -8,8 +8,8 @@ namespace kdk {
 namespace {
 
 constexpr std::array<std::string_view, page_class_count> class_names = {
-    "kernel",    "free",    "unaccepted", "cache",   "cache_private",
-    "anonymous", "hugetlb", "poisoned",   "offline", "unknown",
+    "kernel",    "free",    "cpu_free", "unaccepted", "cache",   "cache_private",
+    "anonymous", "hugetlb", "poisoned", "offline",    "unknown",
 };
 
 uint64_t bit_mask(const std::optional<unsigned>& bit) {
@@ -52,6 +52,7 @@ bool excluded(PageClass page_class, unsigned level) {
     case PageClass::unknown:
       return false;
     case PageClass::free:
+    case PageClass::cpu_free:
     case PageClass::unaccepted:
       return (level & level_free) != 0;
     case PageClass::cache:

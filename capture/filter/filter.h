@@ -34,6 +34,7 @@ std::optional<unsigned> parse_exclude(std::string_view names);
 enum class PageClass : uint8_t {
   kernel,         // nothing says that it may be left out
   free,           // on the buddy allocator's lists
+  cpu_free,       // free, on a list of one CPU (cpu_lists.h finds these, not the classifier)
   unaccepted,     // free, and the confidential VM has not accepted it yet: touching it is a fault
   cache,          // page cache or swap cache without private data
   cache_private,  // page cache with private data (buffer heads)
@@ -43,7 +44,7 @@ enum class PageClass : uint8_t {
   offline,        // given back to the hypervisor (balloon, virtio-mem): never read
   unknown,        // no struct page, or it could not be read
 };
-constexpr size_t page_class_count = 10;
+constexpr size_t page_class_count = 11;
 std::string_view to_string(PageClass page_class);
 
 // True when `level` leaves pages of this class out. Poisoned and offline pages are left out at every level.

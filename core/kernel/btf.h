@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/base/types.h"
 
 namespace kdk {
 
@@ -50,12 +52,13 @@ class Btf {
 };
 
 class KernelMemory;
-class SymbolTable;
+// The run-time address of a symbol, where it is known.
+using SymbolLookup = std::function<std::optional<VirtAddr>(std::string_view)>;
 
 // Finds vmlinux's BTF in the dump: by __start_BTF/__stop_BTF when kallsyms has data symbols, else by
 // searching the image's read-only data after the text for the BTF header (magic 0xEB9F) and checking it.
 // nullptr when there is none; `why_not`, if given, then gets a sentence.
-std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolTable& symbols,
+std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolLookup& symbol,
                               std::string* why_not = nullptr);
 
 }  // namespace kdk

@@ -6,7 +6,6 @@
 
 #include "core/kernel/btf.h"
 #include "core/kernel/memory.h"
-#include "core/kernel/symbols.h"
 
 namespace kdk {
 namespace {
@@ -74,17 +73,17 @@ std::unique_ptr<Btf> scan(KernelMemory& memory, uint64_t begin, std::string& why
 
 }  // namespace
 
-std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolTable& symbols, std::string* why_not) {
+std::unique_ptr<Btf> find_btf(KernelMemory& memory, const SymbolLookup& symbol, std::string* why_not) {
   std::string why;
   std::unique_ptr<Btf> btf;
-  const auto start = symbols.find("__start_BTF"), stop = symbols.find("__stop_BTF");
-  if (start && stop && stop->address > start->address && stop->address - start->address <= max_btf_bytes) {
-    btf = read_and_parse(memory, start->address, stop->address - start->address, why);
+  const std::optional<VirtAddr> start = symbol("__start_BTF"), stop = symbol("__stop_BTF");
+  if (start && stop && *stop > *start && stop->value - start->value <= max_btf_bytes) {
+    btf = read_and_parse(memory, start->value, stop->value - start->value, why);
   } else {
-    const auto text_end = symbols.find("_etext");
+    const std::optional<VirtAddr> text_end = symbol("_etext");
     const std::optional<uint64_t> text_start = memory.vmcoreinfo().symbol("_stext");
     if (text_end || text_start) {
-      btf = scan(memory, text_end ? text_end->address : *text_start, why);
+      btf = scan(memory, text_end ? text_end->value : *text_start, why);
     } else {
       why = "neither __start_BTF nor the kernel's text is known";
     }

@@ -28,7 +28,8 @@ const Btf* Kernel::btf() {
   if (!types_opened_) {
     types_opened_ = true;
     std::string why;
-    btf_ = find_btf(memory_, symbols(), &why);
+    btf_ = find_btf(
+        memory_, [this](std::string_view name) { return symbol(name); }, &why);
     if (btf_) {
       btf_types_ = std::make_unique<BtfTypes>(*btf_);
       layout_.add_source(*btf_types_);
@@ -54,8 +55,11 @@ std::optional<VirtAddr> Kernel::symbol(std::string_view name) {
     finder_opened_ = true;
     finder_ = KallsymsFinder::open(memory_);
   }
-  const auto address = finder_ ? finder_->find(name) : std::nullopt;
-  return address ? std::optional(VirtAddr{*address}) : std::nullopt;
+  // A look-up goes through all names, so what was asked for once is kept, absence too.
+  if (const auto known = found_.find(name); known != found_.end()) return known->second;
+  std::optional<VirtAddr>& result = found_[std::string(name)];
+  if (const auto address = finder_ ? finder_->find(name) : std::nullopt) result.emplace(VirtAddr{*address});
+  return result;
 }
 
 }  // namespace kdk

@@ -3,6 +3,7 @@
 // analyze's.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -52,6 +53,7 @@ class Kernel {
   KernelMemory memory_;
   bool symbols_opened_ = false, types_opened_ = false, finder_opened_ = false;
   std::unique_ptr<KallsymsFinder> finder_;
+  std::map<std::string, std::optional<VirtAddr>, std::less<>> found_;
   SymbolTable symbols_;
   KallsymsResult kallsyms_;
   std::unique_ptr<Btf> btf_;

@@ -43,12 +43,18 @@ std::optional<std::vector<unsigned>> cpu_mask(Kernel& kernel, std::string_view s
   return cpus;
 }
 
-std::optional<VirtAddr> per_cpu_address(Kernel& kernel, std::string_view symbol, unsigned cpu) {
+std::optional<uint64_t> per_cpu_offset(Kernel& kernel, unsigned cpu) {
   if (cpu >= max_cpus || !is_possible(kernel, cpu)) return std::nullopt;
-  const std::optional<VirtAddr> variable = kernel.symbol(symbol), offsets = kernel.symbol("__per_cpu_offset");
-  if (!variable || !offsets) return std::nullopt;
+  const std::optional<VirtAddr> offsets = kernel.symbol("__per_cpu_offset");
+  if (!offsets) return std::nullopt;
   const std::optional<uint64_t> offset = kernel.memory().u64(*offsets + uint64_t{cpu} * 8);
-  if (!offset || *offset == 0) return std::nullopt;
+  return offset && *offset != 0 ? std::optional<uint64_t>(*offset) : std::nullopt;
+}
+
+std::optional<VirtAddr> per_cpu_address(Kernel& kernel, std::string_view symbol, unsigned cpu) {
+  const std::optional<VirtAddr> variable = kernel.symbol(symbol);
+  const std::optional<uint64_t> offset = variable ? per_cpu_offset(kernel, cpu) : std::nullopt;
+  if (!offset) return std::nullopt;
   // Modulo 2^64: offsets are often "negative", and x86 before v6.15 links per-CPU variables from address 0.
   return *variable + *offset;
 }

@@ -4,9 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <functional>
 
+#include "capture/filter/cpu_lists.h"
 #include "capture/filter/free_check.h"
 #include "capture/filter/pins.h"
+#include "tests/support/btf_builder.h"
 #include "tests/support/page_builder.h"
 
 namespace kdk {
@@ -359,6 +362,159 @@ TEST(FreeCheck, SaysWhyItWasNotDone) {
   const FreeCheck check = check_free_pages(*m.kernel, *m.map, m.markers, scan);
   EXPECT_EQ(check.result, FreeCheck::Result::not_checked);
   EXPECT_FALSE(check.detail.empty());
+}
+
+// One zone whose lists of two CPUs hold blocks of order 0 and 1; the offsets are what VMCOREINFO and BTF say.
+struct CpuListMachine {
+  static constexpr uint64_t pageset = 1600, lists = 32, types = 3, list_count = 13, stride = 0x10000;
+
+  explicit CpuListMachine(bool symbols, const MachineOptions& options = {})
+      : m(options), zone(m, true), per_cpu(m.builder.alloc(3 * stride, stride)) {
+    DumpBuilder& b = m.builder;
+    test::BtfBuilder btf;
+    const uint32_t u32 = btf.integer("int", 4), u64 = btf.integer("long", 8);
+    const uint32_t list_head = btf.structure("list_head", 16, {{"next", u64, 0}, {"prev", u64, 64}});
+    btf.structure("per_cpu_pages", lists + 16 * list_count,
+                  {{"count", u32, 64}, {"lists", btf.array(list_head, list_count), lists * 8}});
+    btf.structure("zone", 1728, {{"per_cpu_pageset", u64, pageset * 8}});
+    btf.enumeration("migratetype", {{"MIGRATE_UNMOVABLE", 0}, {"MIGRATE_PCPTYPES", types}});
+    const std::vector<uint8_t> bytes = btf.bytes();
+    const VirtAddr at = b.image_alloc(bytes.size(), 8);
+    b.put(at, bytes);
+    b.symbol("__start_BTF", at);
+    b.symbol("__stop_BTF", at + bytes.size());
+    b.put_u64(zone.node + pageset, pointer);
+    if (symbols) {
+      const VirtAddr offsets = b.alloc(16), mask = b.alloc(8), cpus = b.alloc(4);
+      for (unsigned cpu = 0; cpu < 2; ++cpu) b.put_u64(offsets + 8 * cpu, offset(cpu));
+      b.put_u64(mask, 3);
+      b.put_u32(cpus, 2);
+      b.symbol("__per_cpu_offset", offsets);
+      b.symbol("__cpu_possible_mask", mask);
+      b.symbol("nr_cpu_ids", cpus);
+    }
+    for (unsigned cpu = 0; cpu < 2; ++cpu) {
+      for (uint64_t list = 0; list < list_count; ++list) b.put_list(head(cpu, list), {});
+    }
+    // On the lists of CPU 0: two pages of order 0 and a block of order 1; of CPU 1: one page.
+    put(0, 1, {m.at(3), m.at(9)}, 0);
+    put(0, types + 2, {m.at(4)}, 1);
+    count(0, 4);
+    put(1, 0, {m.at(12)}, 0);
+    count(1, 1);
+    // Live pages that look the same to their struct page: the tail of a block that is not compound.
+    free_page(m.at(13));
+  }
+
+  uint64_t offset(unsigned cpu) const { return per_cpu.value + cpu * stride - pointer / stride * stride; }
+  VirtAddr pages(unsigned cpu) const { return {pointer + offset(cpu)}; }
+  VirtAddr head(unsigned cpu, uint64_t list) const { return pages(cpu) + lists + 16 * list; }
+  void count(unsigned cpu, uint32_t n) { m.builder.put_u32(pages(cpu) + 8, n); }
+  void free_page(Pfn pfn) {
+    const VirtAddr page = m.pages.struct_page(pfn);
+    m.builder.put_u32(page + 48, 0xffffffff);  // _mapcount
+    m.builder.put_u32(page + 52, 0);           // _refcount
+  }
+  void put(unsigned cpu, uint64_t list, const std::vector<Pfn>& blocks, unsigned order) {
+    std::vector<VirtAddr> links;
+    for (Pfn pfn : blocks) {
+      for (uint64_t i = 0; i < uint64_t{1} << order; ++i) free_page(pfn + i);
+      links.push_back(m.pages.struct_page(pfn) + 8);
+    }
+    m.builder.put_list(head(cpu, list), links);
+  }
+  CpuLists find(Scan& scan) {
+    scan = m.scan(level_all);
+    return find_cpu_lists(*m.kernel, *m.map, m.markers, scan);
+  }
+
+  // As Linux has them: a per-CPU pointer is an address in the kernel's own copy or, on x86-64, a small
+  // number.
+  static constexpr uint64_t pointer = 5 * stride + 0x140;
+  Machine m;
+  Zone zone;
+  VirtAddr per_cpu;
+};
+
+TEST(CpuLists, FindsFreePagesOfEveryCpu) {
+  for (bool x86_64 : {false, true}) {
+    for (bool symbols : {true, false}) {
+      MachineOptions options;
+      if (x86_64) options.x86_64 = test::X86_64Options{};
+      CpuListMachine machine(symbols, options);
+      Scan scan;
+      const CpuLists found = machine.find(scan);
+      EXPECT_EQ(found.problem, "");
+      EXPECT_EQ(found.pages, 5u) << "x86-64: " << x86_64 << ", symbols: " << symbols;
+      EXPECT_EQ(found.refused, 0u);
+      const uint64_t kernel = scan.of(PageClass::kernel).found;
+      const std::vector<PfnRange> pinned = {{machine.m.at(9), machine.m.at(10)}};
+      exclude_cpu_lists(found, level_all, pinned, scan);
+      EXPECT_EQ(scan.of(PageClass::cpu_free).found, 4u);  // one is pinned
+      EXPECT_EQ(scan.of(PageClass::cpu_free).excluded, 4u);
+      EXPECT_EQ(scan.of(PageClass::kernel).found, kernel - 4);
+      for (uint64_t n : {3, 4, 5, 12}) EXPECT_FALSE(scan.keep.test(machine.m.at(n))) << n;
+      for (uint64_t n : {2, 6, 9, 11, 13}) EXPECT_TRUE(scan.keep.test(machine.m.at(n))) << n;
+    }
+  }
+}
+
+TEST(CpuLists, AreCountedButKeptBelowTheirLevel) {
+  CpuListMachine machine(true);
+  Scan scan;
+  const CpuLists found = machine.find(scan);
+  exclude_cpu_lists(found, level_zero, {}, scan);
+  EXPECT_EQ(scan.of(PageClass::cpu_free).found, 5u);
+  EXPECT_EQ(scan.of(PageClass::cpu_free).excluded, 0u);
+  EXPECT_TRUE(scan.keep.test(machine.m.at(3)));
+}
+
+// Whatever contradicts itself keeps the pages of that CPU, and of that CPU only.
+TEST(CpuLists, AreNotBelievedWhenTheyContradictThemselves) {
+  struct Damage {
+    const char* name;
+    std::function<void(CpuListMachine&)> break_it;
+  };
+  const Damage cases[] = {
+      {"count too high", [](CpuListMachine& c) { c.count(0, 5); }},
+      {"count too low", [](CpuListMachine& c) { c.count(0, 3); }},
+      {"page in use",
+       [](CpuListMachine& c) { c.m.builder.put_u32(c.m.pages.struct_page(c.m.at(9)) + 52, 1); }},
+      {"second page of a block in use",
+       [](CpuListMachine& c) { c.m.builder.put_u32(c.m.pages.struct_page(c.m.at(5)) + 52, 1); }},
+      {"mapped page",
+       [](CpuListMachine& c) { c.m.builder.put_u64(c.m.pages.struct_page(c.m.at(3)) + 24, 8); }},
+      {"block not aligned", [](CpuListMachine& c) { c.put(0, CpuListMachine::types + 2, {c.m.at(7)}, 1); }},
+      {"broken link",
+       [](CpuListMachine& c) { c.m.builder.put_u64(c.m.pages.struct_page(c.m.at(9)) + 16, 8); }},
+      {"loop past the head",
+       [](CpuListMachine& c) {
+         const VirtAddr link = c.m.pages.struct_page(c.m.at(9)) + 8;
+         c.m.builder.put_u64(link, link.value);
+         c.m.builder.put_u64(link + 8, link.value);
+       }},
+      {"link to nowhere", [](CpuListMachine& c) { c.m.builder.put_u64(c.head(0, 1), 0xdead000000000100); }},
+  };
+  for (const Damage& test_case : cases) {
+    CpuListMachine machine(true);
+    test_case.break_it(machine);
+    Scan scan;
+    const CpuLists found = machine.find(scan);
+    EXPECT_EQ(found.refused, 1u) << test_case.name;
+    EXPECT_NE(found.problem, "") << test_case.name;
+    EXPECT_EQ(found.pages, 1u) << test_case.name;
+    ASSERT_EQ(found.blocks.size(), 1u) << test_case.name;
+    EXPECT_EQ(found.blocks[0].begin, machine.m.at(12)) << test_case.name;
+  }
+}
+
+TEST(CpuLists, SayWhyTheyCannotBeFound) {
+  Machine m;
+  Zone zone(m, true);
+  const Scan scan = m.scan(level_all);
+  const CpuLists found = find_cpu_lists(*m.kernel, *m.map, m.markers, scan);
+  EXPECT_EQ(found.problem, "the dump has no types (BTF)");
+  EXPECT_TRUE(found.blocks.empty());
 }
 
 }  // namespace
