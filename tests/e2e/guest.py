@@ -52,6 +52,11 @@ class Config:
     disk_mib: int = 3072
     huge_initrd_mib: int = 0  # also put huge.initrd on the disk: packed small, unpacked this big
     vmcoreinfo_device: bool = False  # QEMU learns where the VMCOREINFO is
+    # For `kdump-capture run`: a second disk with ext4 (label "crash"), a third without a file system, and QEMU's user
+    # network, where the host's loopback is 10.0.2.2.
+    ext4_disk_mib: int = 0
+    raw_disk_mib: int = 0
+    network: bool = False
 
     @property
     def machine(self) -> machines.Machine:
@@ -69,6 +74,9 @@ CONFIGS = {
     # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
     "bad-cases": Config("6.12-cloud-arm64", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh",
                         disk_mib=512, huge_initrd_mib=160),
+    # kdump-capture run with every kind of target, in a crash kernel that is short of memory; see test_run.py.
+    "run": Config("6.12-cloud-arm64", "cortex-a57", crash="run.sh", crashkernel="192M", crash_append="nr_cpus=2",
+                  ext4_disk_mib=48, raw_disk_mib=64, network=True),
     # x86-64: qemu64 has 4-level page tables, max has 5 levels.
     "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
@@ -156,6 +164,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
             image.add(name, data)
         for file in kernel.modules:
             image.add("modules/" + file.name, file.read_bytes())
+        for file in packages.network_modules(kernel) if config.network else []:
+            image.add("modules/network-" + file.name, file.read_bytes())
         if programs.overlay:
             image.add_tree(programs.overlay)
         images.append(image.pack())
@@ -188,7 +198,8 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
             image.truncate(config.disk_mib << 20)
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)
         shutil.rmtree(files)
-        qemu.boot(kernel.machine, qemu_options(config, kernel, disk, initrd), out, timeout, echo)
+        further = further_disks(config, Path(temp))
+        qemu.boot(kernel.machine, qemu_options(config, kernel, [disk, *further], initrd), out, timeout, echo)
         # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
         subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
         subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)
@@ -200,11 +211,27 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
     return Run(out)
 
 
-def qemu_options(config: Config, kernel: packages.Kernel, disk: Path, initrd: Path) -> list:
+def further_disks(config: Config, directory: Path) -> list[Path]:
+    disks = []
+    for name, mib in [("ext4", config.ext4_disk_mib), ("raw", config.raw_disk_mib)]:
+        if not mib:
+            continue
+        disks.append(directory / name)
+        with disks[-1].open("wb") as image:
+            image.truncate(mib << 20)
+        if name == "ext4":
+            subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-L", "crash", disks[-1]], check=True)
+    return disks
+
+
+def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path) -> list:
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
     return ["-cpu", config.cpu, "-smp", "2", "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
-            "-drive", f"file={disk},format=raw,if=none,id=disk,cache=unsafe", "-device", "virtio-blk-pci,drive=disk",
+            *(option for number, disk in enumerate(disks) for option in
+              ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
+               "-device", f"virtio-blk-pci,drive=disk{number}"]),
+            *(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if config.network else []),
             "-kernel", kernel.image, "-initrd", initrd, "-append", f"{kernel.machine.command_line} {panic}"]
 
 
@@ -274,6 +301,8 @@ def main() -> int:
         for name in options.kernels or packages.KERNELS:
             kernel = packages.kernel(name, download=True)
             packages.busybox(kernel.machine, download=True)
+            if any(config.kernel == name and config.network for config in CONFIGS.values()):
+                packages.network_modules(kernel, download=True)
             if any(config.kernel == name and config.trigger != "c" for config in CONFIGS.values()):
                 module.headers(kernel, download=True)
         return 0

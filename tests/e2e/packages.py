@@ -30,6 +30,7 @@ KERNELS = {
 # The way to an ext4 disk in QEMU. What a kernel has built in is simply not among its modules. (ext4 asks the crypto layer
 # for crc32c by name, which its .modinfo does not say.) qemu_fw_cfg tells QEMU where the VMCOREINFO is, see dump.sh.
 MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "qemu_fw_cfg"]
+NETWORK_MODULES = ["virtio_net"]
 
 
 class Skip(Exception):
@@ -74,6 +75,20 @@ def kernel(name: str, download: bool = False) -> Kernel:
     provide(result.package, _unpack_image, download, machine)
     provide(result.package + "-dbg", _unpack_vmlinux, download, machine)
     return result
+
+
+def network_modules(kernel_: Kernel, download: bool = False) -> list[Path]:
+    """The way to QEMU's network, in load order, behind `modules`."""
+    def unpack(deb: Path, tree: Path) -> None:
+        _extract(deb, tree, "./lib/modules/*")
+        _unpack_modules(tree, NETWORK_MODULES)
+        shutil.rmtree(tree / "lib")
+    tree = STORE / (kernel_.package + "-network")
+    if not tree.exists():
+        if not download:
+            raise Skip(f"the network modules of {kernel_.package} are not in {CACHE}: run scripts/deps")
+        _fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, unpack)
+    return sorted((tree / "modules").glob("*.ko"))
 
 
 def busybox(machine: Machine, download: bool = False) -> Path:
@@ -133,15 +148,19 @@ def _unpack_vmlinux(deb: Path, tree: Path) -> None:
 def _unpack_image(deb: Path, tree: Path) -> None:
     _extract(deb, tree, "./boot/vmlinuz-*", "./lib/modules/*")
     next(tree.glob("boot/vmlinuz-*")).rename(tree / "Image")
+    _unpack_modules(tree, MODULES)
+    shutil.rmtree(tree / "lib")
+    shutil.rmtree(tree / "boot")
+
+
+def _unpack_modules(tree: Path, names: list[str]) -> None:
     available = {path.name.split(".ko")[0]: path for path in tree.glob("lib/modules/*/kernel/**/*.ko*")}
     order: dict[str, bytes] = {}
-    for name in MODULES:
+    for name in names:
         _add_module(name, available, order)
     (tree / "modules").mkdir()
     for number, (name, content) in enumerate(order.items()):
         (tree / "modules" / f"{number:02}-{name}.ko").write_bytes(content)
-    shutil.rmtree(tree / "lib")
-    shutil.rmtree(tree / "boot")
 
 
 def _add_module(name: str, available: dict[str, Path], order: dict[str, bytes]) -> None:
