@@ -1,6 +1,14 @@
 #include "core/config/config_file.h"
 
 #include <fmt/format.h>
+
+// toml++ 3.3 asserts what some broken files violate (found by fuzzing), and in a release build lets the
+// compiler take it for granted. Here it is an error like any other.
+#undef NDEBUG
+[[noreturn]] static void broken_toml() {
+  throw kdk::Error(kdk::Errc::format, "this is not TOML");
+}
+#define TOML_ASSERT(condition) ((condition) ? void() : broken_toml())
 #define TOML_ENABLE_FORMATTERS 0
 #define TOML_ENABLE_WINDOWS_COMPAT 0
 #include <toml++/toml.h>
@@ -184,6 +192,9 @@ ConfigFile ConfigFile::parse(std::string_view text, std::string_view name) {
     document->root = toml::parse(text, name);
   } catch (const toml::parse_error& e) {
     throw Error(Errc::format, fmt::format("{}:{}: {}", name, e.source().begin.line, e.description()));
+  } catch (Error& e) {
+    e.add_context(name);
+    throw;
   }
   ConfigFile file;
   file.document_ = document;
