@@ -68,15 +68,15 @@ def makedumpfile(machine):
     """The command that runs makedumpfile for dumps of a machine, as a list: it reads those of its own architecture only."""
     if "MAKEDUMPFILE" in os.environ:
         return shlex.split(os.environ["MAKEDUMPFILE"])
+    # glibc opens libgcc_s when the first thread ends, which fails in some of its runs with threads, emulated or not
+    # ("libgcc_s.so.1 must be installed for pthread_exit to work"); a library that is loaded from the start is found.
     qemu = emulator(machine)
     if not qemu:
-        return ["makedumpfile"]
+        return ["env", "LD_PRELOAD=libgcc_s.so.1", "makedumpfile"]
     # Named by what is in it: a list that has grown makes a new tree.
     tree = packages.CACHE / "peers" / f"makedumpfile-{machine.debian}-{zlib.crc32(repr(MAKEDUMPFILE_PACKAGES).encode()):08x}"
     if not tree.exists():
         unpack(MAKEDUMPFILE_PACKAGES, machine, tree)
-    # glibc opens libgcc_s when the first thread ends. Under QEMU's user emulation that fails in about one run of seven
-    # ("libgcc_s.so.1 must be installed for pthread_exit to work"); a library that is loaded from the start is found.
     return [*qemu, "-E", "LD_PRELOAD=libgcc_s.so.1", "-L", str(tree), str(tree / "usr/bin/makedumpfile")]
 
 
