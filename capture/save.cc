@@ -198,7 +198,9 @@ class Capture {
       report_.cpu_lists = find_cpu_lists(*kernel_, map, markers, *report_.scan);
       exclude_cpu_lists(*report_.cpu_lists, report_.level_used, report_.pins->ranges, *report_.scan);
       if (!report_.cpu_lists->problem.empty()) {
-        report_.notes.push_back("free pages on lists of CPUs are kept: " + report_.cpu_lists->problem);
+        report_.notes.push_back(fmt::format("{}free pages on lists of CPUs are kept: {}",
+                                            report_.cpu_lists->pages == 0 ? "" : "some ",
+                                            report_.cpu_lists->problem));
       }
     }
     note_contradictions(*report_.scan);

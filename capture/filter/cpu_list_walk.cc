@@ -95,23 +95,29 @@ std::nullopt_t CpuListWalk::refuse(std::string why) {
 }
 
 bool CpuListWalk::walk(VirtAddr head, unsigned order, uint64_t most) {
-  VirtAddr link = head;
-  for (uint64_t steps = 0; steps <= std::min(most, max_entries); ++steps) {
-    const std::optional<uint64_t> next = memory_.u64(link + layout_.next);
-    if (!next || memory_.u64(VirtAddr{*next} + layout_.prev) != link.value) {
-      refuse(fmt::format("have a broken link at {:#x}", link.value));
-      return false;
-    }
-    if (*next == head.value) return true;
-    link = {*next};
+  VirtAddr before = head;
+  bool good = true;
+  const auto linked_back = [&](VirtAddr link) {
+    if (memory_.u64(link + layout_.prev) == before.value) return true;
+    refuse(fmt::format("have a broken link at {:#x}", before.value));
+    return false;
+  };
+  const auto visit = [&](VirtAddr link) {
+    if (!(good = linked_back(link))) return false;
     const std::optional<Pfn> pfn = page_of_link(link);
     if (!pfn || !free_block(*pfn, order)) {
       refuse(fmt::format("link {:#x}, which is no free page of order {}", link.value, order));
-      return false;
+      return good = false;
     }
     blocks_.push_back({*pfn, *pfn + (uint64_t{1} << order)});
-  }
-  refuse("are longer than they count");
+    before = link;
+    return true;
+  };
+  const WalkEnd end = walk_list(memory_, head, std::min(most, max_entries), visit);
+  if (!good) return false;
+  if (end == WalkEnd::complete) return linked_back(head);
+  refuse(end == WalkEnd::limit ? "are longer than they count"
+                               : fmt::format("end at {:#x}: {}", before.value, to_string(end)));
   return false;
 }
 

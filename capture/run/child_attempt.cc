@@ -12,6 +12,7 @@
 #include <csignal>
 #include <exception>
 
+#include "capture/run/machine.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
@@ -87,14 +88,6 @@ class ChildAttempt : public Attempt {
   bool ended_ = false, reaped_ = false;
 };
 
-// When memory runs out, the kernel is to take the try and not the one who watches over it.
-void offer_to_oom_killer() {
-  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  (void)!::write(fd, "500", 3);
-  ::close(fd);
-}
-
 }  // namespace
 
 void EventPipe::send(AttemptEvent::Kind kind, std::string_view text, uint64_t amount) noexcept {
@@ -121,7 +114,8 @@ std::unique_ptr<Attempt> start_child(const std::function<void(EventPipe&)>& body
     ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (::getppid() != parent) ::_exit(1);
     read_end.reset();
-    offer_to_oom_killer();
+    // When memory runs out, the kernel is to take the try and not the one who watches over it.
+    set_oom_score(500);
     EventPipe pipe(write_end.get());
     try {
       body(pipe);

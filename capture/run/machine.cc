@@ -80,6 +80,14 @@ void Watchdog::disarm() noexcept {
   fd_.reset();
 }
 
+void set_oom_score(int score) {
+  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+  if (fd < 0) return;
+  const std::string text = std::to_string(score);
+  (void)!::write(fd, text.data(), text.size());
+  ::close(fd);
+}
+
 void perform(FinalAction action) {
   if (action == FinalAction::none) return;
   sync_for_a_while();

@@ -1,4 +1,4 @@
-// What `run` does to the machine it runs on: the hardware watchdog and the end.
+// What `run` does to the machine it runs on: the hardware watchdog, the OOM killer's order and the end.
 #pragma once
 
 #include <filesystem>
@@ -26,6 +26,10 @@ class Watchdog {
   std::string device_;
   Fd fd_;
 };
+
+// Whom the kernel takes first when memory runs out: -1000 (never this process) to 1000. Without effect where
+// that is not allowed. Source: Documentation/filesystems/proc.rst, oom_score_adj.
+void set_oom_score(int score);
 
 // Ends the machine; returns only for FinalAction::none, or when nothing helped. For `shell`, returns when the
 // person has left it. Waits for dirty data, but not for ever.

@@ -44,14 +44,6 @@ class RealHost : public RunHost {
   Watchdog& watchdog_;
 };
 
-// Out of memory, the kernel takes others first: this process is small and has the last word.
-void hide_from_oom_killer() {
-  const int fd = ::open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-  if (fd < 0) return;
-  (void)!::write(fd, "-1000", 5);
-  ::close(fd);
-}
-
 std::string describe(const RunResult& result) {
   switch (result.saved) {
     case Saved::whole:
@@ -73,7 +65,8 @@ int run_capture(const RunCommand& command) {
   // By mistake on a machine that is alive, nobody wants it rebooted.
   const bool crash_kernel = command.input.dump == "/proc/vmcore" && ::access("/proc/vmcore", F_OK) == 0;
   stop_on_signals();
-  hide_from_oom_killer();
+  // Out of memory, the kernel takes others first: this process is small and has the last word.
+  set_oom_score(-1000);
   std::optional<Watchdog> watchdog;
   try {
     watchdog.emplace(crash_kernel || config.watchdog != "auto" ? config.watchdog : "none");

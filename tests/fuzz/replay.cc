@@ -1,9 +1,8 @@
-// Replays a fuzz corpus without libFuzzer, so that every ordinary test run exercises every parser with bad
-// input.
+// Replays a fuzz corpus without libFuzzer, so that every ordinary test run exercises every parser with bad input.
 //
-// Each corpus file is fed as it is, truncated at many points, and with bytes changed by a fixed-seed
-// generator. Inputs live in exact-size heap buffers: with the asan preset one byte read too far is a failure.
-// A seed that must stay fast keeps the total bounded: at most `runs_per_seed` variants each.
+// Each corpus file is fed as it is, truncated at many points, and with bytes changed by a fixed-seed generator. Inputs
+// live in exact-size heap buffers: with the asan preset one byte read too far is a failure. A seed that must stay fast
+// keeps the total bounded: at most `runs_per_seed` variants each.
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
@@ -38,18 +37,10 @@ void run_variants(const std::vector<uint8_t>& seed) {
       size_t span = random() % 2 == 0 ? std::min<size_t>(input.size(), 512) : input.size();
       size_t at = random() % span;
       switch (random() % 4) {
-        case 0:
-          input[at] = static_cast<uint8_t>(random());
-          break;
-        case 1:
-          input[at] = 0xff;
-          break;
-        case 2:
-          input[at] = 0;
-          break;
-        default:
-          input[at] ^= static_cast<uint8_t>(1u << (random() % 8));
-          break;
+        case 0: input[at] = static_cast<uint8_t>(random()); break;
+        case 1: input[at] = 0xff; break;
+        case 2: input[at] = 0; break;
+        default: input[at] ^= static_cast<uint8_t>(1u << (random() % 8)); break;
       }
     }
     run(input);
