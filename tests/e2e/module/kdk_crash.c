@@ -10,7 +10,9 @@
 //          panic    panic()
 //          overflow the stack is used up
 // It happens on the CPU that the writer is bound to. Nothing here returns.
+#include <linux/delay.h>
 #include <linux/hrtimer.h>
+#include <linux/jiffies.h>
 #include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/string.h>
@@ -68,9 +70,10 @@ static enum hrtimer_restart kdk_hardirq(struct hrtimer* unused) {
   return HRTIMER_NORESTART;
 }
 
-// The interrupted code, for the two interrupt contexts.
+// The interrupted code, for the interrupt contexts: a second of it.
 static noinline void kdk_spin(void) {
-  for (;;) cpu_relax();
+  unsigned long end = jiffies + HZ;
+  while (time_before(jiffies, end)) cpu_relax();
 }
 
 static int crash_set(const char* text, const struct kernel_param* unused) {
@@ -84,7 +87,7 @@ static int crash_set(const char* text, const struct kernel_param* unused) {
 
   if (sysfs_streq(text, "nmi")) {
     pr_info("host: nmi\n");
-    kdk_spin();
+    for (;;) kdk_spin();
   }
   if (sscanf(text, "%15s %15s", context, name) != 2) return -EINVAL;
   for (i = 0; i < ARRAY_SIZE(failures); ++i)
@@ -95,13 +98,19 @@ static int crash_set(const char* text, const struct kernel_param* unused) {
     failure();
   } else if (!strcmp(context, "softirq")) {
     timer_setup(&softirq_timer, kdk_softirq, TIMER_PINNED);
-    mod_timer(&softirq_timer, jiffies + 1);
-    kdk_spin();
+    // While ksoftirqd has something to do, timers of Linux before v6.4 wait for it, and it for us to give way (kernel/
+    // softirq.c, invoke_softirq). Then the timer must not run in ksoftirqd, but in another try.
+    for (;;) {
+      mod_timer(&softirq_timer, jiffies + 1);
+      kdk_spin();
+      del_timer(&softirq_timer);
+      msleep(20);
+    }
   } else if (!strcmp(context, "hardirq")) {
     hrtimer_init(&hardirq_timer, CLOCK_MONOTONIC, HRTIMER_MODE_REL_PINNED_HARD);
     hardirq_timer.function = kdk_hardirq;
     hrtimer_start(&hardirq_timer, ms_to_ktime(5), HRTIMER_MODE_REL_PINNED_HARD);
-    kdk_spin();
+    for (;;) kdk_spin();
   }
   return -EINVAL;
 }
