@@ -1,36 +1,24 @@
 // kdump-load: arms the crash kernel.
-#include <fcntl.h>
-#include <sys/random.h>
-
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
 
 #include "core/base/cli.h"
 #include "core/base/log.h"
-#include "loader/kexec/kexec.h"
 #include "loader/plan/plan.h"
 #include "loader/plan/plan_json.h"
 #include "loader/plan/plan_text.h"
 #include "loader/signature/check_image.h"
+#include "loader/state/arm.h"
 #include "loader/state/status.h"
 
 namespace {
 
 using namespace kdk;
 
-constexpr uint64_t max_kernel_file = uint64_t{1} << 30;
-constexpr uint64_t max_initrd_file = uint64_t{4} << 30;
-
 struct Options {
-  std::string kernel;
-  std::string initrd;
-  std::string dtb;
-  std::string command_line;
-  bool command_line_given = false;
+  LoadRequest request;
   bool reuse_command_line = false;
-  std::string append;
-  bool no_crash_defaults = false;
   std::string sysroot = "/";
   bool dry_run = false;
   std::string output_dir;
@@ -38,38 +26,6 @@ struct Options {
   bool verbose = false;
   bool kexec_style = false;  // started the way kexec(8) is
 };
-
-BootSeeds random_seeds() {
-  BootSeeds seeds;
-  for (MutableBytes part : {MutableBytes(seeds.kaslr), MutableBytes(seeds.rng)}) {
-    // Up to 256 bytes come whole (getrandom(2)).
-    if (::getrandom(part.data(), part.size(), 0) != static_cast<ssize_t>(part.size())) {
-      throw error_from_errno(errno, "getrandom");
-    }
-  }
-  return seeds;
-}
-
-// Opens and reads a file; `fd` stays open on the very file that was read.
-InputFile read_input(const std::string& path, uint64_t limit, Fd& fd) {
-  fd = Fd::open(path, O_RDONLY);
-  return {path, read_file(fd, path, limit)};
-}
-
-LoadInputs read_inputs(const Options& options, LoadFiles& files) {
-  LoadInputs inputs;
-  inputs.kernel = read_input(options.kernel, max_kernel_file, files.kernel);
-  if (!options.initrd.empty()) {
-    inputs.initrd = read_input(options.initrd, max_initrd_file, files.initrd);
-    if (inputs.initrd->bytes.empty()) throw Error(Errc::format, options.initrd + ": the file is empty");
-  }
-  if (!options.dtb.empty()) inputs.dtb = InputFile{options.dtb, read_file(options.dtb, max_dtb_size)};
-  if (options.command_line_given) inputs.command_line.literal = options.command_line;
-  inputs.command_line.append = options.append;
-  inputs.command_line.add_defaults = !options.no_crash_defaults;
-  inputs.seeds = random_seeds();
-  return inputs;
-}
 
 void write_artefacts(const LoadPlan& plan, const std::filesystem::path& directory) {
   std::error_code error;
@@ -99,18 +55,18 @@ struct UsageError {
   std::string message;
 };
 
-LoadPlan plan_for(const Options& options, LoadFiles& files) {
+PreparedLoad prepare(const Options& options) {
   Machine machine = read_machine(SysRoot(options.sysroot));
-  if (!options.dtb.empty() && !machine.architecture->has_device_tree) {
+  LoadRequest request = options.request;
+  if (!request.dtb.empty() && !machine.architecture->has_device_tree) {
     throw UsageError{
         fmt::format("--dtb: an {} crash kernel takes no device tree", machine.architecture->name)};
   }
-  return make_plan(machine, read_inputs(options, files));
+  return prepare_load(machine, request);
 }
 
 int run_plan(const Options& options) {
-  LoadFiles files;
-  LoadPlan plan = plan_for(options, files);
+  LoadPlan plan = prepare(options).plan;
   if (!options.output_dir.empty()) write_artefacts(plan, options.output_dir);
   print_plan(options, plan, false);
   if (plan.good()) return exit_done;
@@ -124,21 +80,16 @@ int run_load(const Options& options) {
   SysRoot root(options.sysroot);
   if (!root.is_live())
     throw Error(Errc::unsupported, "--sysroot describes another machine: only --dry-run is possible");
-  LoadFiles files;
-  LoadPlan plan = plan_for(options, files);
+  Fd lock = lock_loading(root);
+  PreparedLoad prepared = prepare(options);
+  const LoadPlan& plan = prepared.plan;
   if (!plan.good()) {
     if (options.json) print_plan(options, plan, false);
     report_failed_checks(plan);
     log_error("nothing was loaded");
     return exit_failed;
   }
-  load_crash_kernel(plan, files, options.verbose);
-  try {
-    write_record(root, make_record(root, plan));
-  } catch (const Error& e) {
-    // The machine is armed; only `status` will know less.
-    log_warning("the crash kernel is loaded, but no record of it could be left: {}", e.message());
-  }
+  arm(root, prepared, live_kexec(options.verbose));
   if (options.json || options.verbose) print_plan(options, plan, true);
   report_failed_checks(plan);  // warnings, with -v
   if (!options.json) std::printf("armed: crash kernel loaded, %zu checks passed\n", plan.checks.size());
@@ -147,8 +98,8 @@ int run_load(const Options& options) {
 
 int run_unload() {
   SysRoot root;
-  unload_crash_kernel();
-  remove_record(root);
+  Fd lock = lock_loading(root);
+  disarm(root, live_kexec(false));
   return exit_done;
 }
 
@@ -188,20 +139,20 @@ void add_common_options(CLI::App& command, Options& options) {
 
 void add_plan_options(CLI::App& command, Options& options) {
   command
-      .add_option("kernel,--kernel", options.kernel,
+      .add_option("kernel,--kernel", options.request.kernel,
                   "Crash kernel: x86-64 bzImage; arm64 Image, plain or packed with gzip or zstd")
       ->required();
-  command.add_option("--initrd,--ramdisk", options.initrd, "Initramfs of the crash kernel");
-  command.add_option("--dtb", options.dtb,
+  command.add_option("--initrd,--ramdisk", options.request.initrd, "Initramfs of the crash kernel");
+  command.add_option("--dtb", options.request.dtb,
                      "Device tree to start from, instead of the running machine's (arm64)");
   auto* given =
-      command.add_option("--command-line", options.command_line, "Command line of the crash kernel");
+      command.add_option("--command-line", options.request.command_line, "Command line of the crash kernel");
   auto* reuse =
       command.add_flag("--reuse-command-line,--reuse-cmdline", options.reuse_command_line,
                        "Start from the running kernel's, without what harms a crash kernel (the default)");
   given->excludes(reuse);
-  command.add_option("--append", options.append, "Options put behind the command line");
-  command.add_flag("--no-crash-defaults", options.no_crash_defaults,
+  command.add_option("--append", options.request.append, "Options put behind the command line");
+  command.add_flag("!--no-crash-defaults", options.request.add_defaults,
                    "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
@@ -256,13 +207,11 @@ int run(int argc, char** argv) {
     return app.exit(e) == 0 ? exit_done : exit_usage;
   }
   if (options.verbose) set_log_level(LogLevel::info);
-  CLI::App* chosen = load->parsed() ? load : plan;
-  options.command_line_given = chosen->count("--command-line") != 0;
-  if (options.kexec_style && !options.reuse_command_line && !options.command_line_given &&
-      !options.append.empty()) {
+  LoadRequest& request = options.request;
+  if (options.kexec_style && !options.reuse_command_line && !request.command_line &&
+      !request.append.empty()) {
     // kexec's --append is the whole line unless --reuse-cmdline is there too.
-    options.command_line = std::exchange(options.append, "");
-    options.command_line_given = true;
+    request.command_line = std::exchange(request.append, "");
   }
   try {
     if (plan->parsed()) return run_plan(options);

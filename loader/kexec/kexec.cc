@@ -73,13 +73,6 @@ int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   });
 }
 
-std::string_view protection_after_failure(bool was_loaded) {
-  if (crash_kernel_loaded(SysRoot())) return "the crash kernel loaded before is still armed";
-  return was_loaded ? "the crash kernel loaded before was freed by this attempt: THIS MACHINE HAS NO CRASH "
-                      "KERNEL NOW"
-                    : "no crash kernel is loaded";
-}
-
 }  // namespace
 
 bool crash_kernel_loaded(const SysRoot& root) {
@@ -115,18 +108,13 @@ void require_unchanged(const Fd& fd, const InputIdentity& planned) {
 
 void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   if (!plan.good()) throw Error(Errc::unsupported, "a plan with failed checks is never loaded");
-  bool was_loaded = crash_kernel_loaded(SysRoot());
   bool by_file = plan.call == LoadCall::kexec_file_load;
   if (by_file) {
     require_unchanged(files.kernel, plan.kernel);
     if (plan.initrd) require_unchanged(files.initrd, *plan.initrd);
   }
   int result = by_file ? load_files(plan, files, debug) : load_segments(plan);
-  if (result != 0) {
-    Error error = explain_kexec_errno(plan.call, result, to_string(plan.call));
-    throw Error(error.code(), error.message() + "; " + std::string(protection_after_failure(was_loaded)))
-        .with_hint(error.hint());
-  }
+  if (result != 0) throw explain_kexec_errno(plan.call, result, to_string(plan.call));
   if (!crash_kernel_loaded(SysRoot())) {
     throw Error(Errc::io, fmt::format("{} succeeded, but /sys/kernel/kexec_crash_loaded is not 1: no crash "
                                       "kernel is loaded",

@@ -1,8 +1,7 @@
 // The only file that changes the machine.
 //
 // Source: kexec_load(2), kexec_file_load(2), kernel/kexec.c, kernel/kexec_file.c. Loading a crash kernel
-// frees the one loaded before it first, so after a failure nothing is loaded; every error here says which
-// state the machine is left in.
+// may free the one loaded before it first; state/arm.h puts that back after a failure.
 #pragma once
 
 #include <cstdint>
@@ -27,8 +26,8 @@ bool crash_kernel_loaded(const SysRoot& root);
 
 // Loads the plan into the running kernel and verifies that the kernel now says so. The plan must be good();
 // for kexec_file_load the files must still hold what was planned. `debug` asks the kernel to log what it
-// does, where it can. Throws Error{denied,io,unsupported,format}: cause, next step, and whether the machine
-// still has a crash kernel.
+// does, where it can. Throws Error{denied,io,unsupported,format}: cause and next step; whether the machine
+// still has a crash kernel is then to be looked up.
 void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug);
 
 // Frees the loaded crash kernel, if any, and verifies it.

@@ -171,6 +171,15 @@ Json cpu_notes_json(const std::vector<CpuNote>& notes) {
   return list;
 }
 
+Json request_json(const LoadRequest& request) {
+  return {{"kernel", clean(request.kernel)},
+          {"initrd", clean(request.initrd)},
+          {"dtb", clean(request.dtb)},
+          {"command_line", request.command_line ? Json(clean(*request.command_line)) : Json(nullptr)},
+          {"append", clean(request.append)},
+          {"add_defaults", request.add_defaults}};
+}
+
 }  // namespace
 
 std::string plan_to_json(const LoadPlan& plan, bool loaded) {
@@ -216,11 +225,21 @@ std::string record_to_json(const LoadRecord& record) {
   json["crash_regions"] = ranges_json(record.crash_regions);
   json["system_ram"] = ranges_json(record.system_ram);
   json["cpu_notes"] = cpu_notes_json(record.cpu_notes);
+  if (!record.request) return json.dump(2);
+  json["dtb"] = record.dtb ? identity_json(*record.dtb) : Json(nullptr);
+  json["request"] = request_json(*record.request);
+  json["segments"] = Json::array();
+  for (const SegmentIdentity& segment : record.segments) {
+    Json item = {{"name", clean(segment.name)}};
+    item.update(range_json(segment.memory));
+    item["sha256"] = segment.sha256.empty() ? Json(nullptr) : Json(segment.sha256);
+    json["segments"].push_back(item);
+  }
   return json.dump(2);
 }
 
 std::string status_to_json(const LoadStatus& status) {
-  Json json = header_json("kdumpkit/load-status", "1.1.0");
+  Json json = header_json("kdumpkit/load-status", "1.2.0");
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);

@@ -8,30 +8,9 @@
 #include <vector>
 
 #include "core/base/file.h"
-#include "loader/plan/plan.h"
+#include "loader/state/record.h"
 
 namespace kdk {
-
-inline constexpr std::string_view load_record_path = "/run/kdumpkit/loaded.json";
-
-// What was loaded, by whom the loaded image can be recognised as ours and judged later.
-struct LoadRecord {
-  std::string boot_id;    // /proc/sys/kernel/random/boot_id: a record of another boot means nothing
-  std::string loaded_at;  // RFC 3339, UTC
-  std::string architecture;
-  LoadCall call = LoadCall::kexec_load;
-  InputIdentity kernel;
-  std::optional<InputIdentity> initrd;
-  std::string command_line;
-  std::vector<Range> crash_regions;
-  std::vector<Range> system_ram;
-  std::vector<CpuNote> cpu_notes;
-};
-
-LoadRecord make_record(const SysRoot& root, const LoadPlan& plan);
-// Throws Error{io,denied}: the caller has loaded successfully and should only warn.
-void write_record(const SysRoot& root, const LoadRecord& record);
-void remove_record(const SysRoot& root);
 
 struct LoadStatus {
   enum class State { armed, stale, not_armed };

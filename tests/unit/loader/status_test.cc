@@ -17,9 +17,11 @@ class StatusTest : public ::testing::Test {
   StatusTest() : root_(dir_.path()) {
     fake_.crash_loaded = "1\n";
     fake_.write(dir_.path());
-    LoadInputs inputs;
-    inputs.kernel = {"/boot/vmlinuz \"x\"", testing::FakeImage().bytes()};
-    record_ = make_record(root_, make_plan(read_machine(root_), inputs));
+    kernel_ = files_.path() / "vmlinuz \"x\"";
+    testing::write_test_file(kernel_, testing::FakeImage().bytes());
+    LoadRequest request;
+    request.kernel = kernel_;
+    record_ = make_record(root_, prepare_load(read_machine(root_), request));
     write_record(root_, record_);
   }
   // The machine after a change; the record stays.
@@ -30,6 +32,8 @@ class StatusTest : public ::testing::Test {
   }
 
   testing::TempDir dir_;
+  testing::TempDir files_;
+  std::string kernel_;
   SysRoot root_;
   FakeMachine fake_;
   LoadRecord record_;
@@ -41,11 +45,15 @@ TEST_F(StatusTest, ArmedWithItsRecord) {
   EXPECT_TRUE(status.reasons.empty());
   EXPECT_EQ(status.reserved_bytes, 268435456u);
   ASSERT_TRUE(status.record);
-  EXPECT_EQ(status.record->kernel.path, "/boot/vmlinuz \"x\"");
+  EXPECT_EQ(status.record->kernel.path, kernel_);
   EXPECT_EQ(status.record->kernel.sha256.size(), 64u);
   EXPECT_EQ(status.record->cpu_notes, record_.cpu_notes);
   EXPECT_EQ(status.record->crash_regions, record_.crash_regions);
   EXPECT_EQ(status.record->system_ram, record_.system_ram);
+  ASSERT_TRUE(status.record->request);
+  EXPECT_EQ(status.record->request->kernel, kernel_);
+  EXPECT_EQ(status.record->segments, record_.segments);
+  EXPECT_FALSE(record_.segments.empty());
 }
 
 TEST_F(StatusTest, NotArmed) {

@@ -257,7 +257,9 @@ TEST(X86Status, FollowedHotplugIsNotStale) {
   FakeMachine fake = FakeMachine::x86_64();
   fake.crash_loaded = "1\n";
   fake.write(dir.path());
-  LoadRecord record = make_record(root, make_plan(read_machine(root), inputs_for()));
+  PreparedLoad load;
+  load.plan = make_plan(read_machine(root), inputs_for());
+  LoadRecord record = make_record(root, load);
   auto state_after = [&](const FakeMachine& changed) {
     changed.write(dir.path());
     write_record(root, record);
