@@ -10,6 +10,7 @@
 #include "loader/plan/plan_text.h"
 #include "loader/signature/check_image.h"
 #include "loader/state/arm.h"
+#include "loader/state/cli.h"
 #include "loader/state/status.h"
 
 namespace {
@@ -183,8 +184,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", KDK_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 done (status: armed), 1 failed and nothing loaded, 2 usage, 3 status: not armed or "
-      "stale; check-image: refused, or not known.");
+      "Exit codes: 0 done (status: armed; verify: as loaded), 1 failed and nothing loaded, 2 usage, 3 "
+      "status, verify: not armed, "
+      "stale or not known; check-image: refused, or not known.");
   CLI::App* plan = app.add_subcommand("plan", "Show what would be loaded, and check it");
   add_plan_options(*plan, options);
   CLI::App* load = app.add_subcommand("load", "Load the crash kernel (also: -p KERNEL)");
@@ -197,6 +199,9 @@ int run(int argc, char** argv) {
       app.add_subcommand("check-image", std::string("Who signed this kernel, and will this machine's kernel "
                                                     "accept it?") +
                                             (can_check_images ? "" : " (not in this build: needs OpenSSL)"));
+  std::function<int()> chosen;
+  add_verify_command(app, chosen);
+  add_reload_command(app, chosen);
   CheckImageOptions image;
   add_check_image_options(*check, image, options);
 
@@ -220,6 +225,7 @@ int run(int argc, char** argv) {
     log_error("{}", e.message);
     return exit_usage;
   }
+  if (chosen) return chosen();
   if (unload->parsed()) return run_unload();
   if (status->parsed()) return run_status(options);
   if (check->parsed()) return run_check_image(image, options);

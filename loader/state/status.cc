@@ -19,22 +19,6 @@ std::optional<LoadRecord> find_record(const SysRoot& root, std::vector<std::stri
   return std::nullopt;
 }
 
-// What changed since the load, as sentences. A header the kernel made itself follows hotplug where the kernel
-// says so (Linux commit 247262756121 ("crash: add generic infrastructure for crash hotplug support") (in
-// v6.6)). Throws Error{denied} when this user may not look.
-std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& record) {
-  std::vector<std::string> changes;
-  MemoryMap map = read_memory_map(root);
-  if (map.crash_regions() != record.crash_regions)
-    changes.emplace_back("the crash region is another one than at load time");
-  bool made_by_kernel = record.call == LoadCall::kexec_file_load;
-  if (map.system_ram() != record.system_ram && !(made_by_kernel && kernel_follows_hotplug(root, "memory")))
-    changes.emplace_back("memory was added or removed since the load");
-  if (read_cpu_notes(root) != record.cpu_notes && !(made_by_kernel && kernel_follows_hotplug(root, "cpu")))
-    changes.emplace_back("CPUs were added or removed since the load");
-  return changes;
-}
-
 }  // namespace
 
 std::string_view to_string(LoadStatus::State state) {
@@ -47,6 +31,19 @@ std::string_view to_string(LoadStatus::State state) {
       return "not_armed";
   }
   return "unknown";
+}
+
+std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& record) {
+  std::vector<std::string> changes;
+  MemoryMap map = read_memory_map(root);
+  if (map.crash_regions() != record.crash_regions)
+    changes.emplace_back("the crash region is another one than at load time");
+  bool made_by_kernel = record.call == LoadCall::kexec_file_load;
+  if (map.system_ram() != record.system_ram && !(made_by_kernel && kernel_follows_hotplug(root, "memory")))
+    changes.emplace_back("memory was added or removed since the load");
+  if (read_cpu_notes(root) != record.cpu_notes && !(made_by_kernel && kernel_follows_hotplug(root, "cpu")))
+    changes.emplace_back("CPUs were added or removed since the load");
+  return changes;
 }
 
 LoadStatus read_status(const SysRoot& root) {

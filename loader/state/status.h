@@ -21,6 +21,11 @@ struct LoadStatus {
 };
 std::string_view to_string(LoadStatus::State state);
 
+// What of the machine changed since the load, as sentences. A header the kernel made itself follows hotplug
+// where the kernel says so (Linux commit 247262756121 ("crash: add generic infrastructure for crash hotplug
+// support") (in v6.6)). Throws Error{denied} when this user may not look.
+std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& record);
+
 // Throws Error{missing} when the kernel has no kexec.
 LoadStatus read_status(const SysRoot& root);
 

@@ -111,6 +111,21 @@ class Cli(unittest.TestCase):
             self.assertIn(part, result.stderr)
             self.assertEqual(result.stdout, "")
 
+    def test_verify(self):
+        verify = ["verify", "--sysroot", self.root]
+        self.assertIn("not armed", self.call(*verify, code=3).stdout)
+        (self.root / "sys/kernel/kexec_crash_loaded").write_text("1\n")
+        self.assertIn("another program", self.call(*verify, code=3).stdout)
+        document = json.loads(self.call(*verify, "--json", code=3).stdout)
+        self.assertEqual(schemas.problems(document, "load-verify"), [])
+        self.assertEqual((document["state"], document["record"]), ("unknown", None))
+        self.assertTrue(schemas.problems(document | {"state": "good"}, "load-verify"))
+
+    def test_reload_usage(self):
+        self.assertIn("--settle", self.call("reload", "--settle", "1000", code=2).stderr)
+        for option in ["--if-stale", "--settle"]:
+            self.assertIn(option, self.call("reload", "--help").stdout)
+
     def test_hidden_addresses(self):
         (self.root / "proc/iomem").write_text("00000000-00000000 : System RAM\n")
         result = self.plan(code=1)
