@@ -41,6 +41,7 @@ class Config:
     kernel: str  # a name of packages.KERNELS, which also gives the architecture
     cpu: str
     memory: int = 1024
+    smp: str = "2"  # QEMU's -smp
     crashkernel: str = "256M"  # empty: there is no crash kernel
     crash_cpu: int = 0
     trigger: str = "c"  # for sysrq; anything else is what module/kdk_crash.c is to do
@@ -80,6 +81,8 @@ CONFIGS = {
     # x86-64: qemu64 has 4-level page tables, max has 5 levels.
     "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
+    # Changes after it was armed; see test_state.py. A kernel that does not follow hotplug by itself.
+    "6.1-amd64-state": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", production="state-production.sh"),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
     "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
@@ -227,7 +230,7 @@ def further_disks(config: Config, directory: Path) -> list[Path]:
 def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path) -> list:
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
-    return ["-cpu", config.cpu, "-smp", "2", "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
+    return ["-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
             *(option for number, disk in enumerate(disks) for option in
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
                "-device", f"virtio-blk-pci,drive=disk{number}"]),

@@ -1,6 +1,7 @@
 """Runs one QEMU guest to its end, and does for it what it asks for on its console, which only a host can do:
 
   host: nmi         an NMI
+  host: plug        one more CPU, where -smp left room for it
   host: dump NAME   QEMU's own dump-guest-memory, to NAME.elf and NAME.kdump (flattened kdump-compressed, zlib)
 
 A panic that no crash kernel follows ends the guest, after a dump named "panicked".
@@ -81,12 +82,19 @@ def _answer(line: str, qmp: Path, out: Path) -> bool:
     if re.search(r"---\[ end Kernel panic", line):
         dump(Qmp(qmp), out, "panicked")
         return False
-    asked = re.match(r"(?:\[ *[\d.]+\] )?host: (nmi|dump (\w+))\s*$", line)
+    asked = re.match(r"(?:\[ *[\d.]+\] )?host: (nmi|plug|dump (\w+))\s*$", line)
     if asked and asked[1] == "nmi":
         Qmp(qmp)("inject-nmi")
+    elif asked and asked[1] == "plug":
+        plug_cpu(Qmp(qmp))
     elif asked:
         dump(Qmp(qmp), out, asked[2])
     return True
+
+
+def plug_cpu(qmp: Qmp) -> None:
+    free = [cpu for cpu in qmp("query-hotpluggable-cpus") if "qom-path" not in cpu]
+    qmp("device_add", driver=free[-1]["type"], **free[-1]["props"])
 
 
 def dump(qmp: Qmp, out: Path, name: str) -> None:
