@@ -97,14 +97,21 @@ void disarm(const SysRoot& root, const KexecActions& kexec) {
 
 Fd lock_loading(const SysRoot& root) {
   std::filesystem::path path = root.path(lock_path);
-  std::error_code error;
-  std::filesystem::create_directories(path.parent_path(), error);
-  if (error) throw error_from_errno(error.value(), path.parent_path().string());
-  Fd lock = Fd::open(path, O_RDWR | O_CREAT, 0600);
-  while (::flock(lock.get(), LOCK_EX) != 0) {
-    if (errno != EINTR) throw error_from_errno(errno, path.string());
+  try {
+    std::error_code error;
+    std::filesystem::create_directories(path.parent_path(), error);
+    if (error) throw error_from_errno(error.value(), path.parent_path().string());
+    Fd lock = Fd::open(path, O_RDWR | O_CREAT, 0600);
+    while (::flock(lock.get(), LOCK_EX) != 0) {
+      if (errno != EINTR) throw error_from_errno(errno, path.string());
+    }
+    return lock;
+  } catch (const Error& e) {
+    if (e.code() == Errc::denied) throw Error(e.code(), e.message()).with_hint("run as root");
+    // A machine with a read-only /run is better armed than locked.
+    log_warning("other kdump-load processes cannot be held off: {}", e.message());
+    return {};
   }
-  return lock;
 }
 
 }  // namespace kdk

@@ -26,6 +26,8 @@ void arm(const SysRoot& root, const PreparedLoad& next, const KexecActions& kexe
 void disarm(const SysRoot& root, const KexecActions& kexec);
 
 // Waits until no other kdump-load is loading or unloading on this machine; holds them off while it lives.
+// Throws Error{denied} for anybody but root; where no lock can be had for another reason, that is only warned
+// about and the descriptor is empty.
 Fd lock_loading(const SysRoot& root);
 
 }  // namespace kdk

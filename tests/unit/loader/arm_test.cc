@@ -137,5 +137,17 @@ TEST_F(ArmTest, OnlyTheFilesOfTheLoadedImageAreKept) {
   EXPECT_FALSE(read_record(root_));
 }
 
+TEST_F(ArmTest, AMachineWithoutALockIsArmedAllTheSame) {
+  EXPECT_TRUE(lock_loading(root_));
+  std::filesystem::remove_all(dir_.path() / "run");
+  std::ofstream(dir_.path() / "run") << "no directory";
+  EXPECT_FALSE(lock_loading(root_));
+  PreparedLoad load = prepare();
+  arm(root_, load, kexec_);
+  EXPECT_EQ(in_kernel_, load.plan.kernel.sha256);
+  EXPECT_TRUE(
+      has_content(root_.path(kept_files_path) / ("kernel-" + load.plan.kernel.sha256), load.plan.kernel));
+}
+
 }  // namespace
 }  // namespace kdk
