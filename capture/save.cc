@@ -417,8 +417,8 @@ std::string stats_text(const CaptureReport& report) {
   }
   add("all", report.scan->ram_pages, excluded);
   if (report.pipeline) {
-    text += fmt::format("zero pages among the kept: {}; stored uncompressed: {}; page data: {} bytes\n",
-                        report.pipeline->zero_pages, report.pipeline->raw_pages, report.pipeline->data_bytes);
+    text += fmt::format("zero pages among the kept: {}; equal to another: {}; stored uncompressed: {}; page data: {} bytes\n",
+                        report.pipeline->zero_pages, report.pipeline->shared_pages, report.pipeline->raw_pages, report.pipeline->data_bytes);
   }
   return text;
 }

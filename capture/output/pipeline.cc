@@ -10,7 +10,9 @@
 #include <mutex>
 #include <system_error>
 #include <thread>
+#include <unordered_map>
 
+#include "capture/output/stored_pages.h"
 #include "core/base/bus_error.h"
 
 namespace kdk {
@@ -62,7 +64,7 @@ class Units {
 
 // What workers and the waiting thread share.
 struct Shared {
-  std::atomic<uint64_t> done = 0, written = 0, zero = 0, raw = 0, bytes = 0, errors = 0;
+  std::atomic<uint64_t> done = 0, written = 0, zero = 0, same = 0, raw = 0, bytes = 0, errors = 0;
   std::atomic<bool> give_up = false;  // a worker failed, or stop was asked for
   std::mutex mutex;                   // guards what follows
   std::condition_variable finished;
@@ -73,13 +75,16 @@ struct Shared {
 
 class Worker {
  public:
-  Worker(const Dump& dump, Units& units, PageSink& sink, const PipelineOptions& options, Shared& shared)
+  Worker(const Dump& dump, Units& units, PageSink& sink, StoredPages& stored, const PipelineOptions& options,
+         Shared& shared)
       : units_(units),
         sink_(sink),
+        stored_(stored),
         options_(options),
         shared_(shared),
         page_size_(dump.info().page_size),
         reader_(dump.reader()),
+        other_reader_(dump.reader()),
         compressor_(make_compressor(options.codec, options.codec_level, page_size_)) {}
 
   void run() {
@@ -98,26 +103,80 @@ class Worker {
     const size_t slot = std::max<size_t>(page_size_, compressor_->max_size());
     buffer_.resize(unit.pages.size() * page_size_ + slot);
     packed_.assign(unit.pages.size(), PackedPage{});
+    hashes_.resize(unit.pages.size());
+    placed_.resize(unit.pages.size());
+    seen_.clear();
     used_ = 0;
     for (size_t i = 0; i < unit.pages.size(); ++i) {
-      if (!add_page(unit.pages[i], packed_[i])) note_read_error(unit.pages[i]);
+      if (!add_page(unit.pages, i)) note_read_error(unit.pages[i]);
     }
-    sink_.write({unit.first_index, unit.pages, packed_, {buffer_.data(), used_}});
+    sink_.write({unit.first_index, unit.pages, packed_, {buffer_.data(), used_}, placed_});
+    for (size_t i = 0; i < unit.pages.size(); ++i) {
+      // Only now may other threads point at it: before, the write could have failed.
+      if (packed_[i].kind == PackedPage::Kind::data) stored_.add(hashes_[i], {unit.pages[i], placed_[i]});
+    }
     finish_unit(unit);
   }
 
   // False when the page cannot be read.
-  bool add_page(Pfn pfn, PackedPage& packed) noexcept {
-    const PageView view = reader_->page(pfn);
+  bool add_page(const std::vector<Pfn>& pages, size_t index) {
+    PackedPage& packed = packed_[index];
+    const PageView view = reader_->page(pages[index]);
     if (view.state != PageState::present) return false;
-    const bool reuse = reusable(view);
-    // Everything that touches the page's memory is inside: plain C, safe to cut short.
+    // Everything that touches the page's memory is guarded: plain C, safe to cut short.
     bool zero = false;
+    uint64_t hash = 0;
+    if (!touch_guarded([&] {
+          zero = is_zero_page(view.bytes);
+          if (!zero) hash = page_hash(view.bytes);
+        }))
+      return false;
+    if (zero) {
+      packed.kind = PackedPage::Kind::zero;
+      ++zero_;
+      return true;
+    }
+    if (point_at_equal(pages, index, view.bytes, hash)) {
+      ++same_;
+      return true;
+    }
+    if (!store_page(view, packed)) return false;
+    hashes_[index] = hash;
+    seen_.insert_or_assign(hash, index);
+    return true;
+  }
+
+  // Finds a page with the same bytes that is stored already, or stands before this one in its batch.
+  bool point_at_equal(const std::vector<Pfn>& pages, size_t index, Bytes bytes, uint64_t hash) {
+    PackedPage& packed = packed_[index];
+    if (const auto seen = seen_.find(hash); seen != seen_.end()) {
+      const Pfn other = pages[seen->second];
+      if (!sink_.shares(other, pages[index]) || !equal(bytes, other)) return false;
+      packed.kind = PackedPage::Kind::repeat;
+      packed.back = static_cast<uint32_t>(index - seen->second);
+      return true;
+    }
+    const std::optional<StoredPages::Page> other = stored_.find(hash);
+    if (!other || !sink_.shares(other->pfn, pages[index]) || !equal(bytes, other->pfn)) return false;
+    packed.kind = PackedPage::Kind::stored;
+    packed.at = other->at;
+    return true;
+  }
+
+  bool equal(Bytes bytes, Pfn other) noexcept {
+    const PageView view = other_reader_->page(other);
+    bool same = false;
+    return view.state == PageState::present && view.bytes.size() == bytes.size() &&
+           touch_guarded([&] { same = std::memcmp(view.bytes.data(), bytes.data(), bytes.size()) == 0; }) &&
+           same;
+  }
+
+  // Compresses the page, or takes the form it has. False when it cannot be read.
+  bool store_page(const PageView& view, PackedPage& packed) noexcept {
+    const bool reuse = reusable(view);
     size_t size = 0;
     const MutableBytes out{buffer_.data() + used_, buffer_.size() - used_};
     const bool read = touch_guarded([&] {
-      zero = is_zero_page(view.bytes);
-      if (zero) return;
       if (reuse) {
         size = view.stored.size();
         std::memcpy(out.data(), view.stored.data(), size);
@@ -127,11 +186,6 @@ class Worker {
       if (size == 0) std::memcpy(out.data(), view.bytes.data(), view.bytes.size());
     });
     if (!read) return false;
-    if (zero) {
-      packed.kind = PackedPage::Kind::zero;
-      ++zero_;
-      return true;
-    }
     packed.kind = PackedPage::Kind::data;
     packed.size = static_cast<uint32_t>(size != 0 ? size : page_size_);
     packed.flags = size == 0 ? 0 : codec_flag(reuse ? view.codec : options_.codec);
@@ -157,23 +211,28 @@ class Worker {
     shared_.done += unit.pages.size();
     shared_.written += unit.pages.size() - errors_;
     shared_.zero += zero_;
+    shared_.same += same_;
     shared_.raw += raw_;
     shared_.bytes += used_;
     shared_.errors += errors_;
-    zero_ = raw_ = errors_ = 0;
+    zero_ = same_ = raw_ = errors_ = 0;
   }
 
   Units& units_;
   PageSink& sink_;
+  StoredPages& stored_;
   const PipelineOptions& options_;
   Shared& shared_;
   const uint32_t page_size_;
-  std::unique_ptr<PageReader> reader_;
+  std::unique_ptr<PageReader> reader_, other_reader_;  // the other one for pages to compare with
   std::unique_ptr<Compressor> compressor_;
   std::vector<uint8_t> buffer_;
   std::vector<PackedPage> packed_;
+  std::vector<uint64_t> hashes_;               // of the pages of kind data in this unit
+  std::vector<PageLocation> placed_;           // and where they went
+  std::unordered_map<uint64_t, size_t> seen_;  // and by hash, which it is
   size_t used_ = 0;
-  uint64_t zero_ = 0, raw_ = 0, errors_ = 0;
+  uint64_t zero_ = 0, same_ = 0, raw_ = 0, errors_ = 0;
 };
 
 }  // namespace
@@ -231,9 +290,10 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink&
   Units units(dumped, pages_per_unit);
   const uint64_t total = dumped.count();
   Shared shared;
+  StoredPages stored(total);
   const auto work = [&] {
     try {
-      Worker(dump, units, sink, options, shared).run();
+      Worker(dump, units, sink, stored, options, shared).run();
     } catch (const Error& e) {
       std::lock_guard lock(shared.mutex);
       if (!shared.failure) shared.failure = e;
@@ -282,6 +342,7 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink&
   }
   result.pages_written = shared.written;
   result.zero_pages = shared.zero;
+  result.shared_pages = shared.same;
   result.raw_pages = shared.raw;
   result.data_bytes = shared.bytes;
   result.read_errors = shared.errors;

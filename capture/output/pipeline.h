@@ -43,6 +43,7 @@ struct PipelineProgress {
 struct PipelineResult {
   uint64_t pages_written = 0;       // with a descriptor that points at data, zero pages included
   uint64_t zero_pages = 0;          // share one stored page
+  uint64_t shared_pages = 0;        // share the data of an equal page
   uint64_t raw_pages = 0;           // did not shrink, stored as they are
   uint64_t data_bytes = 0;          // page data written
   uint64_t read_errors = 0;         // pages that could not be read: their descriptors stay empty

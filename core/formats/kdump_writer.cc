@@ -226,12 +226,28 @@ void KdumpWriter::write(const PageBatch& batch) {
   std::vector<PageLocation> locations(batch.pages.size());
   for (size_t i = 0; i < locations.size(); ++i) {
     const PackedPage& page = batch.pages[i];
-    if (page.kind == PackedPage::Kind::zero) locations[i] = zero_page_;
-    if (page.kind != PackedPage::Kind::data) continue;  // a lost page's descriptor stays empty
-    locations[i] = {offset, page.size, page.flags};
-    offset += page.size;
+    switch (page.kind) {
+      case PackedPage::Kind::lost:
+        break;  // its descriptor stays empty
+      case PackedPage::Kind::zero:
+        locations[i] = zero_page_;
+        break;
+      case PackedPage::Kind::data:
+        locations[i] = {offset, page.size, page.flags};
+        offset += page.size;
+        break;
+      case PackedPage::Kind::repeat:
+        if (page.back == 0 || page.back > i)
+          throw Error(Errc::format, fmt::format("{}: page {} of a batch repeats none of it", name_, i));
+        locations[i] = locations[i - page.back];
+        break;
+      case PackedPage::Kind::stored:
+        locations[i] = page.at;
+        break;
+    }
   }
   publish(batch.first - first_descriptor_, locations);
+  std::copy_n(locations.begin(), std::min(locations.size(), batch.placed.size()), batch.placed.begin());
 }
 
 uint64_t KdumpWriter::size() const {

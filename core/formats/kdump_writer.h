@@ -82,13 +82,6 @@ struct KdumpHeader {
   std::optional<PfnRange> part;
 };
 
-// Where one page's bytes are in the file.
-struct PageLocation {
-  uint64_t offset = 0;
-  uint32_t size = 0;
-  uint32_t flags = 0;
-};
-
 class KdumpWriter : public PageSink {
  public:
   // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `output`, which is empty and must
@@ -102,6 +95,7 @@ class KdumpWriter : public PageSink {
 
   // The data of the batch, then its descriptors.
   void write(const PageBatch& batch) override;
+  bool shares(Pfn /*page*/, Pfn /*other*/) const override { return true; }
 
   // Claims `size` bytes of the data area for the caller, who then writes them. Thread-safe.
   uint64_t claim(uint64_t size);

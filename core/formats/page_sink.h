@@ -13,15 +13,26 @@
 
 namespace kdk {
 
+// Where one page's bytes are in the file.
+struct PageLocation {
+  uint64_t offset = 0;
+  uint32_t size = 0;
+  uint32_t flags = 0;  // codec_flag()
+};
+
 struct PackedPage {
   enum class Kind : uint8_t {
     lost,  // could not be read
     zero,
     data,
+    repeat,  // equals an earlier page of kind data in its batch
+    stored,  // equals a page of an earlier batch
   };
   Kind kind = Kind::lost;
-  uint32_t size = 0;   // of the data, bytes
-  uint32_t flags = 0;  // codec_flag()
+  uint32_t size = 0;     // data: of its data, bytes; 0 for all other kinds
+  uint32_t flags = 0;    // data: codec_flag()
+  uint32_t back = 0;     // repeat: how many pages before this one it is
+  PageLocation at = {};  // stored: as the sink placed it
 };
 
 struct PageBatch {
@@ -29,6 +40,8 @@ struct PageBatch {
   std::span<const Pfn> pfns;          // successive pages of the dump
   std::span<const PackedPage> pages;  // beside `pfns`
   Bytes data;                         // of the pages of kind data, one behind the other
+  // Beside `pfns`: the sink says where each page is, once it is there. Empty: nobody asks.
+  std::span<PageLocation> placed = {};
 };
 
 class PageSink {
@@ -38,6 +51,8 @@ class PageSink {
   virtual void write(const PageBatch& batch) = 0;
   // False: pages must come uncompressed (Codec::none).
   virtual bool compressed() const { return true; }
+  // Whether `other` may be of kind repeat or stored when its bytes are those of `page`.
+  virtual bool shares(Pfn /*page*/, Pfn /*other*/) const { return false; }
   // Everything is written, or nothing more will come. `complete` false: the file says that something is
   // missing. Waits for the medium. Throws Error{io}; may be called again, as finish(false).
   virtual void finish(bool complete) = 0;

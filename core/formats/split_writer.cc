@@ -50,10 +50,16 @@ void SplitWriter::write(const PageBatch& batch) {
       size += batch.pages[end].size;
     if (end == page) continue;
     parts_[part]->write({batch.first + page, batch.pfns.subspan(page, end - page),
-                         batch.pages.subspan(page, end - page), batch.data.subspan(data, size)});
+                         batch.pages.subspan(page, end - page), batch.data.subspan(data, size),
+                         batch.placed.empty() ? batch.placed : batch.placed.subspan(page, end - page)});
     page = end;
     data += size;
   }
+}
+
+bool SplitWriter::shares(Pfn page, Pfn other) const {
+  return std::ranges::any_of(
+      ranges_, [&](const PfnRange& range) { return range.contains(page) && range.contains(other); });
 }
 
 void SplitWriter::finish(bool complete) {

@@ -10,6 +10,8 @@
 #include <filesystem>
 #include <map>
 
+#include "capture/output/stored_pages.h"
+
 namespace kdk {
 namespace {
 
@@ -31,10 +33,12 @@ class FakeDump : public Dump {
   PageState state(Pfn pfn) const noexcept override {
     return unreadable_.contains(pfn.value) ? PageState::unreadable : PageState::present;
   }
-  std::unique_ptr<PageReader> reader() const override { return std::make_unique<Reader>(*this); }
+  std::unique_ptr<PageReader> reader() const override { return std::make_unique<Reader>(*this, ++readers_); }
 
   void make_unreadable(uint64_t pfn) { unreadable_[pfn] = true; }
   void make_trap(uint64_t pfn) { traps_[pfn] = true; }
+  // Pages of readers made after the first one for each thread cannot be read; for one thread.
+  void fail_second_reads() { fail_second_reads_ = true; }
 
   static std::vector<uint8_t> content(uint64_t pfn) {
     std::vector<uint8_t> page(page_size);
@@ -51,8 +55,9 @@ class FakeDump : public Dump {
  private:
   class Reader : public PageReader {
    public:
-    explicit Reader(const FakeDump& dump) : dump_(dump) {}
+    Reader(const FakeDump& dump, int number) : dump_(dump), number_(number) {}
     PageView page(Pfn pfn) noexcept override {
+      if (dump_.fail_second_reads_ && number_ > 1) return {PageState::unreadable, {}};
       if (dump_.unreadable_.contains(pfn.value)) return {PageState::unreadable, {}};
       if (dump_.traps_.contains(pfn.value)) return {PageState::present, {dump_.trap_, page_size}};
       bytes_ = content(pfn.value);
@@ -61,11 +66,14 @@ class FakeDump : public Dump {
 
    private:
     const FakeDump& dump_;
+    const int number_;
     std::vector<uint8_t> bytes_;
   };
 
   const uint8_t* trap_ = nullptr;
   std::map<uint64_t, bool> unreadable_, traps_;
+  bool fail_second_reads_ = false;
+  mutable std::atomic<int> readers_ = 0;
 };
 
 struct Output {
@@ -136,6 +144,10 @@ TEST_P(EveryCodec, WritesWhatItRead) {
   EXPECT_EQ(written.result.threads, threads);
   EXPECT_EQ(written.result.pages_written, count / 2);
   EXPECT_EQ(written.result.zero_pages, count / 6);
+  // Of every six pages one is text, in four different forms. Threads may each store one before they know of
+  // the other's, and a form is stored again when another page took its place in the table.
+  EXPECT_LE(written.result.shared_pages, count / 6 - 4);
+  EXPECT_GE(written.result.shared_pages, count / 6 - 20);
   EXPECT_EQ(written.result.read_errors, 0u);
   EXPECT_FALSE(written.dump->info().incomplete);
   const std::unique_ptr<PageReader> reader = written.dump->reader();
@@ -154,6 +166,63 @@ INSTANTIATE_TEST_SUITE_P(All, EveryCodec,
                          testing::Combine(testing::Values(Codec::none, Codec::zlib, Codec::lzo, Codec::snappy,
                                                           Codec::zstd),
                                           testing::Values(1u, 3u)));
+
+// Equal pages share their data within a batch and across batches, and take its place in the file once.
+TEST(Pipeline, EqualPagesAreStoredOnce) {
+  constexpr uint64_t count = 3000;
+  FakeDump source(count);
+  Output output;
+  PipelineOptions options;
+  options.codec = Codec::none;
+  options.unit_bytes = 64 << 10;
+  const PfnBitmap pages = every(count);
+  const Written written = write_pages(source, pages, options, output);
+  EXPECT_LE(written.result.shared_pages, count / 3 - 8);  // eight turns of the text
+  EXPECT_GE(written.result.shared_pages, count / 3 - 20);
+  EXPECT_EQ(written.result.data_bytes, (count / 3 * 2 - written.result.shared_pages) * page_size);
+  const std::unique_ptr<PageReader> reader = written.dump->reader();
+  for (uint64_t p = 0; p < count; ++p)
+    ASSERT_TRUE(std::ranges::equal(reader->page({p}).bytes, FakeDump::content(p))) << p;
+}
+
+// A page that cannot be read again is no page to be equal to.
+TEST(Pipeline, APageThatIsGoneIsNotPointedAt) {
+  constexpr uint64_t count = 600;
+  FakeDump source(count);
+  source.fail_second_reads();
+  Output output;
+  PipelineOptions options;
+  options.codec = Codec::none;
+  const Written written = write_pages(source, every(count), options, output);
+  EXPECT_EQ(written.result.shared_pages, 0u);
+  EXPECT_EQ(written.result.read_errors, 0u);
+  const std::unique_ptr<PageReader> reader = written.dump->reader();
+  for (uint64_t p = 0; p < count; ++p)
+    ASSERT_TRUE(std::ranges::equal(reader->page({p}).bytes, FakeDump::content(p))) << p;
+}
+
+TEST(StoredPages, IsBoundedAndKeepsTheNewest) {
+  StoredPages stored(uint64_t{1} << 40);
+  const uint64_t hash = 7, other = hash + (uint64_t{1} << 40);  // in the same place of any table that fits
+  EXPECT_FALSE(stored.find(hash));
+  stored.add(hash, {{1}, {4096, 100, 0}});
+  ASSERT_TRUE(stored.find(hash));
+  EXPECT_EQ(stored.find(hash)->at.offset, 4096u);
+  EXPECT_FALSE(stored.find(other));
+  stored.add(other, {{2}, {8192, 100, 0}});
+  EXPECT_FALSE(stored.find(hash));
+  EXPECT_EQ(stored.find(other)->pfn.value, 2u);
+}
+
+TEST(PageHash, SeesEveryByteAndItsPlace) {
+  std::vector<uint8_t> page(page_size, 1);
+  std::map<uint64_t, size_t> seen{{page_hash(page), page.size()}};
+  for (size_t i = 0; i < page.size(); ++i) {
+    page[i] = 2;
+    EXPECT_TRUE(seen.emplace(page_hash(page), i).second) << i;
+    page[i] = 1;
+  }
+}
 
 TEST(Pipeline, UnreadablePagesCostOnlyThemselves) {
   constexpr uint64_t count = 500;

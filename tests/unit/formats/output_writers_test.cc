@@ -403,6 +403,23 @@ TEST_F(OutputWriters, ManySegmentsAreCountedInTheSectionHeader) {
   EXPECT_EQ(dump->state({pages - 1}), PageState::excluded);
 }
 
+TEST_F(OutputWriters, PagesShareDataOnlyWithinOneFile) {
+  MemoryFile whole, left, right, elf_file;
+  FileOutput whole_out(whole.fd, "whole"), left_out(left.fd, "left"), right_out(right.fd, "right");
+  FileOutput elf_out(elf_file.fd, "elf");
+  const KdumpWriter kdump(whole_out, "whole", header, PfnBitmap(dumped.size()), dumped);
+  const SplitWriter split({&left_out, &right_out}, {"left", "right"}, header, PfnBitmap(dumped.size()),
+                          dumped);
+  const ElfWriter elf_writer(elf_out, "elf", elf, ram, dumped);
+  const std::vector<PfnRange> parts = split_ranges(dumped, 2);
+  const Pfn first = parts[0].begin, last = {parts[1].end.value - 1};
+  EXPECT_TRUE(kdump.shares(first, last));
+  EXPECT_TRUE(split.shares(first, {parts[0].end.value - 1}));
+  EXPECT_TRUE(split.shares(parts[1].begin, last));
+  EXPECT_FALSE(split.shares(first, last));
+  EXPECT_FALSE(elf_writer.shares(first, first));
+}
+
 TEST_F(OutputWriters, ElfRefusesStreamsAndCompressedPages) {
   MemoryFile stream, file;
   FlattenedOutput flat(stream.fd, "stream");
