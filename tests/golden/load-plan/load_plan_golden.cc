@@ -98,15 +98,25 @@ TEST(LoadPlanGolden, X86Troubled) {
   compare("x86-troubled", plan_for(fake, std::move(inputs), false));
 }
 
+// What `load` records of these inputs.
+LoadRecord record_of(const SysRoot& root, LoadInputs inputs) {
+  PreparedLoad load;
+  load.request = {inputs.kernel.path, inputs.initrd->path, "", "root=/dev/vda1 ro", "loglevel=7", true};
+  const BootSeeds seeds = inputs.seeds;
+  load.plan = make_plan(read_machine(root), std::move(inputs));
+  load.segments = identify_segments(load.plan, seeds);
+  LoadRecord record = make_record(root, load);
+  record.loaded_at = "2026-01-02T03:04:05Z";
+  return record;
+}
+
 TEST(LoadPlanGolden, X86Status) {
   testing::TempDir dir;
   SysRoot root(dir.path());
   FakeMachine fake = FakeMachine::x86_64();
   fake.crash_loaded = "1\n";
   fake.write(dir.path());
-  LoadRecord record =
-      make_record(root, make_plan(read_machine(root), x86_inputs(testing::fake_cpio({{"init", 100000}}))));
-  record.loaded_at = "2026-01-02T03:04:05Z";
+  const LoadRecord record = record_of(root, x86_inputs(testing::fake_cpio({{"init", 100000}})));
   write_record(root, record);
   compare("x86-status-armed", status_to_json(read_status(root)));
 }
@@ -117,9 +127,7 @@ TEST(LoadPlanGolden, Status) {
   FakeMachine fake;
   fake.crash_loaded = "1\n";
   fake.write(dir.path());
-  LoadRecord record =
-      make_record(root, make_plan(read_machine(root), inputs_with(testing::fake_cpio({{"init", 100000}}))));
-  record.loaded_at = "2026-01-02T03:04:05Z";
+  const LoadRecord record = record_of(root, inputs_with(testing::fake_cpio({{"init", 100000}})));
   write_record(root, record);
   compare("status-armed", status_to_json(read_status(root)));
   fake.cpus.pop_back();
