@@ -19,6 +19,20 @@ struct Machine;
 struct LoadInputs;
 struct LoadPlan;
 
+enum class LoadCall { kexec_load, kexec_file_load };
+std::string_view to_string(LoadCall call);
+
+// One way to load a crash kernel.
+struct Loader {
+  LoadCall call;
+  // Completes a plan whose inputs, regions, command line and estimates are there: how it will be loaded, with
+  // everything that takes. May move out of `inputs`. Throws Error{unsupported} when the crash region cannot
+  // hold it, Error{format,missing} for unusable inputs.
+  void (*compose)(const Machine& machine, LoadInputs& inputs, LoadPlan& plan);
+  // Appends the checks of what compose made.
+  void (*check)(const Machine& machine, LoadPlan& plan);
+};
+
 struct Architecture {
   std::string_view name;          // "arm64": in plans and messages
   std::string_view machine_name;  // "aarch64": what uname -m says
@@ -30,12 +44,7 @@ struct Architecture {
   // Reads the header of a kernel file. `file` is replaced by the unpacked kernel where this architecture
   // allows packed ones. Throws as load_arm64_image and parse_bzimage do.
   KernelInfo (*read_kernel)(std::vector<uint8_t>& file);
-  // Completes a plan whose inputs, regions, command line and estimates are there: how it will be loaded, with
-  // everything that takes. May move out of `inputs`. Throws Error{unsupported} when the crash region cannot
-  // hold it, Error{format,missing} for unusable inputs.
-  void (*compose)(const Machine& machine, LoadInputs& inputs, LoadPlan& plan);
-  // Appends the checks of what compose made.
-  void (*check)(const Machine& machine, LoadPlan& plan);
+  std::span<const Loader> loaders;  // the preferred one first
   // Bytes the crash kernel sets aside at boot for devices (bounce buffers).
   uint64_t (*device_memory)(const LoadPlan& plan);
 };

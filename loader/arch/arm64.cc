@@ -44,13 +44,12 @@ KernelInfo read_kernel(std::vector<uint8_t>& file) {
 }
 
 void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
-  plan.call = LoadCall::kexec_load;
   plan.command_line_limit = {command_line_size - 1, "arm64 kernels cut it after"};
 
   // What the crash kernel is told about the crashed machine.
   plan.addresses = find_addresses(machine);
-  plan.core_headers =
-      list_core_headers(machine, *plan.addresses, subtract_ranges(plan.system_ram, plan.crash_regions));
+  plan.dumped_ram = subtract_ranges(plan.system_ram, plan.crash_regions);
+  plan.core_headers = list_core_headers(machine, *plan.addresses, plan.dumped_ram);
   std::vector<uint8_t> elfcorehdr = make_elfcorehdr(plan.core_headers, elf64::machine_aarch64);
 
   // Where everything goes.
@@ -140,6 +139,8 @@ uint64_t device_memory(const LoadPlan&) {
   return 0;
 }
 
+constexpr std::array loaders = {Loader{LoadCall::kexec_load, compose, check}};
+
 }  // namespace
 
 const Architecture arm64_architecture = {
@@ -149,8 +150,7 @@ const Architecture arm64_architecture = {
     .has_device_tree = true,
     .crash_defaults = crash_defaults,
     .read_kernel = read_kernel,
-    .compose = compose,
-    .check = check,
+    .loaders = loaders,
     .device_memory = device_memory,
 };
 

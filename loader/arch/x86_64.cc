@@ -10,7 +10,7 @@
 #include <array>
 
 #include "core/formats/vmcoreinfo.h"
-#include "loader/arch/architecture.h"
+#include "loader/arch/x86_64.h"
 #include "loader/image/bzimage.h"
 #include "loader/image/pe.h"
 #include "loader/plan/checks.h"
@@ -20,10 +20,12 @@
 namespace kdk {
 namespace {
 
-constexpr uint64_t page_size = 4096;
+using x86_64::lowest_kernel;
+using x86_64::page_size;
+using x86_64::whole_pages;
+
 constexpr uint64_t four_gib = uint64_t{4} << 30;
-// Lowest addresses the kernel's loader uses.
-constexpr uint64_t lowest_kernel = 0x100000;
+// Lowest address the kernel's loader uses.
 constexpr uint64_t lowest_initrd = 0x1000000;
 // Set aside for "elfcorehdr=0x... ", which the kernel puts before the command line (MAX_ELFCOREHDR_STR_LEN).
 constexpr uint64_t elfcorehdr_option = 30;
@@ -42,10 +44,6 @@ constexpr uint64_t bounce_buffers = 64 << 20;
 constexpr std::array<std::string_view, 9> crash_defaults = {
     "reset_devices",      "nr_cpus=1", "irqpoll", "mce=off",      "numa=off",
     "acpi_no_memhotplug", "panic=10",  "cma=0",   "hugetlb_cma=0"};
-
-uint64_t whole_pages(uint64_t size) {
-  return align_up(size, page_size);
-}
 
 KernelInfo read_kernel(std::vector<uint8_t>& file) {
   BzImage header = parse_bzimage(file);
@@ -111,11 +109,7 @@ uint64_t elfcorehdr_size(const Machine& machine, const LoadPlan& plan) {
 
 void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   const BzImage& header = *plan.image.bzimage;
-  plan.call = LoadCall::kexec_file_load;
-  uint64_t taken = elfcorehdr_option + 1;
-  plan.command_line_limit = {header.command_line_size - std::min(header.command_line_size, taken),
-                             fmt::format("this kernel takes {}, and elfcorehdr= needs {} of them:",
-                                         header.command_line_size, taken)};
+  plan.command_line_limit = x86_64::command_line_limit(header);
 
   KernelPlacer placer(plan.main_region());
   placer.bottom_up("elfcorehdr", elfcorehdr_size(machine, plan), !machine.elfcorehdr_size);
@@ -141,26 +135,9 @@ Outcome check_expected(const LoadPlan& plan) {
 
 // What bzImage64_probe refuses, and what it does not look at though the kernel would not start.
 Outcome check_boot_protocol(const Machine& machine, const LoadPlan& plan) {
-  const BzImage& header = *plan.image.bzimage;
-  if (!header.entry_64bit) return failed("it has no 64-bit entry point (xloadflags): a 32-bit kernel");
-  if (!header.above_4g)
-    return failed("it cannot be loaded above 4 GiB (xloadflags), which the kernel requires");
-  if (!header.relocatable) {
-    return failed(
-        fmt::format("it runs only at {:#x} (CONFIG_RELOCATABLE is off): it would overwrite the crashed "
-                    "kernel's memory",
-                    header.preferred_address));
-  }
   if (machine.firmware_bits == 32)
     return failed("the EFI firmware is 32-bit: kexec_file_load refuses every kernel");
-  bool five_level =
-      machine.kcore &&
-      Vmcoreinfo::parse(machine.kcore->vmcoreinfo).number("pgtable_l5_enabled").value_or(0) != 0;
-  if (five_level && !header.five_level)
-    return failed("this machine runs with 5-level page tables, and the kernel cannot be entered with them");
-  return ok(fmt::format("protocol {}.{:02}, 64-bit entry, relocatable, {} of memory at a multiple of {} KiB",
-                        header.protocol >> 8, header.protocol & 0xff, mib(header.init_size),
-                        header.alignment >> 10));
+  return x86_64::check_bzimage(machine, *plan.image.bzimage);
 }
 
 // Why this kernel will insist on a signature; an empty string when nothing is known to make it.
@@ -201,20 +178,11 @@ Outcome check_signature(const Machine& machine, const LoadPlan& plan) {
   return ima_may_help ? warning(problem + ", unless an IMA policy accepts it") : failed(problem);
 }
 
-// Devices that reach 32 bits need memory there; so do the bounce buffers that would help them.
-Outcome check_low_memory(const LoadPlan& plan) {
-  if (plan.crash_regions.front().start < four_gib) return ok("the crash kernel has memory below 4 GiB");
-  return warning(
-      "all its memory is above 4 GiB: devices that reach only 32 bits will not work; boot with "
-      "crashkernel=SIZE,low "
-      "too");
-}
-
 void check(const Machine& machine, LoadPlan& plan) {
   auto run = [&](std::string name, auto&& check_it) {
     plan.checks.push_back(run_check(std::move(name), check_it));
   };
-  run("low_memory", [&] { return check_low_memory(plan); });
+  run("low_memory", [&] { return x86_64::check_low_memory(plan); });
   run("signature", [&] { return check_signature(machine, plan); });
   run("boot_protocol", [&] { return check_boot_protocol(machine, plan); });
   run("segments", [&] { return check_expected(plan); });
@@ -226,7 +194,45 @@ uint64_t device_memory(const LoadPlan& plan) {
   return find_option(plan.command_line.text, "swiotlb") == "noforce" ? 0 : bounce_buffers;
 }
 
+constexpr std::array loaders = {
+    Loader{LoadCall::kexec_file_load, compose, check},
+    Loader{LoadCall::kexec_load, x86_64::compose_segments, x86_64::check_segments_of_ours}};
+
 }  // namespace
+
+CommandLineLimit x86_64::command_line_limit(const BzImage& header) {
+  uint64_t taken = elfcorehdr_option + 1;
+  return {header.command_line_size - std::min(header.command_line_size, taken),
+          fmt::format("this kernel takes {}, and elfcorehdr= needs {} of them:", header.command_line_size,
+                      taken)};
+}
+
+Outcome x86_64::check_bzimage(const Machine& machine, const BzImage& header) {
+  if (!header.entry_64bit) return failed("it has no 64-bit entry point (xloadflags): a 32-bit kernel");
+  if (!header.above_4g)
+    return failed("it cannot be loaded above 4 GiB (xloadflags), which the kernel requires");
+  if (!header.relocatable) {
+    return failed(
+        fmt::format("it runs only at {:#x} (CONFIG_RELOCATABLE is off): it would overwrite the crashed "
+                    "kernel's memory",
+                    header.preferred_address));
+  }
+  bool five_level =
+      machine.kcore &&
+      Vmcoreinfo::parse(machine.kcore->vmcoreinfo).number("pgtable_l5_enabled").value_or(0) != 0;
+  if (five_level && !header.five_level)
+    return failed("this machine runs with 5-level page tables, and the kernel cannot be entered with them");
+  return ok(fmt::format("protocol {}.{:02}, 64-bit entry, relocatable, {} of memory at a multiple of {} KiB",
+                        header.protocol >> 8, header.protocol & 0xff, mib(header.init_size),
+                        header.alignment >> 10));
+}
+
+Outcome x86_64::check_low_memory(const LoadPlan& plan) {
+  if (plan.crash_regions.front().start < four_gib) return ok("the crash kernel has memory below 4 GiB");
+  return warning(
+      "all its memory is above 4 GiB: devices that reach only 32 bits will not work; boot with "
+      "crashkernel=SIZE,low too");
+}
 
 const Architecture x86_64_architecture = {
     .name = "x86-64",
@@ -235,8 +241,7 @@ const Architecture x86_64_architecture = {
     .has_device_tree = false,
     .crash_defaults = crash_defaults,
     .read_kernel = read_kernel,
-    .compose = compose,
-    .check = check,
+    .loaders = loaders,
     .device_memory = device_memory,
 };
 

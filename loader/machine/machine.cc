@@ -2,10 +2,12 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "core/base/log.h"
 #include "core/formats/vmcoreinfo.h"
@@ -157,6 +159,37 @@ std::optional<bool> read_secure_boot(const SysRoot& root) {
   return variable[4] == 1;
 }
 
+// Asked with flags no kernel takes: ENOSYS without the call, else EINVAL or EPERM before anything is touched.
+// Source: kernel/kexec_file.c, SYSCALL_DEFINE5(kexec_file_load).
+bool has_kexec_file_load() {
+  constexpr unsigned long no_such_flags = 1UL << 30;
+  return ::syscall(SYS_kexec_file_load, -1, -1, 0UL, nullptr, no_such_flags) == 0 || errno != ENOSYS;
+}
+
+// "ACPI20=0x7f77e014" before or after "ACPI=..." (drivers/firmware/efi/efi.c, systab_show); the newer table
+// wins.
+std::optional<uint64_t> read_acpi_rsdp(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/firmware/efi/systab";
+  std::string text = root.read_line(path).value_or("");
+  std::optional<uint64_t> found;
+  for (std::string_view rest = text; !rest.empty();) {
+    std::string_view line = next_token(rest, '\n');
+    std::string_view name = next_token(line, '=');
+    if (name == "ACPI20" || (name == "ACPI" && !found)) found = require_number(line, 16, path);
+  }
+  return found;
+}
+
+// Source: arch/x86/kernel/ksysfs.c.
+std::vector<uint8_t> read_boot_params(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/kernel/boot_params/data";
+  if (!root.exists(path)) return {};
+  std::vector<uint8_t> bytes = read_file(root.path(path), 4096);
+  if (bytes.size() != 4096)
+    throw Error(Errc::format, fmt::format("{}: {} bytes instead of 4096", path, bytes.size()));
+  return bytes;
+}
+
 std::optional<uint64_t> read_optional_number(const SysRoot& root, std::string_view path) {
   std::optional<std::string> line = root.read_line(path);
   if (!line) return std::nullopt;
@@ -220,7 +253,11 @@ Machine read_machine(const SysRoot& root) {
   machine.load_limit_used_up =
       root.read_line("/proc/sys/kernel/kexec_load_limit_panic").value_or("-1") == "0";
   machine.config = read_kernel_config(root);
+  machine.has_file_load =
+      root.is_live() ? has_kexec_file_load() : machine.config.enabled("CONFIG_KEXEC_FILE");
   machine.secure_boot = read_secure_boot(root);
+  machine.acpi_rsdp = read_acpi_rsdp(root);
+  machine.boot_params = read_boot_params(root);
   machine.firmware_bits = read_optional_number(root, "/sys/firmware/efi/fw_platform_size");
   machine.elfcorehdr_size = read_optional_number(root, "/sys/kernel/crash_elfcorehdr_size");
   return machine;

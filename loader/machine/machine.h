@@ -40,8 +40,12 @@ struct Machine {
   bool load_disabled = false;       // sysctl kernel.kexec_load_disabled
   bool load_limit_used_up = false;  // sysctl kernel.kexec_load_limit_panic counts down to 0; -1 is no limit
   KernelConfig config;              // of the running kernel; empty when it is not readable
-  std::optional<bool> secure_boot;  // EFI variable; absent on other firmware or when not readable
+  // Whether the running kernel has kexec_file_load; absent when neither it nor its configuration tells.
+  std::optional<bool> has_file_load;
+  std::optional<bool> secure_boot;        // EFI variable; absent on other firmware or when not readable
   std::optional<uint64_t> firmware_bits;  // of the EFI firmware, 32 or 64; absent on other firmware
+  std::vector<uint8_t> boot_params;       // x86: the running kernel's, 4096 bytes; empty when not readable
+  std::optional<uint64_t> acpi_rsdp;      // physical address of ACPI's root table, where EFI names it
   std::optional<uint64_t>
       elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size: what the kernel reserves for it
 

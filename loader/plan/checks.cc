@@ -19,16 +19,18 @@ Outcome check_permission(const Machine& machine, const LoadPlan& plan) {
   }
   // kexec_file_load is allowed under lockdown for kernels with a good signature: another check.
   if (plan.call == LoadCall::kexec_load && machine.locked_down()) {
-    return failed(
-        fmt::format("kernel lockdown is \"{}\" (Secure Boot): kexec_load is refused, and a kernel without "
-                    "CONFIG_KEXEC_FILE has no other way; turn lockdown or Secure Boot off",
-                    machine.lockdown));
+    return failed(fmt::format(
+        "kernel lockdown is \"{}\" (Secure Boot): kexec_load is refused, and a kernel without "
+        "CONFIG_KEXEC_FILE has no other way; use --syscall auto, or turn lockdown or Secure Boot off",
+        machine.lockdown));
   }
-  if (plan.call == LoadCall::kexec_file_load && machine.config.enabled("CONFIG_KEXEC_FILE") == false) {
+  if (plan.call == LoadCall::kexec_file_load && machine.has_file_load == false) {
     return failed(
-        fmt::format("this kernel has no kexec_file_load (CONFIG_KEXEC_FILE is off in {}), and "
-                    "kexec_load is not supported for {} yet: use a kernel that has it",
-                    machine.config.source(), plan.architecture->name));
+        "this kernel has no kexec_file_load (CONFIG_KEXEC_FILE is off); use --syscall auto or kexec");
+  }
+  if (plan.call == LoadCall::kexec_load && machine.config.enabled("CONFIG_KEXEC") == false) {
+    return failed(fmt::format("this kernel has no kexec_load (CONFIG_KEXEC is off in {}); use --syscall auto",
+                              machine.config.source()));
   }
   return ok(machine.lockdown.empty() ? "no lockdown" : "lockdown is " + machine.lockdown);
 }

@@ -6,6 +6,7 @@
 
 #include "core/base/sha256.h"
 #include "loader/plan/checks.h"
+#include "loader/plan/choose_loader.h"
 
 namespace kdk {
 namespace {
@@ -62,7 +63,10 @@ const Segment* LoadPlan::find_segment(std::string_view name) const {
 
 LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   const Architecture& architecture = *machine.architecture;
+  LoaderChoice choice = choose_loader(machine, inputs.call);
   LoadPlan plan;
+  plan.call = choice.loader->call;
+  plan.call_reason = std::move(choice.reason);
   plan.architecture = &architecture;
   plan.crash_regions = find_crash_regions(machine);
   plan.system_ram = machine.memory.system_ram();
@@ -75,10 +79,10 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
       make_command_line(inputs.command_line, machine.command_line, architecture.crash_defaults);
   // Before compose: it may move the initramfs into a segment.
   Check unpacking = check_unpacking(plan, inputs.initrd ? Bytes(inputs.initrd->bytes) : Bytes());
-  architecture.compose(machine, inputs, plan);
+  choice.loader->compose(machine, inputs, plan);
 
   check_machine(machine, plan);
-  architecture.check(machine, plan);
+  choice.loader->check(machine, plan);
   check_command_line(plan);
   plan.checks.push_back(std::move(unpacking));
   return plan;

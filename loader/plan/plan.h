@@ -36,10 +36,8 @@ struct LoadInputs {
   std::optional<InputFile> dtb;  // --dtb; absent: the machine's own
   CommandLineOptions command_line;
   BootSeeds seeds;
+  std::optional<LoadCall> call;  // absent: chosen by the machine (choose_loader.h)
 };
-
-enum class LoadCall { kexec_load, kexec_file_load };
-std::string_view to_string(LoadCall call);
 
 // One kexec segment: `data` is copied to physical `memory`, the rest of it is zero.
 struct Segment {
@@ -98,6 +96,7 @@ struct DeviceTreePlan {
 struct LoadPlan {
   const Architecture* architecture = nullptr;
   LoadCall call = LoadCall::kexec_load;
+  std::string call_reason;  // why this call, for people
   InputIdentity kernel;
   std::optional<InputIdentity> initrd;
   KernelInfo image;
@@ -111,6 +110,7 @@ struct LoadPlan {
 
   // kexec_load
   std::optional<KernelAddresses> addresses;
+  std::vector<Range> dumped_ram;  // what the program headers offer of system_ram
   std::vector<CoreHeader> core_headers;
   std::vector<Segment> segments;  // ascending by address
   std::optional<uint64_t> entry;  // physical address of the trampoline

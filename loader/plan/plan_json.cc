@@ -177,15 +177,17 @@ Json request_json(const LoadRequest& request) {
           {"dtb", clean(request.dtb)},
           {"command_line", request.command_line ? Json(clean(*request.command_line)) : Json(nullptr)},
           {"append", clean(request.append)},
-          {"add_defaults", request.add_defaults}};
+          {"add_defaults", request.add_defaults},
+          {"syscall", request.call ? Json(to_string(*request.call)) : Json(nullptr)}};
 }
 
 }  // namespace
 
 std::string plan_to_json(const LoadPlan& plan, bool loaded) {
-  Json json = header_json("kdumpkit/load-plan", "2.0.0");
+  Json json = header_json("kdumpkit/load-plan", "2.1.0");
   json["architecture"] = plan.architecture->name;
   json["syscall"] = to_string(plan.call);
+  json["syscall_reason"] = clean(plan.call_reason);
   json["flags"] = strings_json(load_flag_names(plan));
   json["good"] = plan.good();
   json["loaded"] = loaded;
@@ -239,7 +241,7 @@ std::string record_to_json(const LoadRecord& record) {
 }
 
 std::string status_to_json(const LoadStatus& status) {
-  Json json = header_json("kdumpkit/load-status", "1.2.0");
+  Json json = header_json("kdumpkit/load-status", "1.3.0");
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);

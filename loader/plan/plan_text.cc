@@ -24,7 +24,8 @@ void add_inputs(std::string& out, const LoadPlan& plan) {
   std::string facts = image.release.empty() ? "" : escape_untrusted(image.release) + ", ";
   facts += fmt::format("{}, compression {}, ", image.format, image.compression);
   facts += image.page_size == 0 ? "unknown page size" : fmt::format("{} KiB pages", image.page_size >> 10);
-  out += fmt::format("machine   {}, loads by {}\n", plan.architecture->name, to_string(plan.call));
+  out += fmt::format("machine   {}, loads by {} ({})\n", plan.architecture->name, to_string(plan.call),
+                     escape_untrusted(plan.call_reason));
   out += fmt::format("kernel    {} ({}, {})\n", escape_untrusted(plan.kernel.path),
                      size_text(plan.kernel.size), facts);
   if (plan.initrd) {

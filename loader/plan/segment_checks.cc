@@ -78,10 +78,9 @@ Outcome check_elfcorehdr(const LoadPlan& plan) {
     if (row.type == elf64::pt_note) notes += row.memsz;
     if (plan.core_headers[i].kind == CoreHeader::Kind::ram) ram.push_back({row.paddr, row.memsz});
   }
-  // Every byte of RAM outside the crash regions exactly once.
+  // Every byte of RAM that is to be dumped exactly once.
   if (total_size(ram) != total_size(merge_ranges(ram))) return failed("RAM ranges overlap each other");
-  if (merge_ranges(ram) != subtract_ranges(plan.system_ram, plan.crash_regions))
-    return failed("RAM is not covered exactly");
+  if (merge_ranges(ram) != plan.dumped_ram) return failed("RAM is not covered exactly");
   return ok(fmt::format("{} program headers, {} of RAM, {} notes of {} bytes", +header.phnum,
                         mib(total_size(ram)), plan.cpu_notes.size() + 1, notes));
 }

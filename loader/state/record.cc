@@ -41,6 +41,13 @@ std::optional<InputIdentity> parse_optional_identity(const Json& json) {
   return json.is_null() ? std::nullopt : std::optional(parse_identity(json));
 }
 
+LoadCall parse_call(const std::string& text) {
+  for (LoadCall call : {LoadCall::kexec_load, LoadCall::kexec_file_load}) {
+    if (text == to_string(call)) return call;
+  }
+  throw Error(Errc::format, "\"syscall\" is neither kexec_load nor kexec_file_load");
+}
+
 LoadRequest parse_request(const Json& json) {
   LoadRequest request;
   request.kernel = json.at("kernel").get<std::string>();
@@ -49,14 +56,9 @@ LoadRequest parse_request(const Json& json) {
   if (!json.at("command_line").is_null()) request.command_line = json.at("command_line").get<std::string>();
   request.append = json.at("append").get<std::string>();
   request.add_defaults = json.at("add_defaults").get<bool>();
+  if (json.contains("syscall") && !json.at("syscall").is_null())
+    request.call = parse_call(json.at("syscall").get<std::string>());
   return request;
-}
-
-LoadCall parse_call(const std::string& text) {
-  for (LoadCall call : {LoadCall::kexec_load, LoadCall::kexec_file_load}) {
-    if (text == to_string(call)) return call;
-  }
-  throw Error(Errc::format, "\"syscall\" is neither kexec_load nor kexec_file_load");
 }
 
 LoadRecord parse_record(const std::string& text) {

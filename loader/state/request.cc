@@ -74,6 +74,7 @@ PreparedLoad prepare_load(const Machine& machine, const LoadRequest& request) {
     load.dtb = identify(request.dtb, inputs.dtb->bytes);
   }
   inputs.command_line = {request.command_line, request.append, request.add_defaults};
+  inputs.call = request.call;
   BootSeeds seeds = inputs.seeds = random_seeds();
   load.plan = make_plan(machine, std::move(inputs));
   load.segments = identify_segments(load.plan, seeds);

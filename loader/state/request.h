@@ -19,6 +19,7 @@ struct LoadRequest {
   std::optional<std::string> command_line;
   std::string append;
   bool add_defaults = true;
+  std::optional<LoadCall> call;  // absent: the best one for the machine
 };
 
 // One segment by content. The seeds for the crash kernel's randomness, new in every plan, count as zero; so

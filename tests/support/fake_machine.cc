@@ -184,6 +184,8 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   text("sys/kernel/kexec_crash_loaded", crash_loaded);
   if (config) text("boot/config-6.12.0-fake", *config);
   if (elfcorehdr_size) text("sys/kernel/crash_elfcorehdr_size", *elfcorehdr_size);
+  if (!efi_systab.empty()) text("sys/firmware/efi/systab", efi_systab);
+  if (!boot_params.empty()) write_test_file(root / "sys/kernel/boot_params/data", boot_params);
   if (!firmware_bits.empty()) text("sys/firmware/efi/fw_platform_size", firmware_bits);
   if (secure_boot) {
     std::string variable = {6, 0, 0, 0, static_cast<char>(*secure_boot ? 1 : 0)};
@@ -249,6 +251,7 @@ std::vector<uint8_t> FakeBzImage::bytes() const {
   store(out, 0x1f1, static_cast<uint8_t>(setup_sectors));
   store(out, 0x1f4, ul32(kernel_size / 16));
   store(out, 0x1fe, ul16(boot_flag));
+  store(out, 0x200, ul16(0x6aeb));  // a jump over the header, which ends at 0x26c
   std::copy_n("HdrS", 4, out.begin() + 0x202);
   store(out, 0x206, ul16(protocol));
   store(out, 0x211, loadflags);

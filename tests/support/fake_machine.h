@@ -63,6 +63,8 @@ struct FakeMachine {
   std::optional<std::string> elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size
   std::optional<bool> secure_boot;             // EFI variable
   std::string firmware_bits;                   // /sys/firmware/efi/fw_platform_size
+  std::string efi_systab;                      // /sys/firmware/efi/systab
+  std::vector<uint8_t> boot_params;            // /sys/kernel/boot_params/data
   bool follows_hotplug = false;                // /sys/devices/system/{cpu,memory}/crash_hotplug
 
   FakeMachine();

@@ -83,6 +83,12 @@ TEST(LoadPlanGolden, X86Healthy) {
           plan_for(FakeMachine::x86_64(), x86_inputs(testing::fake_cpio({{"init", 100000}})), true));
 }
 
+TEST(LoadPlanGolden, X86Segments) {
+  LoadInputs inputs = x86_inputs(testing::fake_cpio({{"init", 100000}}));
+  inputs.call = LoadCall::kexec_load;
+  compare("x86-segments", plan_for(FakeMachine::x86_64(), std::move(inputs), true));
+}
+
 // Secure Boot with an unsigned kernel, all memory above 4 GiB, no word of the kernel about its header.
 TEST(LoadPlanGolden, X86Troubled) {
   FakeMachine fake = FakeMachine::x86_64();
@@ -101,7 +107,7 @@ TEST(LoadPlanGolden, X86Troubled) {
 // What `load` records of these inputs.
 LoadRecord record_of(const SysRoot& root, LoadInputs inputs) {
   PreparedLoad load;
-  load.request = {inputs.kernel.path, inputs.initrd->path, "", "root=/dev/vda1 ro", "loglevel=7", true};
+  load.request = {inputs.kernel.path, inputs.initrd->path, "", "root=/dev/vda1 ro", "loglevel=7", true, {}};
   const BootSeeds seeds = inputs.seeds;
   load.plan = make_plan(read_machine(root), std::move(inputs));
   load.segments = identify_segments(load.plan, seeds);

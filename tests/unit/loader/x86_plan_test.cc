@@ -196,7 +196,9 @@ TEST(X86Plan, Signatures) {
 TEST(X86Plan, KernelWithoutTheCall) {
   FakeMachine fake = FakeMachine::x86_64();
   fake.config = "CONFIG_KEXEC=y\n# CONFIG_KEXEC_FILE is not set\n";
-  expect_only(plan_for(fake), "permission", Check::Status::failed, "CONFIG_KEXEC_FILE");
+  LoadInputs inputs = inputs_for();
+  inputs.call = LoadCall::kexec_file_load;
+  expect_only(plan_for(fake, std::move(inputs)), "permission", Check::Status::failed, "CONFIG_KEXEC_FILE");
 }
 
 TEST(X86Plan, HighRegion) {
