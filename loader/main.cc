@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
+#include <map>
 
 #include "core/base/cli.h"
 #include "core/base/log.h"
@@ -138,6 +139,29 @@ void add_common_options(CLI::App& command, Options& options) {
   command.add_flag("-v,--verbose", options.verbose, "Print more");
 }
 
+void add_syscall_options(CLI::App& command, Options& options) {
+  using Call = std::optional<LoadCall>;
+  const std::map<std::string, Call> calls = {
+      {"auto", std::nullopt}, {"file", LoadCall::kexec_file_load}, {"kexec", LoadCall::kexec_load}};
+  auto choose = [&options](Call call) { options.request.call = call; };
+  std::vector<CLI::Option*> choices = {command.add_option_function<std::string>(
+      "--syscall", [calls, choose](const std::string& name) { choose(calls.at(name)); },
+      "How to load: file (kexec_file_load: the kernel makes the segments and can check a signature), kexec "
+      "(kexec_load: kdump-load makes them), auto (the default: the one this machine allows)")};
+  choices[0]->type_name("HOW")->check(CLI::IsMember({"auto", "file", "kexec"}));
+  // As kexec(8) has them.
+  auto add_letter = [&](const std::string& names, const std::string& meaning) {
+    Call call = calls.at(meaning);
+    CLI::Option* letter = command.add_flag_callback(
+        names, [call, choose] { choose(call); }, "The same as --syscall " + meaning);
+    for (CLI::Option* other : choices) letter->excludes(other);
+    choices.push_back(letter);
+  };
+  add_letter("-s,--kexec-file-syscall", "file");
+  add_letter("-c,--kexec-syscall", "kexec");
+  add_letter("-a,--kexec-syscall-auto", "auto");
+}
+
 void add_plan_options(CLI::App& command, Options& options) {
   command
       .add_option("kernel,--kernel", options.request.kernel,
@@ -155,24 +179,7 @@ void add_plan_options(CLI::App& command, Options& options) {
   command.add_option("--append", options.request.append, "Options put behind the command line");
   command.add_flag("!--no-crash-defaults", options.request.add_defaults,
                    "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
-  using Call = std::optional<LoadCall>;
-  auto choose = [&options](Call call) { options.request.call = call; };
-  const std::map<std::string, Call> calls = {
-      {"auto", std::nullopt}, {"file", LoadCall::kexec_file_load}, {"kexec", LoadCall::kexec_load}};
-  auto* by_name = command.add_option_function<std::string>(
-      "--syscall", [calls, choose](const std::string& name) { choose(calls.at(name)); },
-      "How to load: file (kexec_file_load: the kernel makes the segments and can check a signature), kexec "
-      "(kexec_load: we make them), auto (the default: the one this machine allows)");
-  by_name->type_name("auto|file|kexec")->check(CLI::IsMember(calls));
-  auto add_letter = [&](const std::string& names, Call call, const std::string& help) {
-    command
-        .add_flag_callback(
-            names, [call, choose] { choose(call); }, help)
-        ->excludes(by_name);
-  };
-  add_letter("-s,--kexec-file-syscall", LoadCall::kexec_file_load, "The same as --syscall file");
-  add_letter("-c,--kexec-syscall", LoadCall::kexec_load, "The same as --syscall kexec");
-  add_letter("-a,--kexec-syscall-auto", std::nullopt, "The same as --syscall auto");
+  add_syscall_options(command, options);
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
   add_common_options(command, options);

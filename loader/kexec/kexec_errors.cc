@@ -41,6 +41,9 @@ constexpr std::array segment_causes = {
     Cause{EINVAL, Errc::unsupported, "the kernel found the segments or flags invalid",
           "run `kdump-load plan -v` and report its output: the checks should have found this"},
     Cause{ENOSYS, Errc::unsupported, "this kernel has no kexec_load", "use a kernel with CONFIG_KEXEC"},
+    // security/integrity/ima/ima_main.c, ima_load_data: without a file there is no signature to look at.
+    Cause{EACCES, Errc::denied, "the IMA policy wants a signature, which this call cannot carry",
+          "use --syscall file with a signed kernel, where the kernel has it"},
 };
 
 constexpr std::string_view use_signed_kernel =

@@ -70,6 +70,18 @@ class Cli(unittest.TestCase):
         self.assertEqual({s["name"] for s in document["expected_segments"]},
                          {"elfcorehdr", "control_pages", "purgatory", "boot_params", "kernel", "initrd"})
 
+    def test_syscall(self):
+        for arguments, call in [(["--syscall", "kexec"], "kexec_load"), (["-c"], "kexec_load"), (["-a"], "kexec_file_load"),
+                                (["--syscall", "file"], "kexec_file_load"), (["-s"], "kexec_file_load")]:
+            document = json.loads(self.x86("--json", *arguments).stdout)
+            self.assertEqual(schemas.problems(document, "load-plan"), [])
+            self.assertEqual(document["syscall"], call, arguments)
+            self.assertEqual(document["syscall_reason"] == "asked for", arguments != ["-a"])
+            self.assertEqual(bool(document["segments"]), call == "kexec_load")
+        for wrong in [["-s", "-c"], ["--syscall", "file", "-c"], ["--syscall", "both"]]:
+            self.x86(*wrong, code=2)
+        self.assertIn("kexec_file_load is not supported for arm64", self.plan("-s", code=1).stderr)
+
     def test_x86_takes_no_device_tree(self):
         result = self.x86("--dtb", self.directory / "initrd", code=2)
         self.assertIn("--dtb: an x86-64 crash kernel takes no device tree", result.stderr)
