@@ -45,6 +45,7 @@ class Config:
     crashkernel: str = "256M"  # empty: there is no crash kernel
     crash_cpu: int = 0
     trigger: str = "c"  # for sysrq; anything else is what module/kdk_crash.c is to do
+    load_args: str = ""  # more for kdump-load load
     save_args: str = "-d 31 --compress zstd"
     keep_full: bool = False
     crash_append: str = "nr_cpus=1"
@@ -81,6 +82,9 @@ CONFIGS = {
     # x86-64: qemu64 has 4-level page tables, max has 5 levels.
     "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
+    # The same by the older system call, with segments of our making.
+    "6.1-amd64-kexec": Config("6.1-cloud-amd64", "qemu64", load_args="--syscall kexec"),
+    "6.12-amd64-kexec": Config("6.12-cloud-amd64", "max", crash_cpu=1, load_args="--syscall kexec"),
     # Changes after it was armed; see test_state.py. A kernel that does not follow hotplug by itself.
     "6.1-amd64-state": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", production="state-production.sh"),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
@@ -151,7 +155,7 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
     machine = kernel.machine
     conf = "".join(f"{name}='{value}'\n" for name, value in [
         ("CRASH_CPU", config.crash_cpu), ("TRIGGER", config.trigger), ("CRASH_APPEND", config.crash_append),
-        ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else "")])
+        ("LOAD_ARGS", config.load_args), ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else "")])
     production = {"bin/kdump-load": content(programs.load, machine), "bin/workload": workload(machine)}
     if config.trigger != "c":
         production["kdk_crash.ko"] = module.kdk_crash(kernel).read_bytes()
