@@ -59,6 +59,7 @@ class Config:
     ext4_disk_mib: int = 0
     raw_disk_mib: int = 0
     network: bool = False
+    firmware: str = ""  # a file for QEMU's -bios, instead of its own
 
     @property
     def machine(self) -> machines.Machine:
@@ -84,6 +85,9 @@ CONFIGS = {
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
     # The same by the older system call, with segments of our making.
     "6.1-amd64-kexec": Config("6.1-cloud-amd64", "qemu64", load_args="--syscall kexec"),
+    "6.12-amd64-kexec-efi": Config("6.12-cloud-amd64", "max", load_args="--syscall kexec", firmware="/usr/share/ovmf/OVMF.fd"),
+    "6.12-amd64-kexec-high": Config("6.12-cloud-amd64", "qemu64", memory=6144, crashkernel="256M,high",
+                                    load_args="--syscall kexec"),
     "6.12-amd64-kexec": Config("6.12-cloud-amd64", "max", crash_cpu=1, load_args="--syscall kexec"),
     # Changes after it was armed; see test_state.py. A kernel that does not follow hotplug by itself.
     "6.1-amd64-state": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", production="state-production.sh"),
@@ -234,7 +238,7 @@ def further_disks(config: Config, directory: Path) -> list[Path]:
 def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path) -> list:
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
-    return ["-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
+    return [*(["-bios", config.firmware] if config.firmware else []), "-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
             *(option for number, disk in enumerate(disks) for option in
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
                "-device", f"virtio-blk-pci,drive=disk{number}"]),
@@ -246,6 +250,8 @@ def get(config: Config, programs: Programs | None = None) -> Run:
     """A run of this configuration: from the cache when nothing it depends on has changed."""
     kernel = packages.kernel(config.kernel)
     check_tools(kernel.machine)
+    if config.firmware and not Path(config.firmware).exists():
+        raise Skip(f"{config.firmware} is not installed: run scripts/deps")
     production, crash = build_initramfs(config, kernel, programs or Programs(kernel.machine))
     key = hashlib.sha256()
     harness = [Path(__file__).read_bytes(), Path(qemu.__file__).read_bytes()]
