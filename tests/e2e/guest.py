@@ -32,7 +32,6 @@ from packages import Skip
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 RUNS = packages.CACHE / "runs"
-KEEP_RUNS = 14  # directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,6 +101,10 @@ CONFIGS = {
                         vmcoreinfo_device=True),
     "qemu-dump-no-device": Config("6.1-cloud-amd64", "qemu64", memory=512, crashkernel="", production="dump.sh", crash_cpu=1),
 }
+
+# Directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore. All configurations at least: a
+# test may still be reading the oldest one while another test adds its own.
+KEEP_RUNS = len(CONFIGS) + 4
 
 
 class Run:
