@@ -87,7 +87,10 @@ int finish(const Arguments& args, const Answer& answer, bool limits_in_text) {
 
 int report(Arguments& args) {
   Session session(args.session);
-  return finish(args, make_report(session), true);
+  Report answer = make_report(session);
+  if (args.format != "html") return finish(args, answer, true);
+  emit(args, to_html(answer));
+  return partial(answer.limits) ? exit_partial : exit_done;
 }
 
 int log(Arguments& args) {
@@ -140,7 +143,9 @@ int run(int argc, char** argv) {
   add_dump(*command, args);
   add_search(*command, args);
   add_output(*command, args);
-  command->add_option("--format", args.format, "text or json")->check(CLI::IsMember({"text", "json"}));
+  command->add_option("--format", args.format, "text, json or html")
+      ->check(CLI::IsMember({"text", "json", "html"}))
+      ->excludes("--json");
   command->callback([&] { body = [&] { return report(args); }; });
 
   command = app.add_subcommand("log", "The kernel log");

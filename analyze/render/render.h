@@ -1,4 +1,4 @@
-// Renderers: text for people, JSON for programs, both from the same model. Deterministic: the same model
+// Renderers: text and HTML for people, JSON for programs, all from the same model. Deterministic: the same model
 // gives the same bytes. The JSON follows schemas/*.schema.json; keys keep their order.
 #pragma once
 
@@ -13,6 +13,9 @@ std::string to_text(const LogReport& report);
 std::string to_text(const BacktraceReport& report);
 std::string to_text(const SymbolReport& report);
 std::string to_text(const InfoReport& report);
+
+// One self-contained page: no script is needed to read it, nothing is loaded from elsewhere. UTF-8.
+std::string to_html(const Report& report);
 
 // Two-space indented, with a trailing newline.
 std::string to_json_text(const Report& report);

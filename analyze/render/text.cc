@@ -21,39 +21,6 @@ std::string fact(std::string_view label, std::string_view value) {
   return text::wrap(fmt::format("{:<9}", label), value, std::string(9, ' '));
 }
 
-std::string or_unknown(std::string_view value) {
-  return std::string(value.empty() ? "unknown" : value);
-}
-
-std::string basis(const Evidence& evidence) {
-  if (evidence.tier == "T2") {
-    return fmt::format("T2: names, types and source lines ({}, same {})", evidence.vmlinux,
-                       evidence.vmlinux_match);
-  }
-  if (evidence.tier == "T1") {
-    return fmt::format("T1: names{} out of {}, no source lines", evidence.types ? " and types" : "",
-                       evidence.kallsyms.found ? "the dump" : "vmlinux");
-  }
-  return "T0: notes and VMCOREINFO only, no names";
-}
-
-std::string taint(const SystemInfo& id) {
-  if (id.taint_source.empty()) return "taint unknown";
-  if (id.taint_letters.empty()) return "not tainted";
-  std::string out = fmt::format("tainted {}", id.taint_letters);
-  std::string_view separator = " (";
-  for (const TaintFlag& flag : id.taint_flags) {
-    out += fmt::format("{}{}: {}", separator, flag.letter, flag.meaning);
-    separator = "; ";
-  }
-  return id.taint_flags.empty() ? out : out + ")";
-}
-
-std::string fault_line(const Fault& fault) {
-  std::string said = describe(fault);
-  return fault.title + (said.empty() ? "" : ": " + said);
-}
-
 // Where each fact of the headline comes from.
 std::string fault_section(const Fault& fault) {
   std::string out = heading("FAULT");
@@ -63,26 +30,12 @@ std::string fault_section(const Fault& fault) {
                       std::string(14, ' '));
   };
   row("exception", fault.title, fault.exception_source);
-  if (fault.error_code) {
-    std::string bits;
-    for (const FaultBit& bit : fault.bits) {
-      bits += fmt::format("{}{}: {}", bits.empty() ? "; " : ", ", bit.name, bit.meaning);
-    }
-    if (bits.empty()) bits = ", no bit set";
-    row("error code", fmt::format("{:#06x}{}", *fault.error_code, bits), fault.error_code_source);
-  }
+  if (fault.error_code) row("error code", text::error_code(fault), fault.error_code_source);
   if (fault.address) {
     std::string note = fault.address_note.empty() ? "" : "; " + fault.address_note;
     row("address", fmt::format("{:#018x}{}", *fault.address, note), fault.address_source);
   }
-  if (fault.tables) {
-    const Fault::Tables& tables = *fault.tables;
-    std::string where = tables.physical ? fmt::format("mapped to {:#x}", *tables.physical)
-                        : tables.status == "table_unreadable"
-                            ? std::string("cannot be told: a table is not in the dump")
-                            : std::string("not mapped");
-    row("page tables", where + (tables.level.empty() ? "" : " at " + tables.level), "dump");
-  }
+  if (fault.tables) row("page tables", text::page_tables(*fault.tables), "dump");
   return out;
 }
 
@@ -94,7 +47,7 @@ std::string headline(const Report& report) {
     out += fact("PANIC", crash.panic_message.empty() ? "no panic message" : crash.panic_message);
     std::string title = crash.crash_class.title.empty() ? "" : ": " + crash.crash_class.title;
     out += fact("CLASS", crash.crash_class.name + title);
-    if (crash.fault) out += fact("FAULT", fault_line(*crash.fault));
+    if (crash.fault) out += fact("FAULT", text::fault_line(*crash.fault));
     if (const Frame* frame = culprit(crash)) {
       std::string where = text::position(frame->file, frame->line);
       out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
@@ -106,8 +59,8 @@ std::string headline(const Report& report) {
   } else {
     out += fact("PANIC", "the crash could not be examined, see LIMITS");
   }
-  out += fact("KERNEL", fmt::format("{} {}, {}", or_unknown(id.release), id.machine, taint(id)));
-  std::string host = or_unknown(id.hostname);
+  out += fact("KERNEL", fmt::format("{} {}, {}", text::or_unknown(id.release), id.machine, text::taint(id)));
+  std::string host = text::or_unknown(id.hostname);
   if (id.cpus_possible)
     host += fmt::format(", {} CPU{}", *id.cpus_possible, *id.cpus_possible == 1 ? "" : "s");
   host += fmt::format(", {} RAM", text::bytes(report.input.ram_bytes));
@@ -115,7 +68,7 @@ std::string headline(const Report& report) {
   std::string time = id.crash_time ? text::utc(*id.crash_time) : "crash time unknown";
   if (id.uptime_ns) time += fmt::format(", {} after boot", text::duration(*id.uptime_ns));
   out += fact("TIME", time);
-  out += fact("BASIS", basis(report.evidence));
+  out += fact("BASIS", text::basis(report.evidence));
   // A vmlinux that is refused also ends in exit code 3, but says nothing about the dump.
   size_t damage = 0, refused = 0;
   for (const Limit& limit : report.limits) {
@@ -299,7 +252,7 @@ std::string identity_section(const Report& report) {
   const SystemInfo& id = report.identity;
   std::string out = heading("IDENTITY");
   auto row = [&](std::string_view label, std::string_view value) {
-    out += text::wrap(fmt::format("  {:<16}", label), or_unknown(value), std::string(18, ' '));
+    out += text::wrap(fmt::format("  {:<16}", label), text::or_unknown(value), std::string(18, ' '));
   };
   row("version", id.version);
   row("build-id", id.build_id);

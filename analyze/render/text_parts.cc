@@ -147,6 +147,56 @@ std::string wrap(std::string_view first, std::string_view text, std::string_view
   return out + '\n';
 }
 
+std::string or_unknown(std::string_view value) {
+  return std::string(value.empty() ? "unknown" : value);
+}
+
+std::string basis(const Evidence& evidence) {
+  if (evidence.tier == "T2") {
+    return fmt::format("T2: names, types and source lines ({}, same {})", evidence.vmlinux,
+                       evidence.vmlinux_match);
+  }
+  if (evidence.tier == "T1") {
+    return fmt::format("T1: names{} out of {}, no source lines", evidence.types ? " and types" : "",
+                       evidence.kallsyms.found ? "the dump" : "vmlinux");
+  }
+  return "T0: notes and VMCOREINFO only, no names";
+}
+
+std::string taint(const SystemInfo& id) {
+  if (id.taint_source.empty()) return "taint unknown";
+  if (id.taint_letters.empty()) return "not tainted";
+  std::string out = fmt::format("tainted {}", id.taint_letters);
+  std::string_view separator = " (";
+  for (const TaintFlag& flag : id.taint_flags) {
+    out += fmt::format("{}{}: {}", separator, flag.letter, flag.meaning);
+    separator = "; ";
+  }
+  return id.taint_flags.empty() ? out : out + ")";
+}
+
+std::string fault_line(const Fault& fault) {
+  std::string said = describe(fault);
+  return fault.title + (said.empty() ? "" : ": " + said);
+}
+
+std::string error_code(const Fault& fault) {
+  std::string bits;
+  for (const FaultBit& bit : fault.bits) {
+    bits += fmt::format("{}{}: {}", bits.empty() ? "; " : ", ", bit.name, bit.meaning);
+  }
+  if (bits.empty()) bits = ", no bit set";
+  return fmt::format("{:#06x}{}", fault.error_code.value_or(0), bits);
+}
+
+std::string page_tables(const Fault::Tables& tables) {
+  std::string where = tables.physical ? fmt::format("mapped to {:#x}", *tables.physical)
+                      : tables.status == "table_unreadable"
+                          ? std::string("cannot be told: a table is not in the dump")
+                          : std::string("not mapped");
+  return where + (tables.level.empty() ? "" : " at " + tables.level);
+}
+
 std::string limits(const std::vector<Limit>& limits) {
   if (limits.empty()) return {};
   std::string out = heading("LIMITS", "what could not be known, and why");

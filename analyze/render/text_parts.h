@@ -1,4 +1,5 @@
-// Pieces that several text renderings share.
+// Pieces that several renderings for people share: phrases of the text and HTML reports, tables of the text
+// ones.
 #pragma once
 
 #include <cstdint>
@@ -31,6 +32,18 @@ std::string registers(const Registers& registers, const Arch& arch);
 std::string cpu_title(const CpuState& cpu);
 // `text` wrapped at `width` columns, every line after `first` starting with `indent`.
 std::string wrap(std::string_view first, std::string_view text, std::string_view indent);
+// The text, or "unknown" when it is empty.
+std::string or_unknown(std::string_view value);
+// "T1: names and types out of the dump, no source lines".
+std::string basis(const Evidence& evidence);
+// "tainted PO (P: proprietary module; O: ...)", "not tainted", "taint unknown".
+std::string taint(const SystemInfo& system);
+// "#PF page fault: write to 0x8 (NULL pointer + 0x8): page not present".
+std::string fault_line(const Fault& fault);
+// "0x0002; W: write access". Only for a fault that has an error code.
+std::string error_code(const Fault& fault);
+// "not mapped at PMD".
+std::string page_tables(const Fault::Tables& tables);
 // The LIMITS section; "" when there are none.
 std::string limits(const std::vector<Limit>& limits);
 

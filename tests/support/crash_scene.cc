@@ -208,7 +208,7 @@ class Builder {
   void module() {
     VirtAddr head = variable("modules", 16), at = m_.alloc(0x120, 64);
     m_.put_list(head, {at + 8});
-    m_.put_text(at + 0x18, options_.hostile_names ? "mod\x07name" : "demo_driver");
+    m_.put_text(at + 0x18, options_.hostile_names ? "mod\x07<b>name" : "demo_driver");
     m_.put_u64(at + 0x58, (1u << 12) | (1u << 13));  // O and E
     VirtAddr text = m_.vmalloc(1);
     m_.put_u64(at + 0x60, text.value);
@@ -236,7 +236,7 @@ class Builder {
   void identity() {
     VirtAddr uts = m_.image_alloc(6 * 65);
     const std::string fields[] = {"Linux",
-                                  options_.hostile_names ? "host\x9b\x1b]0;x" : "synthetic",
+                                  options_.hostile_names ? "host\x9b\x1b]0;x<i>" : "synthetic",
                                   m_.options().release,
                                   "#1 SMP Synthetic",
                                   std::string(m_.arch().uts_machine()),
@@ -265,7 +265,8 @@ class Builder {
     };
     add("Booting Linux on physical CPU 0x0000000000");
     add("Kernel command line: " + command_line());
-    if (options_.hostile_names) add("evil \x1b[2J\xff text");
+    if (options_.hostile_names)
+      add("evil \x1b[2J\xff text </pre><script>document.title=1</script><img src=x:y onerror=\"1\">");
     for (const std::string& line : arch_.crash_log(options_.oops)) {
       const bool alert = line.starts_with("Unable") || line.starts_with("BUG: ");
       const bool emergency = line.starts_with("Kernel panic") || line.starts_with("Internal error");

@@ -18,7 +18,7 @@ struct SceneOptions {
   MachineOptions machine = {};
   bool data_symbols = true;    // CONFIG_KALLSYMS_ALL: else kallsyms names functions only
   bool oops = false;           // a NULL dereference instead of sysrq-c
-  bool hostile_names = false;  // control bytes and bad UTF-8 in comm, module name, hostname and log
+  bool hostile_names = false;  // control bytes, bad UTF-8 and markup in comm, module name, hostname and log
 };
 
 struct Scene {

@@ -18,6 +18,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent.parent / "support"))
 import schemas  # noqa: E402  (found through the path above)
+sys.path.insert(0, str(HERE))
+import html_page  # noqa: E402
 
 # case -> exit code of `report`: 3 where the input is damaged, incomplete or cannot be interpreted
 CASES = {"sysrq": 0, "oops-16k": 0, "sysrq-x86-64": 0, "oops-x86-64": 0, "text-symbols": 0, "hostile": 0,
@@ -66,6 +68,15 @@ class Golden(unittest.TestCase):
             self.assertIsNone(CONTROL.search(text.replace("\n", "")), "control bytes would reach the terminal")
             text = re.sub(r"\nTook .*\n$", "", text.replace(str(dump), "DUMP"))
             self.compare(case, "expected.txt", re.sub(r"^kdump-analyze \S+:", "kdump-analyze VERSION:", text))
+
+            page = self.analyze("report", *options, "--format", "html", expect=CASES[case])
+            self.assertEqual([], html_page.problems(page))
+            self.assertIsNone(CONTROL.search(page.replace("\n", "")))
+            if report["crash"] is not None:
+                self.assertIn(report["crash"]["panic_message"] or "no panic message", html_page.text_of(page, "h1"))
+            shown = html_page.text_of(page, "body")
+            for record in report["log"]["tail"] if report["log"] else []:
+                self.assertIn(record["text"].split("\n")[0], shown)
 
             # The other commands see the same dump; their JSON keeps to its schema whatever the damage.
             known = report["crash"] is not None and report["crash"]["cpus"] != []
