@@ -148,6 +148,15 @@ Report make_report(Session& session) {
     if (report.identity.build_id.empty()) report.identity.build_id = dump_build_id(*kernel);
     complete_system(report.identity, *kernel, session.log());
   });
+  sections.run("signatures", "/signatures", [&] {
+    if (report.crash && kernel != nullptr) {
+      report.signatures = sign(*report.crash, session.log(), report.identity.build_id);
+    }
+    if (!report.signatures) {
+      report.limits.push_back(
+          {"/signatures", "not_recorded", "neither a class nor a function of the crash is known", ""});
+    }
+  });
   sections.run("tasks", "/tasks", [&] {
     if (kernel != nullptr) report.tasks = examine_tasks(*kernel, report.limits);
   });

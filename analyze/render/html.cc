@@ -303,6 +303,10 @@ std::string identity_section(const Report& report) {
   Facts facts;
   facts.add("version", id.version);
   facts.add("build-id", id.build_id);
+  if (report.signatures) {
+    facts.add("family", report.signatures->family.sha256);
+    facts.add("exact", report.signatures->exact.sha256);
+  }
   if (id.kaslr_offset) facts.add("KASLR offset", fmt::format("{:#x}", *id.kaslr_offset));
   if (id.va) {
     facts.add("addresses",
@@ -315,7 +319,13 @@ std::string identity_section(const Report& report) {
                                 report.input.dump.flattened ? " (flattened)" : "",
                                 text::bytes(report.input.dump.file_bytes),
                                 report.input.dump.incomplete ? ", INCOMPLETE" : ""));
-  return heading("Identity") + facts.str();
+  std::string out = heading("Identity") + facts.str();
+  if (report.signatures) {
+    const Signatures& found = *report.signatures;
+    out += folded("Signatures", "the texts whose SHA-256 name this kind of crash",
+                  "<pre>" + escape(found.family.text + "\n" + found.exact.text) + "</pre>\n");
+  }
+  return out;
 }
 
 std::string limits_section(const Report& report) {

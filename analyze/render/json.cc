@@ -31,6 +31,13 @@ ordered_json summary(const Report& report) {
   return out;
 }
 
+ordered_json signatures(const Signatures& found) {
+  auto one = [](const Signature& signature) -> ordered_json {
+    return {{"sha256", signature.sha256}, {"text", signature.text}};
+  };
+  return {{"family", one(found.family)}, {"exact", one(found.exact)}};
+}
+
 ordered_json tasks(const TaskList& list) {
   ordered_json states = ordered_json::object();
   ordered_json items = ordered_json::array();
@@ -155,6 +162,7 @@ std::string to_json_text(const Report& report) {
   out["identity"] = json::identity(report.identity);
   bool named = report.crash && report.arch != nullptr;
   out["crash"] = named ? to_json(*report.crash, *report.arch) : ordered_json(nullptr);
+  out["signatures"] = report.signatures ? signatures(*report.signatures) : ordered_json(nullptr);
   out["log"] = report.log ? log(*report.log) : ordered_json(nullptr);
   bool listed = report.tasks && report.tasks->why_not.empty();
   out["tasks"] = listed ? tasks(*report.tasks) : ordered_json(nullptr);

@@ -59,7 +59,7 @@ ordered_json input(const InputFacts& facts) {
 
 ordered_json envelope(std::string_view name, const InputFacts& facts, const std::vector<Limit>& limits) {
   ordered_json out;
-  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.1.0"}};
+  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.2.0"}};
   out["tool"] = {{"name", "kdump-analyze"}, {"version", KDK_VERSION}};
   out["input"] = input(facts);
   out["status"] = partial(limits) ? "partial" : "complete";

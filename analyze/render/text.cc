@@ -256,6 +256,10 @@ std::string identity_section(const Report& report) {
   };
   row("version", id.version);
   row("build-id", id.build_id);
+  if (report.signatures) {
+    row("family", report.signatures->family.sha256);
+    row("exact", report.signatures->exact.sha256);
+  }
   row("KASLR offset", id.kaslr_offset ? fmt::format("{:#x}", *id.kaslr_offset) : "");
   if (id.va) {
     row("addresses",

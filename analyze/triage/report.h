@@ -16,6 +16,7 @@
 #include "analyze/inspect/memory.h"
 #include "analyze/inspect/system.h"
 #include "analyze/inspect/tasks.h"
+#include "analyze/triage/crash_signature.h"
 #include "core/diagnose/crash.h"
 #include "core/formats/dump.h"
 #include "core/kernel/modules.h"
@@ -82,6 +83,7 @@ struct Report {
   SystemInfo identity;
   const Arch* arch = nullptr;  // names the registers; nullptr: architecture unknown
   std::optional<Crash> crash;  // each optional: nullopt = unavailable, and limits says why
+  std::optional<Signatures> signatures;
   std::optional<TaskList> tasks;
   std::optional<ModulesFacts> modules;
   std::optional<MemorySummary> memory;
