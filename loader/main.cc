@@ -9,6 +9,7 @@
 #include "loader/plan/plan.h"
 #include "loader/plan/plan_json.h"
 #include "loader/plan/plan_text.h"
+#include "loader/reserve/cli.h"
 #include "loader/signature/check_image.h"
 #include "loader/state/arm.h"
 #include "loader/state/cli.h"
@@ -211,7 +212,7 @@ int run(int argc, char** argv) {
   app.footer(
       "Exit codes: 0 done (status: armed; verify: as loaded), 1 failed and nothing loaded, 2 usage, 3 "
       "status, verify: not armed, "
-      "stale or not known; check-image: refused, or not known.");
+      "stale or not known; check-image: refused, or not known; reserve: too little, or not known.");
   CLI::App* plan = app.add_subcommand("plan", "Show what would be loaded, and check it");
   add_plan_options(*plan, options);
   CLI::App* load = app.add_subcommand("load", "Load the crash kernel (also: -p KERNEL)");
@@ -227,6 +228,7 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   add_verify_command(app, chosen);
   add_reload_command(app, chosen);
+  add_reserve_command(app, chosen);
   CheckImageOptions image;
   add_check_image_options(*check, image, options);
 

@@ -47,6 +47,12 @@ void check_command_line(LoadPlan& plan);
 // (kernel/kexec_core.c, sanity_check_segment_list). nullopt when `total` bytes are acceptable.
 std::optional<Outcome> refuse_half_of_memory(const LoadPlan& plan, uint64_t total);
 
+// What the kernel and its programs need besides a full root file system that no tmpfs limit holds back;
+// bytes.
+constexpr uint64_t working_memory = uint64_t{32} << 20;
+// The memory of a crash kernel in plan.crash_regions, from plan.image and plan.command_line; without the
+// initramfs's content (memory_estimate.cc).
+MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size);
 // Fills plan.memory and judges it (memory_estimate.cc). `initrd` is empty when none is given.
 Check check_unpacking(LoadPlan& plan, Bytes initrd);
 

@@ -17,9 +17,6 @@ constexpr uint64_t struct_page_size = 64;
 // Page tables, per-CPU areas, hash tables, the device tree, firmware reservations. Measured in 256 MiB beside
 // the struct pages: 2 to 5 MiB on Debian 6.1 and 6.12 arm64 kernels, 5.5 MiB on 6.12 x86-64.
 constexpr uint64_t early_kernel_memory = uint64_t{6} << 20;
-// What the kernel and the capture program need besides a full root file system that no tmpfs limit holds
-// back.
-constexpr uint64_t working_memory = uint64_t{32} << 20;
 
 uint64_t subtract(uint64_t from, uint64_t amount) {
   return from > amount ? from - amount : 0;
@@ -42,21 +39,6 @@ std::string init_program(const std::string& command_line) {
 // says.
 uint64_t page_size_of(const LoadPlan& plan) {
   return plan.image.page_size != 0 ? plan.image.page_size : 4096;
-}
-
-MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size) {
-  MemoryEstimate memory;
-  memory.usable = total_size(plan.crash_regions);
-  memory.kernel = plan.image.image_size;
-  memory.kernel_own = memory.usable / page_size_of(plan) * struct_page_size + early_kernel_memory +
-                      plan.architecture->device_memory(plan);
-  memory.initrd_packed = initrd_size;
-  memory.limited_by_tmpfs = root_is_tmpfs(plan.command_line.text);
-  uint64_t free_at_unpacking =
-      subtract(memory.usable, memory.kernel + memory.kernel_own + memory.initrd_packed);
-  memory.unpack_limit =
-      memory.limited_by_tmpfs ? free_at_unpacking / 2 : subtract(free_at_unpacking, working_memory);
-  return memory;
 }
 
 Outcome judge_unpacking(const MemoryEstimate& memory) {
@@ -86,6 +68,21 @@ Outcome judge_unpacking(const MemoryEstimate& memory) {
 }
 
 }  // namespace
+
+MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size) {
+  MemoryEstimate memory;
+  memory.usable = total_size(plan.crash_regions);
+  memory.kernel = plan.image.image_size;
+  memory.kernel_own = memory.usable / page_size_of(plan) * struct_page_size + early_kernel_memory +
+                      plan.architecture->device_memory(plan);
+  memory.initrd_packed = initrd_size;
+  memory.limited_by_tmpfs = root_is_tmpfs(plan.command_line.text);
+  uint64_t free_at_unpacking =
+      subtract(memory.usable, memory.kernel + memory.kernel_own + memory.initrd_packed);
+  memory.unpack_limit =
+      memory.limited_by_tmpfs ? free_at_unpacking / 2 : subtract(free_at_unpacking, working_memory);
+  return memory;
+}
 
 Check check_unpacking(LoadPlan& plan, Bytes initrd) {
   plan.memory = estimate_memory(plan, initrd.size());

@@ -12,9 +12,6 @@
 namespace kdk {
 namespace {
 
-constexpr uint64_t max_kernel_file = uint64_t{1} << 30;
-constexpr uint64_t max_initrd_file = uint64_t{4} << 30;
-
 BootSeeds random_seeds() {
   BootSeeds seeds;
   for (MutableBytes part : {MutableBytes(seeds.kaslr), MutableBytes(seeds.rng)}) {

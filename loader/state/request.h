@@ -11,6 +11,10 @@
 
 namespace kdk {
 
+// Files larger than this are refused.
+inline constexpr uint64_t max_kernel_file = uint64_t{1} << 30;
+inline constexpr uint64_t max_initrd_file = uint64_t{4} << 30;
+
 // The options of `load`. Paths are absolute, so that they mean the same to a later process.
 struct LoadRequest {
   std::string kernel;

@@ -133,6 +133,40 @@ class Cli(unittest.TestCase):
         self.assertEqual((document["state"], document["record"]), ("unknown", None))
         self.assertTrue(schemas.problems(document | {"state": "good"}, "load-verify"))
 
+    def reserve(self, *arguments, code=0):
+        return self.call("reserve", "--sysroot", self.root, *arguments, code=code)
+
+    def test_reserve(self):
+        text = self.reserve(*self.inputs).stdout
+        for part in ["asked     crashkernel=256M (used)", "reserved  main 0x6ac00000-0x7abfffff (256.0 MiB); as asked for",
+                     "initrd_unpacked", "enough is reserved", "crashkernel=80M"]:
+            self.assertIn(part, text)
+        document = json.loads(self.reserve(*self.inputs, "--json").stdout)
+        self.assertEqual(schemas.problems(document, "load-reserve"), [])
+        needed = document["recommendation"]
+        for moment in ["unpacking_bytes", "capturing_bytes"]:
+            self.assertEqual(sum(item[moment] for item in needed["items"]), needed[moment])
+        self.assertTrue(schemas.problems(document | {"recommendation": needed | {"size_bytes": "1"}}, "load-reserve"))
+        # 200 MiB more are more than what is reserved.
+        more = json.loads(self.reserve(*self.inputs, "--extra", "200M", "--json", code=3).stdout)["recommendation"]
+        self.assertFalse(more["enough"])
+        self.assertGreaterEqual(more["size_bytes"], needed["size_bytes"] + (200 << 20))
+
+    def test_reserve_without_a_kernel(self):
+        document = json.loads(self.reserve("--json", code=3).stdout)
+        self.assertEqual(schemas.problems(document, "load-reserve"), [])
+        self.assertIn("--kernel", document["no_recommendation"])
+
+    def test_reserve_shrink(self):
+        size = self.root / "sys/kernel/kexec_crash_size"
+        self.assertIn("only make that smaller", self.reserve("--shrink", "300M", code=1).stderr)
+        self.assertIn("character 4", self.reserve("--shrink", "100X", code=2).stderr)
+        (self.root / "sys/kernel/kexec_crash_loaded").write_text("1\n")
+        self.assertIn("kdump-load unload", self.reserve("--shrink", "100M", code=1).stderr)
+        (self.root / "sys/kernel/kexec_crash_loaded").write_text("0\n")
+        self.assertIn("100.0 MiB stay reserved", self.reserve("--shrink", "100M").stdout)
+        self.assertEqual(size.read_text().strip(), str(100 << 20))
+
     def test_reload_usage(self):
         self.assertIn("--settle", self.call("reload", "--settle", "1000", code=2).stderr)
         for option in ["--if-stale", "--settle"]:
