@@ -79,6 +79,8 @@ CONFIGS = {
     # kdump-capture run with every kind of target, in a crash kernel that is short of memory; see test_run.py.
     "run": Config("6.12-cloud-arm64", "cortex-a57", crash="run.sh", crashkernel="192M", crash_append="nr_cpus=2",
                   ext4_disk_mib=48, raw_disk_mib=64, network=True),
+    # The forecast that an initramfs fits, and `reserve`; see test_reservation.py.
+    "reservation": Config("6.12-cloud-arm64", "cortex-a57", production="reservation.sh", crashkernel="192M"),
     # x86-64: qemu64 has 4-level page tables, max has 5 levels.
     "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
