@@ -102,15 +102,18 @@ uint64_t capture_memory(const Machine& machine, uint64_t ram, uint64_t cpus) {
   return capture_base + capture_bitmaps * bits / 8 + std::min(cpus, capture_most_threads) * capture_thread;
 }
 
-// The regions as they would be with `total` bytes of them: where they are now, else below 4 GiB.
-std::vector<Range> regions_of(const Reservation& reservation, uint64_t total) {
-  uint64_t start = reservation.regions.empty() ? 0 : reservation.regions.back().start;
-  return {Range{start, total}};
-}
-
 // Bytes of a second, low region that goes with a high one.
 uint64_t low_size(const Reservation& reservation) {
   return reservation.regions.size() > 1 ? reservation.regions[0].size : 0;
+}
+
+// The regions as they would be with `total` bytes of them: where they are now, else below 4 GiB.
+std::vector<Range> regions_of(const Reservation& reservation, uint64_t total) {
+  std::vector<Range> regions = reservation.regions;
+  if (regions.empty()) return {Range{0, total}};
+  uint64_t low = low_size(reservation);
+  regions.back().size = total > low ? total - low : 0;
+  return regions;
 }
 
 std::string option_text(const Reservation& reservation, uint64_t size, uint64_t least_main) {

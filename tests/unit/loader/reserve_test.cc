@@ -100,7 +100,7 @@ TEST_F(Reserve, TheForecastForWhatIsRecommendedIsGood) {
   for (const std::string append : {"root=/dev/vda1 rootfstype=tmpfs", "root=/dev/vda1"}) {
     Recommendation needed = recommendation({{"init", 90 * MiB}}, {"", "", append, 0});
     EXPECT_EQ(forecast(needed.size, append), Check::Status::ok) << append;
-    EXPECT_EQ(forecast(needed.unpacking - MiB, append), Check::Status::failed) << append;
+    EXPECT_EQ(forecast(needed.unpacking - 4 * MiB, append), Check::Status::failed) << append;
     EXPECT_GE(needed.size, std::max(needed.unpacking, needed.capturing) + needed.margin);
     EXPECT_EQ(needed.size % (16 * MiB), 0u);
   }
@@ -146,10 +146,12 @@ TEST_F(Reserve, HighStaysHigh) {
       "  b8000000-bbffffff : Crash kernel\n"
       "800000000-87fffffff : System RAM\n"
       "  840000000-84fffffff : Crash kernel\n";
-  Recommendation needed = recommendation({{"init", 90 * MiB}});
+  Recommendation needed = recommendation({{"init", 60 * MiB}});
   EXPECT_EQ(needed.crashkernel,
             "crashkernel=" + memory_size_text(needed.size - 64 * MiB) + ",high crashkernel=64M,low");
   EXPECT_TRUE(needed.enough);
+  EXPECT_EQ(capturing(needed, "bounce_buffers"), 64 * MiB);
+  EXPECT_EQ(capturing(recommendation({{"init", MiB}}, {"", "", "swiotlb=noforce", 0}), "bounce_buffers"), 0u);
 }
 
 TEST_F(Reserve, OfTheLoadedKernel) {
