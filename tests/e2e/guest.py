@@ -81,6 +81,9 @@ CONFIGS = {
                   ext4_disk_mib=48, raw_disk_mib=64, network=True),
     # The forecast that an initramfs fits, and `reserve`; see test_reservation.py.
     "reservation": Config("6.12-cloud-arm64", "cortex-a57", production="reservation.sh", crashkernel="192M"),
+    # Above 4 GiB the crash kernel also takes memory for bounce buffers.
+    "reservation-high": Config("6.12-cloud-arm64", "cortex-a57", memory=6144, production="reservation.sh",
+                               crashkernel="256M,high"),
     # x86-64: qemu64 has 4-level page tables, max has 5 levels.
     "6.1-amd64-qemu64": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, keep_full=True),
     "6.12-amd64-max": Config("6.12-cloud-amd64", "max", keep_full=True),
