@@ -16,7 +16,9 @@ std::vector<Range> find_crash_regions(const Machine& machine) {
   if (regions.empty()) {
     throw Error(Errc::missing,
                 "no memory is reserved for a crash kernel (no \"Crash kernel\" in /proc/iomem)")
-        .with_hint("boot with crashkernel=256M (or larger) on the kernel command line");
+        .with_hint(
+            "boot with crashkernel=256M (or larger) on the kernel command line; kdump-load reserve says how "
+            "much, and --apply gives it to the boot loader");
   }
   if (regions.size() > 2) {
     // One low and one main region is all that kernels reserve, and all that linux,usable-memory-range could
