@@ -174,7 +174,12 @@ std::vector<FileRestore> read_last_change(const SysRoot& root) {
       }
       std::optional<std::string> now = current(resolve(root, restore.path));
       if (now == restore.after) continue;  // an undo that was interrupted
-      if (!now || sha256_hex(as_bytes(*now)) != item.at("sha256_after").get<std::string>()) {
+      if (!now) {
+        // A removed kernel takes its boot entry along.
+        log_warning("{}: was removed since and stays so", restore.path);
+        continue;
+      }
+      if (sha256_hex(as_bytes(*now)) != item.at("sha256_after").get<std::string>()) {
         throw Error(Errc::unsupported, restore.path + ": was changed since reserve --apply")
             .with_hint(restore.after ? "compare it with " + (directory / std::to_string(i)).string()
                                      : "it did not exist before");

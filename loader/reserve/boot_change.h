@@ -17,9 +17,9 @@ inline constexpr std::string_view boot_backup_path = "/var/lib/kdumpkit/boot-fil
 // when a file is not as in `before` any more.
 void write_boot_files(const SysRoot& root, const std::vector<FileEdit>& edits);
 
-// What taking back the last change would do: `before` is what the file holds now, an absent `after` removes
-// it. Throws Error{missing} when no change is kept, Error{unsupported} naming a file that was changed since
-// and where its old content is.
+// What taking back the last change would do (files that were removed since are left out, with a warning):
+// `before` is what the file holds now, an absent `after` removes it. Throws Error{missing} when no change is
+// kept, Error{unsupported} naming a file that was changed since and where its old content is.
 struct FileRestore {
   std::string path;
   std::string before;

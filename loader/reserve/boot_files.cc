@@ -111,6 +111,7 @@ class Editor {
     edit_entries();
     edit_grub();
     edit_extlinux();
+    note_grub_environment();
     note_unified_images();
     if (result_.found.empty()) {
       throw Error(Errc::missing,
@@ -233,6 +234,15 @@ class Editor {
     if (any) result_.found.emplace_back("extlinux");
     // u-boot-update makes extlinux.conf from this on every kernel's installation.
     if (any) edit_shell_file("/etc/default/u-boot", "U_BOOT_PARAMETERS");
+  }
+
+  // Variables of GRUB's environment block come into entries as $kernelopts; a plain crashkernel= in one would
+  // go before ours with ,high.
+  void note_grub_environment() {
+    for (std::string path : {"/boot/grub2/grubenv", "/boot/grub/grubenv"}) {
+      if (content(path).value_or("").find(option_name) == std::string::npos) continue;
+      result_.notes.push_back(path + " has a crashkernel= too: see grub2-editenv list, and set it without");
+    }
   }
 
   void note_unified_images() {

@@ -146,6 +146,15 @@ class Apply(unittest.TestCase):
         self.assertEqual(GRUB, Path(kept).read_text())
         self.assertIn("# mine", grub.read_text())
 
+    def test_what_was_removed_stays_removed(self):
+        gone = self.write("boot/loader/entries/a.conf", ENTRY)
+        stays = self.write("boot/loader/entries/b.conf", ENTRY)
+        self.call("--apply", "256M", "--yes")
+        gone.unlink()
+        self.assertIn("a.conf: was removed since", self.call("--undo", "--yes").stderr)
+        self.assertFalse(gone.exists())
+        self.assertEqual(ENTRY, stays.read_text())
+
     def test_all_or_nothing(self):
         # The second file cannot be written: the name of its temporary file is too long.
         self.write("boot/loader/entries/a.conf", ENTRY)
@@ -168,8 +177,11 @@ class Apply(unittest.TestCase):
     def test_refused(self):
         self.assertIn("no boot loader's files", self.call("--apply", "256M", code=1).stderr)
         self.write("boot/EFI/Linux/a.efi", "")
+        self.write("boot/grub2/grubenv", "# GRUB Environment Block\nkernelopts=root=/dev/a crashkernel=1G\n####")
         self.write("etc/default/grub", GRUB)
-        self.assertIn("a.efi holds its command line itself", self.call("--apply", "256M", code=3).stdout)
+        shown = self.call("--apply", "256M", code=3).stdout
+        self.assertIn("a.efi holds its command line itself", shown)
+        self.assertIn("grubenv has a crashkernel= too", shown)
         for value, why in [("256X", "character 4"), ("64M,low", "neither"), ("1G-2G:64M,", "character 11"), ("0", "size is 0")]:
             self.assertIn(why, self.call("--apply", value, "--yes", code=1).stderr, value)
         self.write("proc/iomem", "40000000-4fffffff : System RAM\n")
