@@ -34,6 +34,7 @@ THIRD_PARTY = [
     (r"^(dwarf\.h|elfutils/)", ["analyze/symbols", "analyze/unwind"]),
     (r"^libfdt", ["loader"]),
     (r"^(zstd\.h|zlib\.h|lzo/|snappy)", ["core/formats", "loader"]),
+    (r"^(lz4|lzma)", ["loader/image"]),
     (r"^nlohmann/(?!json_fwd)", [".cc"]),
     (r"^CLI/", ["main.cc", "cli.cc"]),
     (r"^toml", ["core/config"]),

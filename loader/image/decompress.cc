@@ -9,11 +9,14 @@
 #include <memory>
 
 #include "core/base/error.h"
+#include "loader/image/unpackers.h"
 
 namespace kdk {
 namespace {
 
 constexpr size_t chunk_size = 256 << 10;
+
+}  // namespace
 
 UnpackResult unpack_gzip(Bytes packed, const UnpackSink& sink) {
   z_stream stream{};
@@ -61,21 +64,20 @@ UnpackResult unpack_zstd(Bytes packed, const UnpackSink& sink) {
   }
 }
 
-}  // namespace
-
 PackFormat detect_pack_format(Bytes bytes) {
   struct Magic {
     uint8_t first, second;
     PackFormat format;
   };
-  static constexpr std::array<Magic, 8> magics = {{{0x1f, 0x8b, PackFormat::gzip},
+  static constexpr std::array<Magic, 9> magics = {{{0x1f, 0x8b, PackFormat::gzip},
                                                    {0x1f, 0x9e, PackFormat::gzip},
                                                    {0x42, 0x5a, PackFormat::bzip2},
                                                    {0x5d, 0x00, PackFormat::lzma},
                                                    {0xfd, 0x37, PackFormat::xz},
                                                    {0x89, 0x4c, PackFormat::lzo},
                                                    {0x02, 0x21, PackFormat::lz4},
-                                                   {0x28, 0xb5, PackFormat::zstd}}};
+                                                   {0x28, 0xb5, PackFormat::zstd},
+                                                   {0x04, 0x22, PackFormat::lz4_frame}}};
   if (bytes.size() < 2) return PackFormat::none;
   for (const Magic& magic : magics) {
     if (bytes[0] == magic.first && bytes[1] == magic.second) return magic.format;
@@ -101,19 +103,42 @@ std::string_view to_string(PackFormat format) {
       return "lz4";
     case PackFormat::zstd:
       return "zstd";
+    case PackFormat::lz4_frame:
+      return "lz4 frame";
   }
   return "unknown";
 }
 
 UnpackResult unpack_member(Bytes packed, PackFormat format, const UnpackSink& sink) {
-  if (format == PackFormat::gzip) return unpack_gzip(packed, sink);
-  if (format == PackFormat::zstd) return unpack_zstd(packed, sink);
-  throw Error(Errc::unsupported, fmt::format("{} data cannot be unpacked here", to_string(format)));
+  switch (format) {
+    case PackFormat::gzip:
+      return unpack_gzip(packed, sink);
+    case PackFormat::zstd:
+      return unpack_zstd(packed, sink);
+    case PackFormat::xz:
+      return unpack_xz(packed, sink);
+    case PackFormat::lzma:
+      return unpack_lzma(packed, sink);
+    case PackFormat::lz4:
+      return unpack_lz4_legacy(packed, sink);
+    case PackFormat::lz4_frame:
+      return unpack_lz4_frame(packed, sink);
+    case PackFormat::lzo:
+      return unpack_lzop(packed, sink);
+    case PackFormat::bzip2:
+    case PackFormat::none:
+      break;
+  }
+  throw Error(Errc::unsupported, fmt::format("{} data cannot be unpacked here", to_string(format)))
+      .with_hint("unpack it first, with bunzip2 or what else made it");
 }
 
 std::vector<uint8_t> unpack_all(Bytes packed, PackFormat format, uint64_t limit) {
   std::vector<uint8_t> out;
-  while (!packed.empty() && packed[0] != 0) {
+  auto is_size = [&] {
+    return packed.size() == sizeof(ul32) && *load<ul32>(packed) == static_cast<uint32_t>(out.size());
+  };
+  do {
     UnpackResult result = unpack_member(packed, format, [&](Bytes part) {
       if (out.size() + part.size() > limit) return false;
       out.insert(out.end(), part.begin(), part.end());
@@ -122,6 +147,11 @@ std::vector<uint8_t> unpack_all(Bytes packed, PackFormat format, uint64_t limit)
     if (result.stopped)
       throw Error(Errc::unsupported, fmt::format("more than {} bytes come out of it", limit));
     packed = packed.subspan(result.consumed);
+  } while (!is_size() && detect_pack_format(packed) == format);
+  bool padding = std::all_of(packed.begin(), packed.end(), [](uint8_t byte) { return byte == 0; });
+  if (!padding && !is_size()) {
+    throw Error(Errc::format,
+                fmt::format("{} bytes that are no {} data follow it", packed.size(), to_string(format)));
   }
   return out;
 }

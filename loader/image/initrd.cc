@@ -189,6 +189,8 @@ InitrdEstimate estimate_initrd(Bytes initrd, uint64_t page_size, std::string_vie
         member.unpacked_size = member.packed_size;
         if (!counter.at_boundary() && !result.over_limit)
           throw Error(Errc::format, "the cpio archive is cut off");
+      } else if (member.format == PackFormat::lz4_frame) {
+        throw Error(Errc::format, "the kernel unpacks only what lz4 -l makes");
       } else if (member.format == PackFormat::gzip || member.format == PackFormat::zstd) {
         UnpackResult unpacked = unpack_member(rest, member.format, [&](Bytes part) {
           uint64_t taken = counter.feed(part);
