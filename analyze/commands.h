@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "analyze/session.h"
+#include "analyze/triage/collection.h"
 #include "analyze/triage/report.h"
 
 namespace kdk {
@@ -16,5 +17,9 @@ BacktraceReport make_backtrace(Session& session, bool all_cpus);
 // Each query is an address (0x..., or 16 hexadecimal digits), a symbol name, or name+offset.
 SymbolReport make_symbols(Session& session, const std::vector<std::string>& queries);
 InfoReport make_info(Session& session);
+// Examines every dump and saved report under `paths` with up to `threads` threads; `search` says where to look
+// for debug information (its dump is not used). What cannot be read is in the result, never thrown.
+Collection make_collection(const std::vector<std::filesystem::path>& paths, const SessionOptions& search,
+                           unsigned threads);
 
 }  // namespace kdk

@@ -2,9 +2,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
+#include <filesystem>
 #include <functional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "analyze/commands.h"
@@ -21,7 +24,9 @@ struct Arguments {
   SessionOptions session;
   std::string one_dump;  // sym: the dump, and further parts of a split set
   std::vector<std::string> parts;
-  std::vector<std::string> queries;  // sym
+  std::vector<std::string> queries;          // sym
+  std::vector<std::filesystem::path> paths;  // triage
+  unsigned jobs = 0;                         // triage; 0: as many as there are CPUs, at most 4
   std::string format = "text";
   std::string output;
   bool json = false;
@@ -43,11 +48,7 @@ void add_dump(CLI::App& command, Arguments& args) {
   add_vmcoreinfo(command, args);
 }
 
-void add_search(CLI::App& command, Arguments& args) {
-  command
-      .add_option("--vmlinux", args.session.search.vmlinux,
-                  "Use this vmlinux; refused when it is another build")
-      ->type_name("FILE");
+void add_debug_dir(CLI::App& command, Arguments& args) {
   command
       .add_option("--debug-dir", args.session.search.debug_dirs,
                   "Look for debug information here first (may be repeated)")
@@ -56,11 +57,25 @@ void add_search(CLI::App& command, Arguments& args) {
   command.add_flag("--no-debug-info", args.no_debug_info, "Do not look for a vmlinux");
 }
 
+void add_search(CLI::App& command, Arguments& args) {
+  command
+      .add_option("--vmlinux", args.session.search.vmlinux,
+                  "Use this vmlinux; refused when it is another build")
+      ->type_name("FILE");
+  add_debug_dir(command, args);
+}
+
 void add_output(CLI::App& command, Arguments& args) {
   command.add_flag("--json", args.json, "Print JSON (schemas/*.schema.json)");
   command
       .add_option("-o,--output", args.output, "Write to this file, whole or not at all, instead of stdout")
       ->type_name("FILE");
+}
+
+void add_format(CLI::App& command, Arguments& args) {
+  command.add_option("--format", args.format, "text, json or html")
+      ->check(CLI::IsMember({"text", "json", "html"}))
+      ->excludes("--json");
 }
 
 void emit(const Arguments& args, const std::string& text) {
@@ -128,6 +143,20 @@ int info(Arguments& args) {
   return finish(args, make_info(session), true);
 }
 
+int triage(Arguments& args) {
+  unsigned threads = args.jobs != 0 ? args.jobs : std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
+  Collection all = make_collection(args.paths, args.session, threads);
+  emit(args, args.format == "html" ? to_html(all)
+             : args.json           ? to_json_text(all)
+                                   : escape_untrusted(to_text(all), "\n\t"));
+  for (const UnreadableFile& file : all.unreadable) log_warning("{}", file.why);
+  if (all.crashes == 0) {
+    log_error("no dump or saved report could be read");
+    return exit_failed;
+  }
+  return all.unreadable.empty() ? exit_done : exit_partial;
+}
+
 int run(int argc, char** argv) {
   CLI::App app(
       "Explains a Linux crash dump: ELF vmcore, kdump-compressed, flattened or split.\n"
@@ -143,9 +172,7 @@ int run(int argc, char** argv) {
   add_dump(*command, args);
   add_search(*command, args);
   add_output(*command, args);
-  command->add_option("--format", args.format, "text, json or html")
-      ->check(CLI::IsMember({"text", "json", "html"}))
-      ->excludes("--json");
+  add_format(*command, args);
   command->callback([&] { body = [&] { return report(args); }; });
 
   command = app.add_subcommand("log", "The kernel log");
@@ -176,6 +203,18 @@ int run(int argc, char** argv) {
   add_dump(*command, args);
   add_output(*command, args);
   command->callback([&] { body = [&] { return info(args); }; });
+
+  command =
+      app.add_subcommand("triage", "Many dumps in one table: which are the same bug, how often, since when");
+  command->add_option("PATH", args.paths, "Dumps, earlier report.json files, or directories with such")
+      ->required();
+  command
+      ->add_option("-j,--jobs", args.jobs, "Dumps examined at the same time; default: one per CPU, at most 4")
+      ->check(CLI::Range(1u, 256u));
+  add_debug_dir(*command, args);
+  add_output(*command, args);
+  add_format(*command, args);
+  command->callback([&] { body = [&] { return triage(args); }; });
 
   try {
     app.parse(argc, argv);

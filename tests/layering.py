@@ -26,7 +26,7 @@ ALLOWED = {
     "analyze": CORE + ["analyze/symbols", "analyze/unwind", "analyze/inspect", "analyze/triage", "analyze/render"],
 }
 # render sees only the report model, by file
-RENDER_FILES = {"analyze/triage/report.h"}
+RENDER_FILES = {"analyze/triage/report.h", "analyze/triage/collection.h"}
 
 # third-party header pattern -> folders (or files) that may include it
 THIRD_PARTY = [

@@ -57,10 +57,15 @@ ordered_json input(const InputFacts& facts) {
   return out;
 }
 
-ordered_json envelope(std::string_view name, const InputFacts& facts, const std::vector<Limit>& limits) {
+ordered_json header(std::string_view name) {
   ordered_json out;
   out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.2.0"}};
   out["tool"] = {{"name", "kdump-analyze"}, {"version", KDK_VERSION}};
+  return out;
+}
+
+ordered_json envelope(std::string_view name, const InputFacts& facts, const std::vector<Limit>& limits) {
+  ordered_json out = header(name);
   out["input"] = input(facts);
   out["status"] = partial(limits) ? "partial" : "complete";
   return out;

@@ -13,7 +13,9 @@
 
 namespace kdk::json {
 
-// {"schema", "tool", "input", "status"}: how every document starts. `name` is the schema's, such as "report".
+// {"schema", "tool"}: how every document starts. `name` is the schema's, such as "report".
+nlohmann::ordered_json header(std::string_view name);
+// {"schema", "tool", "input", "status"}: the same with the dump that it is about.
 nlohmann::ordered_json envelope(std::string_view name, const InputFacts& input,
                                 const std::vector<Limit>& limits);
 nlohmann::ordered_json input(const InputFacts& input);

@@ -1,11 +1,16 @@
 #!/usr/bin/python3
 """The command line contract of kdump-analyze: exit codes, messages, -o.   cli_test.py BIN_DIR MAKE_DUMP"""
+import json
 import os
 import subprocess
 import sys
 import tempfile
 import unittest
 from pathlib import Path
+
+sys.path[:0] = [str(Path(__file__).resolve().parents[2] / folder) for folder in ("support", "golden/report")]
+import html_page  # noqa: E402  (found through the path above)
+import schemas  # noqa: E402
 
 program = make_dump = None
 
@@ -80,6 +85,48 @@ class CommandLine(unittest.TestCase):
         with open("/dev/full", "w", encoding="ascii") as full:
             done = self.run_program("report", self.dump, stdout=full, expect=1)
         self.assertIn("standard output", done.stderr)
+
+    def test_triage_groups_dumps_and_reports(self):
+        folder = self.path / "crashes"
+        (folder / "deep" / "er").mkdir(parents=True)
+        for name, case in {"a": "sysrq", "deep/b": "sysrq-x86-64", "deep/er/c": "oops-x86-64"}.items():
+            subprocess.run([make_dump, case, folder / name], check=True)
+        self.run_program("report", folder / "a", "--json", "-o", folder / "saved.json", expect=0)
+        self.run_program("report", folder / "a", "--json", "-o", self.path / "elsewhere.json", expect=0)
+        (folder / "summary.json").write_text('{"schema": {"id": "kdumpkit/capture-summary"}}')
+        (folder / "dmesg.txt").write_text("[ 0.0] hello")
+        (folder / "loop").symlink_to(folder)
+
+        def triage(*paths, expect):
+            done = self.run_program("triage", *paths, "--json", "--no-debug-info", "-j", "3", expect=expect)
+            document = json.loads(done.stdout)
+            self.assertEqual([], schemas.problems(document, "analyze-triage"))
+            return document
+
+        found = triage(folder, expect=0)
+        self.assertEqual((4, 3), (found["files"], found["crashes"]))
+        self.assertEqual([("sysrq_crash", 2), ("null_deref", 1)], [(g["class"], g["count"]) for g in found["groups"]])
+        self.assertEqual(["aarch64", "x86_64"], sorted(a.replace("arm64", "aarch64") for a in found["groups"][0]["architectures"]))
+        files = [sorted(c["files"]) for g in found["groups"] for c in g["crashes"]]
+        self.assertIn(sorted([str(folder / "a"), str(folder / "saved.json")]), files)
+        # a report alone stands for its crash
+        alone = triage(self.path / "elsewhere.json", expect=0)
+        self.assertEqual(found["groups"][0]["family"], alone["groups"][0]["family"])
+        self.assertEqual("report", alone["groups"][0]["crashes"][0]["source"])
+        # broken ones are named, the rest is there
+        (folder / "broken").write_bytes(b"KDUMP   " + bytes(4096))
+        (folder / "broken.json").write_text('{"schema": {"id": "kdumpkit/report", "version": "1.2.0"}')
+        (folder / "future.json").write_text('{"schema": {"id": "kdumpkit/report", "version": "2.0.0"}}')
+        broken = triage(folder, self.path / "missing", expect=3)
+        self.assertEqual((8, 3), (broken["files"], broken["crashes"]))
+        self.assertEqual({str(folder / "broken"), str(folder / "broken.json"), str(folder / "future.json"),
+                          str(self.path / "missing")}, {u["file"] for u in broken["unreadable"]})
+        self.run_program("triage", self.path / "missing", expect=1)
+        text = self.run_program("triage", folder, "--no-debug-info", expect=3).stdout
+        self.assertIn("2 x sysrq_crash", text)
+        page = self.run_program("triage", folder, "--no-debug-info", "--format", "html", expect=3).stdout
+        self.assertEqual([], html_page.problems(page))
+        self.assertIn("sysrq_handle_crash", html_page.text_of(page, "table"))
 
     def test_json_says_what_format_json_says(self):
         one = self.run_program("report", self.dump, "--json", "--no-debug-info", expect=0).stdout.split('"timing"')[0]
