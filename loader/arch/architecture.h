@@ -44,7 +44,7 @@ struct Architecture {
   // Reads the header of a kernel file. `file` is replaced by the unpacked kernel where this architecture
   // allows packed ones. Throws as load_arm64_image and parse_bzimage do.
   KernelInfo (*read_kernel)(std::vector<uint8_t>& file);
-  std::span<const Loader> loaders;  // the preferred one first
+  std::span<const Loader> loaders;  // first the one for machines that do not tell which they have
   // Bytes the crash kernel sets aside at boot for devices (bounce buffers).
   uint64_t (*device_memory)(const LoadPlan& plan);
 };

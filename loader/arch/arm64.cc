@@ -1,5 +1,5 @@
-// arm64: a plain Image by kexec_load, with a device tree of our own making and a trampoline that hands it
-// over. Debian's arm64 kernels have no kexec_file_load.
+// arm64: an Image by kexec_load, with a device tree of our own making and a trampoline that hands it over.
+// arm64_file.cc has kexec_file_load, which Debian's arm64 kernels lack.
 //
 // Sources: Documentation/arch/arm64/booting.rst; arch/arm64/kernel/machine_kexec.c.
 #include <fmt/format.h>
@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <array>
 
-#include "loader/arch/architecture.h"
+#include "loader/arch/arm64_file.h"
 #include "loader/arch/trampoline.h"
 #include "loader/plan/elf64.h"
 #include "loader/plan/placement.h"
@@ -16,13 +16,12 @@
 namespace kdk {
 namespace {
 
+using arm64::block_size;
+using arm64::command_line_size;
+
 // Segments are aligned to the largest page size an arm64 kernel can have: the running kernel wants its own
 // page size, the crash kernel may have another.
 constexpr uint64_t segment_alignment = 64 << 10;
-// Booting protocol: the image's base; the device tree stays inside one block of this size.
-constexpr uint64_t block_size = uint64_t{2} << 20;
-// COMMAND_LINE_SIZE of arch/arm64/include/uapi/asm/setup.h, its terminating NUL included.
-constexpr uint64_t command_line_size = 2048;
 
 constexpr uint64_t four_gib = uint64_t{4} << 30;
 constexpr uint64_t bounce_buffers = uint64_t{64} << 20;  // IO_TLB_DEFAULT_SIZE of include/linux/swiotlb.h
@@ -32,12 +31,6 @@ constexpr std::array<std::string_view, 5> crash_defaults = {"reset_devices", "nr
 
 uint64_t whole_segments(uint64_t size) {
   return align_up(size, segment_alignment);
-}
-
-// linux,usable-memory-range wants the main region first: kernels cap their memory to the first pair and add
-// the others (drivers/of/fdt.c, early_init_dt_check_for_usable_mem_range).
-std::vector<Range> usable_memory(const std::vector<Range>& crash_regions) {
-  return {crash_regions.rbegin(), crash_regions.rend()};
 }
 
 KernelInfo read_kernel(std::vector<uint8_t>& file) {
@@ -72,7 +65,7 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   // The device tree names all of them, so it comes last.
   DtbRequest request;
   request.elfcorehdr = {header_at, whole_segments(elfcorehdr.size())};
-  request.usable_memory = usable_memory(plan.crash_regions);
+  request.usable_memory = arm64::usable_memory(plan.crash_regions);
   request.initrd = initrd;
   request.command_line = plan.command_line.text;
   request.seeds = inputs.seeds;
@@ -146,9 +139,15 @@ uint64_t device_memory(const LoadPlan& plan) {
   return above && below && wanted ? bounce_buffers : 0;
 }
 
-constexpr std::array loaders = {Loader{LoadCall::kexec_load, compose, check}};
+// Where it is not known whether the kernel has kexec_file_load, it most likely has not.
+constexpr std::array loaders = {Loader{LoadCall::kexec_load, compose, check},
+                                Loader{LoadCall::kexec_file_load, arm64::compose_files, arm64::check_files}};
 
 }  // namespace
+
+std::vector<Range> arm64::usable_memory(const std::vector<Range>& crash_regions) {
+  return {crash_regions.rbegin(), crash_regions.rend()};
+}
 
 const Architecture arm64_architecture = {
     .name = "arm64",

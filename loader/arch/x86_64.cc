@@ -2,8 +2,8 @@
 // memory map and the purgatory itself and places everything by its own rules; those rules are followed here
 // so that what it would refuse is known, and said in words, before the crash kernel loaded before is freed.
 //
-// Sources: arch/x86/kernel/kexec-bzimage64.c (bzImage64_probe, bzImage64_load), kernel/kexec_file.c
-// (kexec_add_buffer, locate_mem_hole_top_down), arch/x86/kernel/crash.c (crash_load_segments).
+// Sources: arch/x86/kernel/kexec-bzimage64.c (bzImage64_probe, bzImage64_load), arch/x86/kernel/crash.c
+// (crash_load_segments).
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -13,16 +13,15 @@
 #include "loader/arch/x86_64.h"
 #include "loader/image/bzimage.h"
 #include "loader/image/pe.h"
-#include "loader/plan/checks.h"
 #include "loader/plan/elf64.h"
-#include "loader/plan/placement.h"
+#include "loader/plan/file_load_checks.h"
+#include "loader/plan/kernel_placement.h"
 
 namespace kdk {
 namespace {
 
 using x86_64::lowest_kernel;
 using x86_64::page_size;
-using x86_64::whole_pages;
 
 constexpr uint64_t four_gib = uint64_t{4} << 30;
 // Lowest address the kernel's loader uses.
@@ -57,80 +56,23 @@ KernelInfo read_kernel(std::vector<uint8_t>& file) {
   return info;
 }
 
-// The kernel's search for holes in the crash region.
-class KernelPlacer {
- public:
-  explicit KernelPlacer(const Range& region) : region_(region) {}
-
-  void bottom_up(std::string name, uint64_t size, bool estimated) {
-    uint64_t start = region_.start;
-    // Segments are sorted, so one pass over them finds the lowest hole.
-    for (const ExpectedSegment& taken : segments_) {
-      if (taken.memory.overlaps({start, size})) start = taken.memory.end();
-    }
-    if (!in_bounds(region_.end(), start, size)) throw_no_room(region_, name, size);
-    add(std::move(name), {start, size}, estimated);
-  }
-
-  void top_down(std::string name, uint64_t size, uint64_t alignment, uint64_t minimum, bool estimated) {
-    if (size > region_.size) throw_no_room(region_, name, size);
-    uint64_t start = align_down(region_.end() - size, alignment);
-    for (size_t i = segments_.size(); i-- > 0;) {
-      const Range& taken = segments_[i].memory;
-      if (!taken.overlaps({start, size})) continue;
-      if (taken.start < size) throw_no_room(region_, name, size);
-      start = align_down(taken.start - size, alignment);
-    }
-    if (start < std::max(region_.start, minimum)) throw_no_room(region_, name, size);
-    add(std::move(name), {start, size}, estimated);
-  }
-
-  std::vector<ExpectedSegment> take() { return std::move(segments_); }
-
- private:
-  void add(std::string name, Range memory, bool estimated) {
-    auto behind = std::find_if(segments_.begin(), segments_.end(),
-                               [&](const ExpectedSegment& s) { return s.memory.start > memory.start; });
-    segments_.insert(behind, {std::move(name), memory, estimated});
-  }
-
-  Range region_;
-  std::vector<ExpectedSegment> segments_;  // ascending
-};
-
-// The kernel's elfcorehdr: its own word where it keeps room for hotplug, else one program header per CPU and
-// RAM range, two for the kernel image and VMCOREINFO, one for RAM split at 1 MiB.
-uint64_t elfcorehdr_size(const Machine& machine, const LoadPlan& plan) {
-  size_t ranges = subtract_ranges(plan.system_ram, plan.crash_regions).size();
-  uint64_t headers = machine.elfcorehdr_size.value_or(0);
-  headers = std::max(headers, (machine.cpu_notes.size() + ranges + 3) * sizeof(elf64::ProgramHeader));
-  return whole_pages(sizeof(elf64::Header) + headers);
-}
-
 void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   const BzImage& header = *plan.image.bzimage;
   plan.command_line_limit = x86_64::command_line_limit(header);
 
-  KernelPlacer placer(plan.main_region());
-  placer.bottom_up("elfcorehdr", elfcorehdr_size(machine, plan), !machine.elfcorehdr_size);
-  placer.top_down("purgatory", purgatory_bound, page_size, 0, true);
-  uint64_t parameters = boot_params_bound + plan.command_line.text.size();
-  placer.top_down("boot_params", whole_pages(parameters), page_size, 0, true);
-  placer.top_down("kernel", whole_pages(header.init_size), std::max(header.alignment, page_size),
-                  std::max(header.preferred_address, lowest_kernel), false);
+  KernelPlacer placer(plan.main_region(), page_size);
+  placer.bottom_up("elfcorehdr", expected_elfcorehdr_size(machine, plan),
+                   {.estimated = !machine.elfcorehdr_size});
+  placer.top_down("purgatory", purgatory_bound, {.estimated = true});
+  placer.top_down("boot_params", boot_params_bound + plan.command_line.text.size(), {.estimated = true});
+  placer.top_down(
+      "kernel", header.init_size,
+      {.alignment = header.alignment, .minimum = std::max(header.preferred_address, lowest_kernel)});
   if (inputs.initrd && !inputs.initrd->bytes.empty())
-    placer.top_down("initrd", whole_pages(inputs.initrd->bytes.size()), page_size, lowest_initrd, false);
+    placer.top_down("initrd", inputs.initrd->bytes.size(), {.minimum = lowest_initrd});
   uint64_t tables = (total_size(plan.system_ram) / gib + 1) * page_size;
-  placer.bottom_up("control_pages", control_pages_bound + tables, true);
+  placer.bottom_up("control_pages", control_pages_bound + tables, {.estimated = true});
   plan.expected = placer.take();
-}
-
-Outcome check_expected(const LoadPlan& plan) {
-  uint64_t total = 0;
-  for (const ExpectedSegment& segment : plan.expected) total += segment.memory.size;
-  if (std::optional<Outcome> refused = refuse_half_of_memory(plan, total)) return *refused;
-  return ok(fmt::format("the kernel will find room for {} segments, {} of {}", plan.expected.size(),
-                        mib(total), mib(plan.main_region().size)));
 }
 
 // What bzImage64_probe refuses, and what it does not look at though the kernel would not start.
@@ -138,44 +80,6 @@ Outcome check_boot_protocol(const Machine& machine, const LoadPlan& plan) {
   if (machine.firmware_bits == 32)
     return failed("the EFI firmware is 32-bit: kexec_file_load refuses every kernel");
   return x86_64::check_bzimage(machine, *plan.image.bzimage);
-}
-
-// Why this kernel will insist on a signature; an empty string when nothing is known to make it.
-std::string signature_reason(const Machine& machine) {
-  if (machine.config.enabled("CONFIG_KEXEC_SIG") == false) return "";
-  if (machine.config.enabled("CONFIG_KEXEC_SIG_FORCE") == true) return "CONFIG_KEXEC_SIG_FORCE is on";
-  // arch/x86/kernel/ima_arch.c and security/integrity/ima/ima_efi.c: arch_get_ima_policy enforces it.
-  if (machine.secure_boot == true && machine.config.enabled("CONFIG_IMA_ARCH_POLICY") == true)
-    return "Secure Boot is on";
-  if (machine.locked_down()) return fmt::format("kernel lockdown is \"{}\"", machine.lockdown);
-  return "";
-}
-
-Outcome check_signature(const Machine& machine, const LoadPlan& plan) {
-  std::string reason = signature_reason(machine);
-  std::string carries =
-      plan.image.signature_size == 0
-          ? "the kernel file carries none"
-          : fmt::format("the kernel file carries one of {} bytes", plan.image.signature_size);
-  if (reason.empty()) {
-    std::string_view known =
-        machine.config.source().empty()
-            ? " (how this kernel was built is not known: no /boot/config-* or /proc/config.gz)"
-            : "";
-    return ok(fmt::format("no signature is required as far as is known{}; {}", known, carries));
-  }
-  if (plan.image.signature_size != 0) {
-    return warning(fmt::format(
-        "{}: the kernel will verify the signature when it loads, and frees the crash kernel loaded "
-        "before even when it refuses ({}; `kdump-load check-image` tells before)",
-        reason, carries));
-  }
-  std::string problem =
-      fmt::format("{}: the kernel wants a signature, and {}; use a signed kernel", reason, carries);
-  // An IMA policy that appraises kexec images stands in for it under lockdown alone.
-  bool ima_may_help = machine.config.enabled("CONFIG_IMA_APPRAISE").value_or(true) &&
-                      machine.config.enabled("CONFIG_KEXEC_SIG_FORCE") != true && machine.secure_boot != true;
-  return ima_may_help ? warning(problem + ", unless an IMA policy accepts it") : failed(problem);
 }
 
 void check(const Machine& machine, LoadPlan& plan) {

@@ -1,7 +1,9 @@
 #include "loader/kexec/kexec.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/kexec.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -68,8 +70,11 @@ int load_segments(const LoadPlan& plan) {
 
 int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   const std::string& line = plan.command_line.text;
+  Fd unpacked;
+  if (!plan.unpacked_kernel.empty()) unpacked = memory_file("unpacked kernel", plan.unpacked_kernel);
+  const Fd& kernel = plan.unpacked_kernel.empty() ? files.kernel : unpacked;
   return call_with_optional_flags(flag_bits(plan), debug ? kexec_file_debug : 0, [&](uint64_t flags) {
-    return kexec_file_load(files.kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
+    return kexec_file_load(kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
   });
 }
 
@@ -96,6 +101,19 @@ int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCa
   if (result != EINVAL || optional == 0) return result;
   log_info("the kernel does not take the optional flags {:#x}: trying without", optional);
   return call(flags);
+}
+
+Fd memory_file(const std::string& name, Bytes content) {
+  // Kernels with vm.memfd_noexec want the flag, older ones refuse it
+  // (Documentation/userspace-api/mfd_noexec.rst).
+  constexpr unsigned memfd_noexec_seal = 8;
+  int created = ::memfd_create(name.c_str(), MFD_CLOEXEC | memfd_noexec_seal);
+  if (created < 0 && errno == EINVAL) created = ::memfd_create(name.c_str(), MFD_CLOEXEC);
+  if (created < 0) throw error_from_errno(errno, name + ": memfd_create");
+  Fd writable(created);
+  write_all(writable, content, name);
+  // The kernel reads no file that is open for writing (fs/kernel_read_file.c, deny_write_access).
+  return Fd::open(fmt::format("/proc/self/fd/{}", writable.get()), O_RDONLY);
 }
 
 void require_unchanged(const Fd& fd, const InputIdentity& planned) {

@@ -42,6 +42,9 @@ using FileLoadCall = std::function<int(uint64_t flags)>;
 // kernels know fewer, and refuse unknown ones before they touch anything. Returns the last call's result.
 int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCall& call);
 
+// A read-only descriptor of a file in memory, for kexec_file_load. Throws Error{io,denied}.
+Fd memory_file(const std::string& name, Bytes content);
+
 // Throws Error{format} when the file no longer holds what `planned` says: someone wrote to it since.
 void require_unchanged(const Fd& fd, const InputIdentity& planned);
 

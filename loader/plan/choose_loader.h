@@ -14,8 +14,9 @@ struct LoaderChoice {
 };
 
 // Decides before anything is asked of the kernel: a load that fails has freed the crash kernel before it, and
-// a signature that is refused must not be got around with the other call. Throws Error{unsupported} when
-// `wanted` is not there for this architecture.
-LoaderChoice choose_loader(const Machine& machine, std::optional<LoadCall> wanted);
+// a signature that is refused must not be got around with the other call. So the older call is chosen only
+// where the newer one does not exist, or for `own_tree`: the user gives a device tree, which only it takes.
+// Throws Error{unsupported} when `wanted` is not there for this architecture.
+LoaderChoice choose_loader(const Machine& machine, std::optional<LoadCall> wanted, bool own_tree);
 
 }  // namespace kdk

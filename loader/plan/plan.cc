@@ -65,7 +65,7 @@ const Segment* LoadPlan::find_segment(std::string_view name) const {
 
 LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   const Architecture& architecture = *machine.architecture;
-  LoaderChoice choice = choose_loader(machine, inputs.call);
+  LoaderChoice choice = choose_loader(machine, inputs.call, inputs.dtb.has_value());
   LoadPlan plan;
   plan.call = choice.loader->call;
   plan.call_reason = std::move(choice.reason);
@@ -82,6 +82,8 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   // Before compose: it may move the initramfs into a segment.
   Check unpacking = check_unpacking(plan, inputs.initrd ? Bytes(inputs.initrd->bytes) : Bytes());
   choice.loader->compose(machine, inputs, plan);
+  if (plan.call == LoadCall::kexec_file_load && plan.image.compression != "none")
+    plan.unpacked_kernel = std::move(inputs.kernel.bytes);
 
   check_machine(machine, plan);
   choice.loader->check(machine, plan);

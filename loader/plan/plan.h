@@ -117,6 +117,8 @@ struct LoadPlan {
 
   // kexec_file_load
   std::vector<ExpectedSegment> expected;  // ascending by address
+  // The kernel takes only plain files: what to give it instead of a packed one. Empty: the file itself.
+  std::vector<uint8_t> unpacked_kernel;
 
   std::vector<Check> checks;
 
