@@ -12,7 +12,6 @@
 #include "core/formats/vmcoreinfo.h"
 #include "loader/arch/x86_64.h"
 #include "loader/image/bzimage.h"
-#include "loader/image/pe.h"
 #include "loader/plan/elf64.h"
 #include "loader/plan/file_load_checks.h"
 #include "loader/plan/kernel_placement.h"
@@ -45,15 +44,10 @@ constexpr std::array<std::string_view, 9> crash_defaults = {
     "acpi_no_memhotplug", "panic=10",  "cma=0",   "hugetlb_cma=0"};
 
 KernelInfo read_kernel(std::vector<uint8_t>& file) {
-  BzImage header = parse_bzimage(file);
-  KernelInfo info;
-  info.format = "bzImage";
-  info.release = header.release();
-  info.image_size = header.init_size;
-  info.page_size = page_size;
-  info.signature_size = pe_signature_size(file);
-  info.bzimage = header;
-  return info;
+  KernelImage image = load_bzimage(std::move(file));
+  file = std::move(image.bytes);
+  image.info.page_size = page_size;
+  return image.info;
 }
 
 void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "core/base/error.h"
-#include "loader/image/decompress.h"
 #include "loader/image/image.h"
+#include "loader/image/layers.h"
 #include "loader/image/pe.h"
 
 namespace kdk {
@@ -29,22 +29,25 @@ constexpr uint64_t max_text_offset = uint64_t{2} << 20;
 }  // namespace
 
 KernelImage load_arm64_image(std::vector<uint8_t> file) {
+  UnpackedKernel unpacked = unpack_kernel(std::move(file));
   KernelImage image;
   image.info.format = "Image";
-  PackFormat format = detect_pack_format(file);
-  if (format == PackFormat::gzip || format == PackFormat::zstd) {
-    image.info.compression = to_string(format);
-    image.bytes = unpack_all(file, format, max_image_bytes);
-  } else {
-    image.bytes = std::move(file);
-  }
+  image.info.compression = std::move(unpacked.packing);
+  image.bytes = std::move(unpacked.kernel.bytes);
   std::optional<Arm64Header> header = load<Arm64Header>(image.bytes);
   if (!header || header->magic != arm64_magic) {
     std::string_view other = name_kernel_format(image.bytes);
     if (!other.empty()) throw Error(Errc::unsupported, fmt::format("this is {}", other));
     throw Error(Errc::format, "not an arm64 kernel image: no \"ARM\\x64\" at offset 56");
   }
-  if (header->flags & flag_big_endian) throw Error(Errc::unsupported, "the kernel is big-endian");
+  if (header->flags & flag_big_endian) {
+    // CPUs can do it, and kexec_file_load takes such an image; but fs/proc/vmcore.c reads the program headers
+    // and the notes of the crashed kernel in its own byte order.
+    throw Error(Errc::unsupported,
+                "the kernel is big-endian: it could not read the program headers and crash notes that this "
+                "little-endian kernel leaves for it, and would have no /proc/vmcore")
+        .with_hint("use a little-endian kernel as the crash kernel");
+  }
   if (header->image_size == 0) {
     throw Error(Errc::unsupported, "the header gives no image size (a kernel older than 3.17)");
   }

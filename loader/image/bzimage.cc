@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include "loader/image/image.h"
+#include "loader/image/layers.h"
+#include "loader/image/pe.h"
 
 namespace kdk {
 namespace {
@@ -142,6 +144,20 @@ BzImage parse_bzimage(Bytes file) {
   image.entry_64bit = (header.xloadflags & flag_kernel_64) != 0;
   image.above_4g = (header.xloadflags & flag_above_4g) != 0;
   image.five_level = (header.xloadflags & flag_five_level) != 0;
+  return image;
+}
+
+KernelImage load_bzimage(std::vector<uint8_t> file) {
+  UnpackedKernel unpacked = unpack_kernel(std::move(file));
+  KernelImage image;
+  image.bytes = std::move(unpacked.kernel.bytes);
+  BzImage header = parse_bzimage(image.bytes);
+  image.info.format = "bzImage";
+  image.info.compression = std::move(unpacked.packing);
+  image.info.release = header.release();
+  image.info.image_size = header.init_size;
+  image.info.signature_size = pe_signature_size(image.bytes);
+  image.info.bzimage = std::move(header);
   return image;
 }
 

@@ -15,17 +15,8 @@ std::string_view name_kernel_format(Bytes file) {
     return "an ELF file (vmlinux); the boot image is /boot/vmlinuz-*";
   if (has(0x202, "HdrS")) return "an x86 bzImage";
   if (has(56, "ARM\x64")) return "an arm64 Image";
-  if (has(0, "MZ") && has(4, "zimg")) return "an EFI zboot image, not supported yet";
-  if (has(0, "MZ")) return "a PE file without a kernel header (a unified kernel image is not supported yet)";
-  switch (detect_pack_format(file)) {
-    case PackFormat::none:
-      return "";
-    case PackFormat::gzip:
-    case PackFormat::zstd:
-      return "a file packed with gzip or zstd";
-    default:
-      return "packed with a method other than gzip or zstd; unpack it first";
-  }
+  if (has(0, "MZ")) return "a PE file without a kernel in it";
+  return detect_pack_format(file) == PackFormat::none ? "" : "packed data";
 }
 
 }  // namespace kdk

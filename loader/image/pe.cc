@@ -79,7 +79,8 @@ std::optional<PeHeaders> read_pe_headers(Bytes file) {
     const auto header = cursor.read<SectionHeader>();
     const std::string_view name = as_text(file.subspan(name_at, header.name.size()));
     require_inside(file, fmt::format("section {}", i), header.raw_offset, header.raw_size);
-    pe.sections.push_back({name.substr(0, name.find('\0')), header.raw_offset, header.raw_size});
+    pe.sections.push_back(
+        {name.substr(0, name.find('\0')), header.raw_offset, header.raw_size, header.virtual_size});
   }
   pe.sections_end = cursor.offset();
   find_certificates(file, pe);

@@ -16,8 +16,9 @@ namespace kdk {
 
 struct PeSection {
   std::string_view name;
-  uint64_t offset = 0;  // in the file
-  uint64_t size = 0;
+  uint64_t offset = 0;       // in the file
+  uint64_t size = 0;         // bytes there
+  uint64_t memory_size = 0;  // bytes in memory: without the padding in the file, or with what is zero
 };
 
 struct PeHeaders {

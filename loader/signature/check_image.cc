@@ -150,7 +150,7 @@ CheckOutcome outcome_of(const SignatureReport& report, std::string_view what) {
 void check_layer(const ImageLayer& layer, size_t index, bool innermost, const TrustSources& sources,
                  ImageCheck& check, ImageFacts& facts) {
   using Outcome = CheckOutcome::State;
-  LayerReport report{layer.format, layer.bytes.size(), layer.big_endian, "", ""};
+  LayerReport report{layer.name(), layer.bytes.size(), layer.big_endian, "", ""};
   std::optional<PeImage> pe;
   try {
     pe = parse_pe_image(layer.bytes);
@@ -301,13 +301,15 @@ ImageCheck check_image(const CheckImageOptions& options) {
   std::vector<uint8_t> file = read_file(options.image, max_kernel_file);
   Bytes whole(file);
   check.sha256 = to_hex(digest_of(sha256(), std::span(&whole, 1)));
-  ImageLayers opened = with_context(options.image, [&] { return open_image_layers(std::move(file)); });
+  ImageLayers opened = open_image_layers(std::move(file));
   const std::vector<ImageLayer>& layers = opened.layers;
-  check.layers_problem = opened.problem;
+  if (layers.front().format == ImageFormat::unknown)
+    throw Error(opened.problem->code(), options.image + ": " + opened.problem->message());
+  if (opened.problem) check.layers_problem = opened.problem->message();
 
   ImageFacts facts;
-  facts.packed = layers.size() > 1 || !opened.problem.empty();
-  if (opened.problem.empty()) facts.kernel = &layers.back();
+  facts.packed = layers.size() > 1 || opened.problem.has_value();
+  if (!opened.problem) facts.kernel = &layers.back();
   struct stat status {};
   if (::stat(options.image.c_str(), &status) == 0) facts.owner = status.st_uid;
   struct statfs file_system {};

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "loader/machine/parse.h"
+#include "loader/signature/image_kind.h"
 
 namespace kdk {
 namespace {
@@ -139,13 +140,13 @@ void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Dec
     return decision.doubt("the kernel inside the file could not be unpacked here",
                           "unpack it and check what comes out");
   }
-  if (image.kernel->kind == nullptr) {
-    return decision.refuse("ENOEXEC", fmt::format("kexec_file_load takes no {}", image.kernel->format),
+  const ImageKind* kind = find_image_kind(image.kernel->format);
+  if (kind == nullptr) {
+    return decision.refuse("ENOEXEC", fmt::format("kexec_file_load takes no {}", image.kernel->name()),
                            "use the boot image: /boot/vmlinuz-RELEASE");
   }
-  const ImageKind& kind = *image.kernel->kind;
-  decision.require(policy.config.enabled(kind.architecture), "ENOEXEC",
-                   fmt::format("the kernel is not built for {} ({})", kind.name, kind.architecture),
+  decision.require(policy.config.enabled(kind->architecture), "ENOEXEC",
+                   fmt::format("the kernel is not built for {} ({})", kind->name, kind->architecture),
                    "use a kernel image of this machine's architecture");
   if (image.kernel->big_endian && policy.config.enabled("CONFIG_CPU_BIG_ENDIAN") != true) {
     decision.doubt("a big-endian Image: the kernel takes it only on CPUs that can run both byte orders",
@@ -154,11 +155,12 @@ void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Dec
 }
 
 void check_pe(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
-  if (image.kernel == nullptr || image.kernel->kind == nullptr || decision.refused()) return;
+  const ImageKind* kind = image.kernel == nullptr ? nullptr : find_image_kind(image.kernel->format);
+  if (kind == nullptr || decision.refused()) return;
   std::optional<bool> verifies = policy.config.enabled("CONFIG_KEXEC_SIG");
   if (verifies == false)
     return decision.note("the kernel is built without CONFIG_KEXEC_SIG: no signature is looked at");
-  std::string_view option = image.kernel->kind->verify_option;
+  std::string_view option = kind->verify_option;
   CheckOutcome pe = image.pe;
   if (verifies && policy.config.enabled(option) == false) {
     pe = {State::bad, "EKEYREJECTED",

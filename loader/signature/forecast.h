@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "loader/signature/image_layers.h"
+#include "loader/image/layers.h"
 #include "loader/signature/kernel_policy.h"
 
 namespace kdk {

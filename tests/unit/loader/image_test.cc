@@ -3,7 +3,10 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
+#include "loader/image/containers.h"
+#include "tests/support/fake_containers.h"
 #include "tests/support/fake_machine.h"
+#include "tests/support/packers.h"
 
 namespace kdk {
 namespace {
@@ -62,7 +65,7 @@ TEST(Arm64Image, TruncatedPlainImageIsSeenByItsSections) {
   EXPECT_NE(error_of(file, Errc::format).find("truncated"), std::string::npos);
   for (size_t size = 0; size < 64; ++size) {  // every cut of the header itself
     std::vector<uint8_t> cut(file.begin(), file.begin() + static_cast<ptrdiff_t>(size));
-    error_of(cut, size < 2 ? Errc::format : Errc::unsupported);
+    EXPECT_THROW(load_arm64_image(cut), Error);
   }
 }
 
@@ -95,18 +98,116 @@ TEST(Arm64Image, OtherKernelsAreNamed) {
                      Errc::unsupported)
                 .find("vmlinux"),
             std::string::npos);
-  EXPECT_NE(error_of(text(std::string_view("MZ\0\0zimg", 8)), Errc::unsupported).find("zboot"),
-            std::string::npos);
-  EXPECT_NE(error_of(text("MZ"), Errc::unsupported).find("unified"), std::string::npos);
-  EXPECT_NE(error_of(text("\xfd"
-                          "7zXZ"),
-                     Errc::unsupported)
-                .find("gzip or zstd"),
-            std::string::npos);
+  EXPECT_NE(error_of(text("MZ"), Errc::unsupported).find("without a kernel"), std::string::npos);
+  EXPECT_NE(error_of(text("BZh9"), Errc::unsupported).find("bzip2"), std::string::npos);
   std::vector<uint8_t> bzimage = text("MZ");
   std::copy_n("HdrS", 4, bzimage.begin() + 0x202);
   EXPECT_NE(error_of(bzimage, Errc::unsupported).find("x86"), std::string::npos);
   error_of(text("some text"), Errc::format);
+}
+
+using testing::FakeElf;
+using testing::make_unified;
+using testing::make_zboot;
+
+TEST(Arm64Image, InsideAZbootImage) {
+  const std::vector<uint8_t> image = FakeImage().bytes();
+  auto expect = [&](std::string_view method, const std::vector<uint8_t>& payload, std::string_view said) {
+    KernelImage kernel = load_arm64_image(make_zboot(method, payload));
+    EXPECT_EQ(kernel.bytes, image) << method;
+    EXPECT_EQ(kernel.info.compression, said);
+    EXPECT_FALSE(kernel.info.is_plain());
+  };
+  expect("gzip", testing::gzip(image), "EFI zboot (gzip)");
+  expect("zstd", testing::zstd(image), "EFI zboot (zstd)");
+  expect("zstd22", testing::zstd(image), "EFI zboot (zstd)");
+  expect("xzkern", testing::xz(image), "EFI zboot (xz)");
+  expect("lzma", testing::lzma(image), "EFI zboot (lzma)");
+  expect("lz4", testing::lz4_legacy(image), "EFI zboot (lz4)");
+  expect("lzo", testing::lzop(image), "EFI zboot (lzo)");
+  EXPECT_NE(error_of(make_zboot("rar", testing::gzip(image)), Errc::unsupported).find("\"rar\""),
+            std::string::npos);
+}
+
+TEST(Arm64Image, TruncatedZboot) {
+  const std::vector<uint8_t> whole = make_zboot("xzkern", testing::xz(FakeImage().bytes()));
+  for (size_t size = 8; size < whole.size(); size += 3) {
+    std::vector<uint8_t> cut(whole.begin(), whole.begin() + static_cast<ptrdiff_t>(size));
+    EXPECT_NE(error_of(cut, Errc::format).find("truncated"), std::string::npos) << size;
+  }
+}
+
+TEST(Arm64Image, InsideAUnifiedImage) {
+  const std::vector<uint8_t> image = FakeImage().bytes();
+  KernelImage kernel = load_arm64_image(make_unified({{".linux", image}}));
+  EXPECT_EQ(kernel.bytes, image);
+  EXPECT_EQ(kernel.info.compression, "unified kernel image");
+  std::vector<uint8_t> zboot = make_zboot("zstd22", testing::zstd(image));
+  kernel = load_arm64_image(make_unified({{".osrel", {'x'}}, {".linux", zboot}}));
+  EXPECT_EQ(kernel.bytes, image);
+  EXPECT_EQ(kernel.info.compression, "unified kernel image, EFI zboot (zstd)");
+  // Packed in itself forever.
+  std::vector<uint8_t> nested = image;
+  for (int i = 0; i < 6; ++i) nested = testing::gzip(nested);
+  EXPECT_NE(error_of(nested, Errc::unsupported).find("too many times"), std::string::npos);
+}
+
+TEST(UnifiedImage, SectionsOfTheBaseProfile) {
+  auto bytes = [](std::string_view s) { return std::vector<uint8_t>(s.begin(), s.end()); };
+  const std::vector<uint8_t> file =
+      make_unified({{".linux", bytes("kernel")},
+                    {".cmdline", bytes(std::string_view("root=/dev/vda quiet\n\0", 21))},
+                    {".initrd", bytes("070701")},
+                    {".uname", bytes("6.12.0")},
+                    {".profile", bytes("ID=debug")},
+                    {".cmdline", bytes("debug")}});
+  std::optional<UnifiedImage> image = read_unified_image(file);
+  ASSERT_TRUE(image);
+  EXPECT_EQ(as_text(image->kernel), "kernel");  // not the padding to whole blocks
+  EXPECT_EQ(as_text(image->initrd), "070701");
+  EXPECT_EQ(image->command_line, "root=/dev/vda quiet");
+  EXPECT_EQ(image->release, "6.12.0");
+  image = read_unified_image(
+      make_unified({{".linux", bytes("kernel")}, {".profile", {}}, {".cmdline", bytes("x")}}));
+  ASSERT_TRUE(image);
+  EXPECT_FALSE(image->command_line);
+  EXPECT_FALSE(read_unified_image(make_unified({{".text", bytes("kernel")}})));
+}
+
+TEST(Arm64Image, InsideAVmlinux) {
+  const std::vector<uint8_t> image = FakeImage().bytes();
+  FakeElf elf;
+  const Bytes whole(image);
+  // Out of order, with a hole of zeros between them: that of the image's own bytes 0x8000 to 0x9000.
+  elf.segments = {{0xffff800080009000, whole.subspan(0x9000)}, {0xffff800080000000, whole.first(0x8000)}};
+  for (bool big_endian : {false, true}) {
+    elf.big_endian = big_endian;
+    KernelImage kernel = load_arm64_image(elf.bytes());
+    EXPECT_EQ(kernel.bytes, image);
+    EXPECT_EQ(kernel.info.compression, "ELF (vmlinux)");
+  }
+  std::vector<uint8_t> file = elf.bytes();
+  for (size_t size = 24; size < file.size(); size += size < 256 ? 1 : 499) {
+    std::vector<uint8_t> cut(file.begin(), file.begin() + static_cast<ptrdiff_t>(size));
+    EXPECT_NE(error_of(cut, Errc::format).find("truncated"), std::string::npos) << size;
+  }
+  elf.segments[0].first = 0xffff800080007000;
+  EXPECT_NE(error_of(elf.bytes(), Errc::format).find("overlap"), std::string::npos);
+  elf.segments[0].first = 0xffff900080007000;
+  EXPECT_NE(error_of(elf.bytes(), Errc::format).find("further than"), std::string::npos);
+  elf.segments.clear();
+  EXPECT_NE(error_of(elf.bytes(), Errc::format).find("debug information"), std::string::npos);
+  elf.machine = 62;
+  EXPECT_NE(error_of(elf.bytes(), Errc::unsupported).find("vmlinux"), std::string::npos);
+}
+
+TEST(BzImage, InsideAUnifiedImage) {
+  const std::vector<uint8_t> image = testing::FakeBzImage().bytes();
+  KernelImage kernel = load_bzimage(make_unified({{".linux", image}}));
+  EXPECT_EQ(kernel.bytes, image);
+  EXPECT_EQ(kernel.info.compression, "unified kernel image");
+  EXPECT_EQ(kernel.info.release, "6.12.0-fake");
+  EXPECT_TRUE(load_bzimage(image).info.is_plain());
 }
 
 }  // namespace

@@ -1,0 +1,42 @@
+// Files that hold a kernel of another format, each read into what it holds. All offsets and sizes are
+// checked.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "core/base/bytes.h"
+#include "loader/image/decompress.h"
+
+namespace kdk {
+
+// An EFI program that unpacks the kernel behind its headers and starts it.
+// Source: Linux drivers/firmware/efi/libstub/zboot-header.S and Makefile.zboot.
+struct ZbootImage {
+  PackFormat format = PackFormat::none;
+  Bytes payload;
+};
+// nullopt when the file is none. Throws Error{format} when it is cut, Error{unsupported} for an unknown
+// packing method.
+std::optional<ZbootImage> read_zboot_image(Bytes file);
+
+// A unified kernel image: a PE program with a kernel, its initramfs and its command line in sections.
+// Source: UAPI group, "Unified Kernel Image (UKI)".
+struct UnifiedImage {
+  Bytes kernel;                             // .linux: a kernel of any kind
+  Bytes initrd;                             // .initrd; empty: none
+  std::optional<std::string> command_line;  // .cmdline, without NULs and white space at its ends
+  std::string release;                      // .uname; empty: not said
+};
+// nullopt when the file is no PE file or has no .linux section. Of a multi-profile image the base profile is
+// read. Throws Error{format} when a section reaches outside of the file.
+std::optional<UnifiedImage> read_unified_image(Bytes file);
+
+// The flat image in an arm64 vmlinux, as `objcopy -O binary` makes it in the kernel's build: what its
+// PT_LOADs hold, by physical address from the lowest one. nullopt when the file is no ELF file of that
+// machine. Throws Error{format} when it is cut, or when its segments make no kernel. Source: Linux
+// arch/arm64/boot/Makefile; the ELF specification, "Program Header".
+std::optional<std::vector<uint8_t>> flatten_arm64_vmlinux(Bytes file);
+
+}  // namespace kdk
