@@ -16,27 +16,22 @@ namespace kdk {
 namespace {
 
 // Flags newer than the headers this may be built with (include/uapi/linux/kexec.h).
-constexpr uint64_t kexec_file_debug = 8;
+constexpr NamedFlag kexec_file_debug = {8, "KEXEC_FILE_DEBUG"};
 constexpr uint64_t largest_input = uint64_t{4} << 30;  // KEXEC_FILE_SIZE_MAX
 
-struct FlagName {
-  uint64_t flag;
-  std::string_view name;
-};
-
-std::vector<FlagName> load_flags(const LoadPlan& plan) {
+std::vector<NamedFlag> load_flags(const LoadPlan& plan) {
   if (plan.call == LoadCall::kexec_load) {
     return {{KEXEC_ON_CRASH, "KEXEC_ON_CRASH"},
             {uint64_t{plan.architecture->elf_machine} << 16, "KEXEC_ARCH"}};
   }
-  std::vector<FlagName> flags = {{KEXEC_FILE_ON_CRASH, "KEXEC_FILE_ON_CRASH"}};
+  std::vector<NamedFlag> flags = {{KEXEC_FILE_ON_CRASH, "KEXEC_FILE_ON_CRASH"}};
   if (!plan.initrd) flags.push_back({KEXEC_FILE_NO_INITRAMFS, "KEXEC_FILE_NO_INITRAMFS"});
   return flags;
 }
 
 uint64_t flag_bits(const LoadPlan& plan) {
   uint64_t bits = 0;
-  for (const FlagName& flag : load_flags(plan)) bits |= flag.flag;
+  for (const NamedFlag& flag : load_flags(plan)) bits |= flag.bits;
   return bits;
 }
 
@@ -73,9 +68,10 @@ int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   Fd unpacked;
   if (!plan.unpacked_kernel.empty()) unpacked = memory_file("unpacked kernel", plan.unpacked_kernel);
   const Fd& kernel = plan.unpacked_kernel.empty() ? files.kernel : unpacked;
-  return call_with_optional_flags(flag_bits(plan), debug ? kexec_file_debug : 0, [&](uint64_t flags) {
-    return kexec_file_load(kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
-  });
+  return call_with_optional_flag(
+      flag_bits(plan), debug ? kexec_file_debug : NamedFlag(), [&](uint64_t flags) {
+        return kexec_file_load(kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
+      });
 }
 
 }  // namespace
@@ -92,15 +88,16 @@ bool crash_kernel_loaded(const SysRoot& root) {
 
 std::vector<std::string> load_flag_names(const LoadPlan& plan) {
   std::vector<std::string> names;
-  for (const FlagName& flag : load_flags(plan)) names.emplace_back(flag.name);
+  for (const NamedFlag& flag : load_flags(plan)) names.emplace_back(flag.name);
   return names;
 }
 
-int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCall& call) {
-  int result = call(flags | optional);
-  if (result != EINVAL || optional == 0) return result;
-  log_info("the kernel does not take the optional flags {:#x}: trying without", optional);
-  return call(flags);
+int call_with_optional_flag(uint64_t flags, const NamedFlag& optional, const FileLoadCall& call) {
+  int result = call(flags | optional.bits);
+  if (result != EINVAL || optional.bits == 0) return result;
+  int without = call(flags);
+  if (without != EINVAL) log_info("the kernel does not know {}: left out", optional.name);
+  return without;
 }
 
 Fd memory_file(const std::string& name, Bytes content) {
@@ -132,7 +129,7 @@ void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug)
     if (plan.initrd) require_unchanged(files.initrd, *plan.initrd);
   }
   int result = by_file ? load_files(plan, files, debug) : load_segments(plan);
-  if (result != 0) throw explain_kexec_errno(plan.call, result, to_string(plan.call));
+  if (result != 0) throw explain_kexec_errno(plan.call, result, to_string(plan.call), plan.architecture);
   if (!crash_kernel_loaded(SysRoot())) {
     throw Error(Errc::io, fmt::format("{} succeeded, but /sys/kernel/kexec_crash_loaded is not 1: no crash "
                                       "kernel is loaded",

@@ -38,9 +38,15 @@ std::vector<std::string> load_flag_names(const LoadPlan& plan);
 
 // kexec_file_load as a function that returns 0 or an errno; tests put their own in.
 using FileLoadCall = std::function<int(uint64_t flags)>;
-// Calls with `flags` and the `optional` ones, and when the kernel says EINVAL again without these: older
-// kernels know fewer, and refuse unknown ones before they touch anything. Returns the last call's result.
-int call_with_optional_flags(uint64_t flags, uint64_t optional, const FileLoadCall& call);
+// A flag by its name in linux/kexec.h. bits 0: none.
+struct NamedFlag {
+  uint64_t bits = 0;
+  std::string_view name;
+};
+// Calls with `flags` and the `optional` one, and when the kernel says EINVAL again without this: older
+// kernels know fewer, and refuse unknown ones before they touch anything. The log says what was left out.
+// Returns the last call's result.
+int call_with_optional_flag(uint64_t flags, const NamedFlag& optional, const FileLoadCall& call);
 
 // A read-only descriptor of a file in memory, for kexec_file_load. Throws Error{io,denied}.
 Fd memory_file(const std::string& name, Bytes content);
@@ -48,7 +54,9 @@ Fd memory_file(const std::string& name, Bytes content);
 // Throws Error{format} when the file no longer holds what `planned` says: someone wrote to it since.
 void require_unchanged(const Fd& fd, const InputIdentity& planned);
 
-// What an errno of the call means here and what to do about it (kexec_errors.cc).
-Error explain_kexec_errno(LoadCall call, int errno_value, std::string_view action);
+// What an errno of the call means here and what to do about it (kexec_errors.cc). `architecture` is the
+// running kernel's; nullptr: not known.
+Error explain_kexec_errno(LoadCall call, int errno_value, std::string_view action,
+                          const Architecture* architecture = nullptr);
 
 }  // namespace kdk

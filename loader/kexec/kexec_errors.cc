@@ -1,8 +1,7 @@
 // What the kernel's refusals mean, and what to do about each.
 //
-// Sources: kexec_load(2), kexec_file_load(2); kernel/kexec.c, kernel/kexec_file.c,
-// arch/x86/kernel/kexec-bzimage64.c, fs/kernel_read_file.c, crypto/asymmetric_keys/verify_pefile.c,
-// certs/system_keyring.c, security/integrity/ima/ima_appraise.c.
+// Sources: kexec_load(2), kexec_file_load(2), and the kernel's files that
+// tests/unit/loader/kexec_errno_test.cc lists for each errno.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -10,7 +9,9 @@
 #include <cerrno>
 #include <system_error>
 
+#include "loader/arch/architecture.h"
 #include "loader/kexec/kexec.h"
+#include "loader/plan/elf64.h"
 
 namespace kdk {
 namespace {
@@ -18,11 +19,13 @@ namespace {
 // The kernel's ENOTSUPP, which user space has no name for (include/linux/errno.h).
 constexpr int enotsupp = 524;
 
+// Where it means something else on one architecture, `elf_machine` says on which; those come first.
 struct Cause {
   int errno_value;
   Errc code;
   std::string_view why;
   std::string_view hint;
+  uint16_t elf_machine = 0;
 };
 
 // Both calls.
@@ -32,6 +35,8 @@ constexpr std::array common_causes = {
           "/sys/kernel/security/lockdown"},
     Cause{EBUSY, Errc::io, "another program is loading a kernel", "try again"},
     Cause{ENOMEM, Errc::io, "not enough free memory to stage the segments", "free memory and try again"},
+    Cause{EFAULT, Errc::io, "the kernel could not read what kdump-load gave it",
+          "this is a bug of kdump-load: report it with the output of `kdump-load plan -v`"},
 };
 
 constexpr std::array segment_causes = {
@@ -60,6 +65,14 @@ constexpr std::array file_causes = {
         "`kdump-load check-image` and the kernel log tell more"},
     Cause{EACCES, Errc::denied, "the IMA policy refuses the kernel or the initramfs",
           "give the file a security.ima signature the policy accepts (evmctl ima_sign)"},
+    Cause{EINVAL, Errc::unsupported,
+          "the kernel takes no such image (pages or byte order that this CPU does not have), or found the "
+          "device "
+          "tree, the command line or the flags invalid",
+          "use a kernel with the page size of the running one; the kernel log, with -v, names what it missed",
+          elf64::machine_aarch64},
+    Cause{ENOEXEC, Errc::unsupported, "the kernel does not take this kind of kernel file",
+          "use the plain Image; the kernel log names what it missed", elf64::machine_aarch64},
     Cause{ENOEXEC, Errc::unsupported, "the kernel does not take this kind of kernel file",
           "use the plain bzImage (/boot/vmlinuz-*); the kernel log names what it missed"},
     Cause{EINVAL, Errc::unsupported, "the kernel found the command line, the flags or the sizes invalid",
@@ -89,25 +102,35 @@ constexpr std::array file_causes = {
     Cause{ELIBBAD, Errc::denied, "the kernel file or its signature is no proper PE file", use_signed_kernel},
     Cause{ENOPKG, Errc::unsupported, "the signature uses an algorithm this kernel does not have",
           use_signed_kernel},
+    Cause{EMSGSIZE, Errc::denied, "the signature of the kernel file is longer than it says",
+          use_signed_kernel},
+    Cause{ENOENT, Errc::unsupported, "this kernel lacks the hash the signature or the purgatory needs",
+          "load the kernel's crypto modules (sha256), or sign with a hash it has (/proc/crypto)"},
     Cause{enotsupp, Errc::unsupported, "this kernel cannot verify signatures of such files",
           use_signed_kernel},
 };
 
 template <size_t N>
-const Cause* find_cause(const std::array<Cause, N>& causes, int errno_value) {
-  auto found = std::find_if(causes.begin(), causes.end(),
-                            [&](const Cause& cause) { return cause.errno_value == errno_value; });
+const Cause* find_cause(const std::array<Cause, N>& causes, int errno_value, uint16_t elf_machine) {
+  auto found = std::find_if(causes.begin(), causes.end(), [&](const Cause& cause) {
+    return cause.errno_value == errno_value && (cause.elf_machine == 0 || cause.elf_machine == elf_machine);
+  });
   return found == causes.end() ? nullptr : &*found;
 }
 
 }  // namespace
 
-Error explain_kexec_errno(LoadCall call, int errno_value, std::string_view action) {
-  const Cause* cause = call == LoadCall::kexec_load ? find_cause(segment_causes, errno_value)
-                                                    : find_cause(file_causes, errno_value);
-  if (cause == nullptr) cause = find_cause(common_causes, errno_value);
+Error explain_kexec_errno(LoadCall call, int errno_value, std::string_view action,
+                          const Architecture* architecture) {
+  uint16_t machine = architecture != nullptr ? architecture->elf_machine : 0;
+  const Cause* cause = call == LoadCall::kexec_load ? find_cause(segment_causes, errno_value, machine)
+                                                    : find_cause(file_causes, errno_value, machine);
+  if (cause == nullptr) cause = find_cause(common_causes, errno_value, machine);
   std::string system = std::generic_category().message(errno_value);
-  if (cause == nullptr) return Error(Errc::io, fmt::format("{}: the kernel refused ({})", action, system));
+  if (cause == nullptr) {
+    return Error(Errc::io, fmt::format("{}: the kernel refused ({})", action, system))
+        .with_hint("the kernel log (dmesg) may say why");
+  }
   return Error(cause->code, fmt::format("{}: {} ({})", action, cause->why, system))
       .with_hint(std::string(cause->hint));
 }
