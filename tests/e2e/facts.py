@@ -70,7 +70,7 @@ def read_facts(machine: Machine, run: Run) -> Facts:
     return Facts(
         crash_pid=int(pid), crash_cpu=int(cpu),
         markers={m.split()[0]: None if m.split()[1] == "?" else int(m.split()[1]) for m in lines["marker"]},
-        modules={m.split()[0]: int(m.split()[1]) for m in lines["modules"]},
+        modules={m.split()[0]: int(m.split()[1]) for m in lines.get("modules", [])},
         meminfo={m.split(":")[0]: int(m.split()[1]) for m in lines["meminfo"]},
         tasks=tasks, console=console, trace=trace)
 

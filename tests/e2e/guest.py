@@ -23,6 +23,7 @@ import time
 from pathlib import Path
 
 import initramfs
+import kernels
 import machines
 import module
 import packages
@@ -37,7 +38,7 @@ RUNS = packages.CACHE / "runs"
 @dataclasses.dataclass(frozen=True)
 class Config:
     """One machine to crash. cpu is QEMU's -cpu; memory in MiB; stage scripts are files of guest/."""
-    kernel: str  # a name of packages.KERNELS, which also gives the architecture
+    kernel: str  # a name of kernels.MACHINES, which also gives the architecture
     cpu: str
     memory: int = 1024
     smp: str = "2"  # QEMU's -smp
@@ -59,15 +60,23 @@ class Config:
     raw_disk_mib: int = 0
     network: bool = False
     firmware: str = ""  # a file for QEMU's -bios, instead of its own
+    board: str = ""  # more for QEMU's -machine
+    append: str = ""  # more for the first kernel's command line
+    crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
+
+    @property
+    def crash_kernel_name(self) -> str:
+        return self.crash_kernel or self.kernel
 
     @property
     def machine(self) -> machines.Machine:
-        return packages.KERNELS[self.kernel][0]
+        return kernels.MACHINES[self.kernel]
 
 
 # pauth-impdef: QEMU's own pointer-authentication function instead of the architected one, which TCG computes very
 # slowly. The kernel cannot tell them apart.
 ARM64_MAX = "max,pauth-impdef=on"
+ARM64_EFI = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 CONFIGS = {
     "6.1-a57": Config("6.1-cloud-arm64", "cortex-a57", keep_full=True),
     "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True),
@@ -100,6 +109,20 @@ CONFIGS = {
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
     "6.12-amd64-hardirq": Config("6.12-cloud-amd64", "qemu64", crash_cpu=1, trigger="hardirq null"),
     "6.12-amd64-nmi": Config("6.12-cloud-amd64", "max", trigger="nmi"),
+    # Through ACPI and EFI instead of a device tree; with crash regions below and above 4 GiB.
+    "6.1-arm64-acpi": Config("6.1-cloud-arm64", "cortex-a57", firmware=ARM64_EFI),
+    "6.12-arm64-acpi-high": Config("6.12-cloud-arm64", ARM64_MAX, memory=6144, crashkernel="256M,high", firmware=ARM64_EFI),
+    # Entered at EL2, GICv2, eight CPUs, addresses hidden from root, no KASLR.
+    "6.12-arm64-el2": Config("6.12-cloud-arm64", "cortex-a57", smp="8", crash_cpu=5, board="virtualization=on,gic-version=2",
+                             append="nokaslr sysctl.kernel.kptr_restrict=2"),
+    # Into a kernel of another page size and back.
+    "6.12-4k-to-16k": Config("6.12-cloud-arm64", ARM64_MAX, crash_kernel="6.12-16k-arm64"),
+    "6.12-16k-to-4k": Config("6.12-16k-arm64", ARM64_MAX, memory=1536, crash_kernel="6.12-cloud-arm64"),
+    # Our own builds.
+    "own-4k": Config("own-4k-arm64", "cortex-a57"),
+    "own-64k": Config("own-64k-arm64", "cortex-a57", memory=2048, crashkernel="384M",
+                      append="default_hugepagesz=2M"),  # 512M otherwise
+    "own-4k-to-64k": Config("own-4k-arm64", "cortex-a57", crashkernel="384M", crash_kernel="own-64k-arm64"),
     "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null"),
     # Dumps that did not come through kdump; see test_qemu_dump.py.
     "qemu-dump": Config("6.12-cloud-amd64", "max", memory=512, crashkernel="", production="dump.sh", crash_cpu=1,
@@ -173,7 +196,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
         production["kdk_crash.ko"] = module.kdk_crash(kernel).read_bytes()
     crash = {"bin/kdump-capture": content(programs.capture, machine)}
     images = []
-    for stage, files in [(config.production, production), (config.crash, crash)]:
+    crash_kernel = kernels.kernel(config.crash_kernel_name)
+    for stage, files, booted in [(config.production, production, kernel), (config.crash, crash, crash_kernel)]:
         image = initramfs.Initramfs()
         image.add("bin/busybox", packages.busybox(machine).read_bytes())
         image.add("init", (HERE / "guest" / "init.sh").read_bytes())
@@ -181,9 +205,9 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
         image.add("guest.conf", conf.encode())
         for name, data in files.items():
             image.add(name, data)
-        for file in kernel.modules:
+        for file in booted.modules:
             image.add("modules/" + file.name, file.read_bytes())
-        for file in packages.network_modules(kernel) if config.network else []:
+        for file in packages.network_modules(booted) if config.network else []:
             image.add("modules/network-" + file.name, file.read_bytes())
         if programs.overlay:
             image.add_tree(programs.overlay)
@@ -193,7 +217,7 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
 
 def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo: bool = False) -> Run:
     """Boots the guest, waits until both kernels are done and fills `out` (which must be new or empty)."""
-    kernel = packages.kernel(config.kernel)
+    kernel = kernels.kernel(config.kernel)
     check_tools(kernel.machine)
     return _run(config, kernel, *build_initramfs(config, kernel, programs), out, timeout, echo)
 
@@ -208,7 +232,7 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         files.mkdir()
         initrd.write_bytes(production)
         (files / "crash.initrd").write_bytes(crash)
-        shutil.copyfile(kernel.image, files / "Image")
+        shutil.copyfile(kernels.kernel(config.crash_kernel_name).image, files / "Image")
         if config.huge_initrd_mib:
             huge = initramfs.Initramfs()
             huge.add("filler", bytes(config.huge_initrd_mib << 20))
@@ -246,24 +270,28 @@ def further_disks(config: Config, directory: Path) -> list[Path]:
 def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path) -> list:
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
-    return [*(["-bios", config.firmware] if config.firmware else []), "-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory), *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
+    return [*(["-bios", config.firmware] if config.firmware else []), *(["-machine", config.board] if config.board else []),
+            "-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory),
+            *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
             *(option for number, disk in enumerate(disks) for option in
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
                "-device", f"virtio-blk-pci,drive=disk{number}"]),
             *(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if config.network else []),
-            "-kernel", kernel.image, "-initrd", initrd, "-append", f"{kernel.machine.command_line} {panic}"]
+            "-kernel", kernel.image, "-initrd", initrd, "-append", f"{kernel.machine.command_line} {panic} {config.append}".rstrip()]
 
 
 def get(config: Config, programs: Programs | None = None) -> Run:
     """A run of this configuration: from the cache when nothing it depends on has changed."""
-    kernel = packages.kernel(config.kernel)
+    kernel = kernels.kernel(config.kernel)
     check_tools(kernel.machine)
     if config.firmware and not Path(config.firmware).exists():
         raise Skip(f"{config.firmware} is not installed: run scripts/deps")
     production, crash = build_initramfs(config, kernel, programs or Programs(kernel.machine))
     key = hashlib.sha256()
+    # A kernel's place in the cache says which build it is.
+    images = [str(kernels.kernel(name).image).encode() for name in (config.kernel, config.crash_kernel_name)]
     harness = [Path(__file__).read_bytes(), Path(qemu.__file__).read_bytes()]
-    for part in [repr(config).encode(), kernel.release.encode(), production, crash, *harness]:
+    for part in [repr(config).encode(), kernel.release.encode(), *images, production, crash, *harness]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
     RUNS.mkdir(parents=True, exist_ok=True)
@@ -319,8 +347,8 @@ def main() -> int:
     options = parser.parse_args()
 
     if options.command == "download":
-        for name in options.kernels or packages.KERNELS:
-            kernel = packages.kernel(name, download=True)
+        for name in options.kernels or kernels.MACHINES:
+            kernel = kernels.kernel(name, download=True)
             packages.busybox(kernel.machine, download=True)
             if any(config.kernel == name and config.network for config in CONFIGS.values()):
                 packages.network_modules(kernel, download=True)

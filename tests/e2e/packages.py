@@ -80,20 +80,20 @@ def kernel(name: str, download: bool = False) -> Kernel:
 def network_modules(kernel_: Kernel, download: bool = False) -> list[Path]:
     """The way to QEMU's network, in load order, behind `modules`."""
     def unpack(deb: Path, tree: Path) -> None:
-        _extract(deb, tree, "./lib/modules/*")
+        extract(deb, tree, "./lib/modules/*")
         _unpack_modules(tree, NETWORK_MODULES)
         shutil.rmtree(tree / "lib")
     tree = STORE / (kernel_.package + "-network")
     if not tree.exists():
         if not download:
             raise Skip(f"the network modules of {kernel_.package} are not in {CACHE}: run scripts/deps")
-        _fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, unpack)
+        fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, unpack)
     return sorted((tree / "modules").glob("*.ko"))
 
 
 def busybox(machine: Machine, download: bool = False) -> Path:
     """A static busybox: the guest's shell and tools. (It cannot be installed beside the host's own.)"""
-    tree = provide("busybox-static", lambda deb, tree: _extract(deb, tree, "./bin/busybox"), download, machine)
+    tree = provide("busybox-static", lambda deb, tree: extract(deb, tree, "./bin/busybox"), download, machine)
     return tree / "bin" / "busybox"
 
 
@@ -105,12 +105,12 @@ def provide(package: str, unpack, download: bool, machine: Machine | None = None
     if not tree.exists():
         if not download:
             raise Skip(f"{name} is not in {CACHE}: run scripts/deps")
-        _fetch(name, tree, unpack)
+        fetch(name, tree, unpack)
     return tree
 
 
-def _fetch(name: str, final: Path, unpack) -> None:
-    """Downloads and unpacks one package into the cache; the rename at the end is what makes it count."""
+def fetch(name: str, final: Path, unpack) -> None:
+    """Downloads one package and unpacks it into the cache; the rename at the end is what makes it count."""
     STORE.mkdir(parents=True, exist_ok=True)
     print(f"downloading {name}", flush=True)
     with tempfile.TemporaryDirectory(dir=STORE, prefix=".partial-") as temp:
@@ -129,7 +129,7 @@ def _fetch(name: str, final: Path, unpack) -> None:
         tree.rename(final)
 
 
-def _extract(deb: Path, tree: Path, *patterns: str) -> None:
+def extract(deb: Path, tree: Path, *patterns: str) -> None:
     data = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", deb], stdout=subprocess.PIPE)
     subprocess.run(["tar", "-x", "-C", tree, "--wildcards", *patterns], stdin=data.stdout, check=True)
     # tar stops at the archive's end marker; the padding behind it must be read or dpkg-deb dies of SIGPIPE.
@@ -139,14 +139,14 @@ def _extract(deb: Path, tree: Path, *patterns: str) -> None:
 
 
 def _unpack_vmlinux(deb: Path, tree: Path) -> None:
-    _extract(deb, tree, "./usr/lib/debug/boot/vmlinux-*")
+    extract(deb, tree, "./usr/lib/debug/boot/vmlinux-*")
     vmlinux = next(tree.glob("usr/lib/debug/boot/vmlinux-*"))
     vmlinux.rename(tree / vmlinux.name)
     shutil.rmtree(tree / "usr")
 
 
 def _unpack_image(deb: Path, tree: Path) -> None:
-    _extract(deb, tree, "./boot/vmlinuz-*", "./lib/modules/*")
+    extract(deb, tree, "./boot/vmlinuz-*", "./lib/modules/*")
     next(tree.glob("boot/vmlinuz-*")).rename(tree / "Image")
     _unpack_modules(tree, MODULES)
     shutil.rmtree(tree / "lib")

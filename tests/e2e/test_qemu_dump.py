@@ -38,7 +38,7 @@ class QemuDump(e2e.TestCase):
     @classmethod
     def setUpClass(cls):
         cls.facts = read_facts(CONFIG.machine, cls.guest_run)
-        cls.kernel = guest.packages.kernel(CONFIG.kernel)
+        cls.kernel = guest.kernels.kernel(CONFIG.kernel)
         cls.note_address = int(cls.guest_run.text("vmcoreinfo").split()[0], 16)
 
     def vmcoreinfo_file(self, directory: str) -> Path:

@@ -29,7 +29,7 @@ step() {
   return $rc
 }
 
-for module in /modules/*.ko; do insmod $module || echo "guest: cannot load $module"; done
+for module in $(ls /modules); do insmod /modules/$module || echo "guest: cannot load $module"; done
 tries=0
 until [ -b /dev/vda ] || [ $tries = 50 ]; do
   sleep 0.1
