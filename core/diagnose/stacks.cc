@@ -1,6 +1,8 @@
 // The stacks one CPU can be on: its task's, and what the architecture adds.
 #include "core/diagnose/stacks.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "core/diagnose/cpus.h"
@@ -30,6 +32,16 @@ std::optional<uint64_t> per_cpu_pointer(Kernel& kernel, std::string_view symbol,
 uint64_t thread_size(Kernel& kernel, uint64_t stack_base) {
   if (std::optional<uint64_t> size = kernel.layout().size_of("thread_union")) {
     if (is_power_of_two(*size) && *size >= 4096 && *size <= (1 << 20)) return *size;
+  }
+  // The linker script keeps room for the first task's stack, from include/asm-generic/vmlinux.lds.h
+  // INIT_TASK_DATA: of a 64 KiB page kernel without CONFIG_VMAP_STACK nothing else tells that it is smaller
+  // than a page.
+  for (std::string_view what : {"stack", "task"}) {  // "stack" since v6.10
+    auto begin = kernel.symbol(fmt::format("__start_init_{}", what)),
+         end = kernel.symbol(fmt::format("__end_init_{}", what));
+    if (!begin || !end || end->value <= begin->value) continue;
+    uint64_t size = end->value - begin->value;
+    if (is_power_of_two(size) && size >= 4096 && size <= (1 << 20)) return size;
   }
   KernelMemory& memory = kernel.memory();
   uint64_t size = std::max<uint64_t>(min_thread_size, memory.page_size());

@@ -212,6 +212,16 @@ TEST(Plan, TinyRegions) {
   }
 }
 
+// VMCOREINFO is a page: 64 KiB and its note header on kernels with 64 KiB pages.
+TEST(Plan, VmcoreinfoOfALargePageIsTaken) {
+  FakeMachine fake;
+  fake.vmcoreinfo_address = "0x000000004304a000 10024\n";
+  LoadPlan plan = plan_for(fake);
+  EXPECT_TRUE(plan.good());
+  fake.vmcoreinfo_address = "0x000000004304a000 20024\n";
+  expect_failed(plan_for(fake), "program_headers", "not plausible");
+}
+
 TEST(Plan, MoreThanHalfOfMemoryIsRefusedBeforeTheKernelDoes) {
   FakeMachine fake;
   fake.iomem =
