@@ -82,7 +82,7 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   // Before compose: it may move the initramfs into a segment.
   Check unpacking = check_unpacking(plan, inputs.initrd ? Bytes(inputs.initrd->bytes) : Bytes());
   choice.loader->compose(machine, inputs, plan);
-  if (plan.call == LoadCall::kexec_file_load && plan.image.compression != "none")
+  if (plan.call == LoadCall::kexec_file_load && !plan.image.is_plain())
     plan.unpacked_kernel = std::move(inputs.kernel.bytes);
 
   check_machine(machine, plan);

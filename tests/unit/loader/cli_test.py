@@ -116,7 +116,7 @@ class Cli(unittest.TestCase):
     def test_errors_name_file_and_cause(self):
         cases = [
             (["--kernel", self.directory / "missing"], "missing: No such file"),
-            (["--kernel", "/dev/null"], "/dev/null: not an arm64 kernel image"),
+            (["--kernel", "/dev/null"], "/dev/null: not a kernel image of any known kind"),
             (["--kernel", self.directory], "Is a directory"),
             (["--kernel", self.directory / "Image", "--initrd", "/dev/null"], "/dev/null: the file is empty"),
             (["--kernel", self.directory / "Image", "--dtb", self.directory / "initrd"], "initrd: the device tree"),
