@@ -39,7 +39,7 @@ Collection make_collection(const std::vector<std::filesystem::path>& paths, cons
       } catch (const Error& error) {
         why[i] = escape_untrusted(error.message());
       } catch (const std::bad_alloc&) {
-        why[i] = "out of memory";
+        why[i] = escape_untrusted(files[i].string()) + ": out of memory";
       }
     }
   };

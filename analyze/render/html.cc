@@ -56,23 +56,15 @@ std::string answer(const Report& report) {
     out += fmt::format("<p>in <code>{}</code>{}</p>\n", escape(text::frame_name(*frame)),
                        where.empty() ? "" : fmt::format(", <code>{}</code>", escape(where)));
   }
-  std::string on = crash.cpu ? fmt::format("CPU {}", *crash.cpu) : "CPU unknown";
-  if (!crash.comm.empty()) on += ", task " + crash.comm;
-  if (crash.pid) on += fmt::format(", pid {}", *crash.pid);
-  return out + fmt::format("<p>on {}</p>\n</div>\n", escape(on));
+  return out + fmt::format("<p>on {}</p>\n</div>\n", escape(text::who(crash)));
 }
 
 std::string machine(const Report& report) {
   const SystemInfo& id = report.identity;
   Facts facts;
   facts.add("kernel", fmt::format("{} {}, {}", text::or_unknown(id.release), id.machine, text::taint(id)));
-  std::string host = text::or_unknown(id.hostname);
-  if (id.cpus_possible)
-    host += fmt::format(", {} CPU{}", *id.cpus_possible, *id.cpus_possible == 1 ? "" : "s");
-  facts.add("host", fmt::format("{}, {} RAM", host, text::bytes(report.input.ram_bytes)));
-  std::string time = id.crash_time ? text::utc(*id.crash_time) : "crash time unknown";
-  if (id.uptime_ns) time += fmt::format(", {} after boot", text::duration(*id.uptime_ns));
-  facts.add("time", time);
+  facts.add("host", text::host(report));
+  facts.add("time", text::crash_time(id));
   facts.add("basis", text::basis(report.evidence));
   auto damaged =
       std::count_if(report.limits.begin(), report.limits.end(), [](const Limit& l) { return l.damage; });
@@ -85,13 +77,6 @@ std::string trace_row(std::string_view css, std::string_view number, std::string
   return fmt::format(
       "<tr{}><td class=\"n\">{}</td><td class=\"mono\">{}</td><td class=\"mono\">{}</td></tr>\n",
       css.empty() ? "" : fmt::format(" class=\"{}\"", css), number, escape(name), escape(where));
-}
-
-std::string remark_of(const Frame& frame) {
-  if (frame.kind == FrameKind::lr_candidate) return " (perhaps: link register)";
-  if (frame.kind == FrameKind::bad_call) return " (called a bad address)";
-  bool proven = frame.trust != Trust::inferred && frame.trust != Trust::scan;
-  return proven ? "" : fmt::format(" ({})", to_string(frame.trust));
 }
 
 std::string backtrace(const Backtrace& trace, const Frame* marked) {
@@ -108,7 +93,8 @@ std::string backtrace(const Backtrace& trace, const Frame* marked) {
                        text::position(inlined.file, inlined.line));
       number.clear();
     }
-    out += trace_row(&frame == marked ? "culprit" : "", number, text::frame_name(frame) + remark_of(frame),
+    out += trace_row(&frame == marked ? "culprit" : "", number,
+                     text::frame_name(frame) + text::frame_remark(frame),
                      text::position(frame.file, frame.line));
   }
   out += "</tbody></table></div>\n";
@@ -183,8 +169,7 @@ std::string crash_sections(const Report& report) {
     if (crash.fault_registers) {
       block("at the exception", *crash.fault_registers);
     } else if (saved) {
-      bool hypervisor = first->cpu_source == "hypervisor note";
-      block(hypervisor ? "as the hypervisor saved them" : "as the crash path saved them", *saved);
+      block(text::registers_source(*first), *saved);
     }
   }
   if (crash.fault) out += fault(*crash.fault);
@@ -218,7 +203,7 @@ std::string log_section(const Report& report) {
 std::string tasks_section(const Report& report) {
   if (!report.tasks || report.tasks->tasks.empty()) return {};
   const TaskList& list = *report.tasks;
-  constexpr std::string_view order = "DRTtZXPSI?";  // what may explain the crash first
+  constexpr std::string_view order = text::task_state_order;
   std::map<size_t, std::vector<const Task*>> by_state;
   for (const Task& task : list.tasks) by_state[order.find(task.state)].push_back(&task);
   auto number = [](const auto& value) { return value ? fmt::format("{}", *value) : std::string("?"); };
@@ -308,17 +293,9 @@ std::string identity_section(const Report& report) {
     facts.add("exact", report.signatures->exact.sha256);
   }
   if (id.kaslr_offset) facts.add("KASLR offset", fmt::format("{:#x}", *id.kaslr_offset));
-  if (id.va) {
-    facts.add("addresses",
-              fmt::format("{}: {} pages, {}-bit virtual, {}-bit physical", id.architecture,
-                          text::bytes(uint64_t{1} << id.va->page_shift), id.va->va_bits, id.va->pa_bits));
-  }
+  if (id.va) facts.add("addresses", text::addresses(id));
   facts.add("command line", id.command_line);
-  facts.add("dump", fmt::format("{}{}, {}{}",
-                                report.input.dump.format == DumpFormat::elf ? "ELF" : "kdump-compressed",
-                                report.input.dump.flattened ? " (flattened)" : "",
-                                text::bytes(report.input.dump.file_bytes),
-                                report.input.dump.incomplete ? ", INCOMPLETE" : ""));
+  facts.add("dump", text::dump_file(report.input));
   std::string out = heading("Identity") + facts.str();
   if (report.signatures) {
     const Signatures& found = *report.signatures;

@@ -52,22 +52,13 @@ std::string headline(const Report& report) {
       std::string where = text::position(frame->file, frame->line);
       out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
     }
-    std::string on = crash.cpu ? fmt::format("CPU {}", *crash.cpu) : "CPU unknown";
-    if (!crash.comm.empty()) on += fmt::format(", task {}", crash.comm);
-    if (crash.pid) on += fmt::format(", pid {}", *crash.pid);
-    out += fact("ON", on);
+    out += fact("ON", text::who(crash));
   } else {
     out += fact("PANIC", "the crash could not be examined, see LIMITS");
   }
   out += fact("KERNEL", fmt::format("{} {}, {}", text::or_unknown(id.release), id.machine, text::taint(id)));
-  std::string host = text::or_unknown(id.hostname);
-  if (id.cpus_possible)
-    host += fmt::format(", {} CPU{}", *id.cpus_possible, *id.cpus_possible == 1 ? "" : "s");
-  host += fmt::format(", {} RAM", text::bytes(report.input.ram_bytes));
-  out += fact("HOST", host);
-  std::string time = id.crash_time ? text::utc(*id.crash_time) : "crash time unknown";
-  if (id.uptime_ns) time += fmt::format(", {} after boot", text::duration(*id.uptime_ns));
-  out += fact("TIME", time);
+  out += fact("HOST", text::host(report));
+  out += fact("TIME", text::crash_time(id));
   out += fact("BASIS", text::basis(report.evidence));
   // A vmlinux that is refused also ends in exit code 3, but says nothing about the dump.
   size_t damage = 0, refused = 0;
@@ -96,9 +87,7 @@ std::string crash_section(const Report& report) {
       out += heading("REGISTERS", "at the exception");
       out += text::registers(*crash.fault_registers, *report.arch);
     } else if (first != nullptr && first->registers) {
-      bool hypervisor = first->cpu_source == "hypervisor note";
-      out +=
-          heading("REGISTERS", hypervisor ? "as the hypervisor saved them" : "as the crash path saved them");
+      out += heading("REGISTERS", text::registers_source(*first));
       out += text::registers(*first->registers, *report.arch);
     }
   }
@@ -148,7 +137,7 @@ std::string tasks_section(const Report& report) {
   std::string out = heading("TASKS", fmt::format("{} in {} processes{}", list.tasks.size(), list.processes,
                                                  list.complete ? "" : ", incomplete"));
   if (list.tasks.empty()) return out + "  unavailable, see LIMITS\n";
-  constexpr std::string_view order = "DRTtZXPSI?";  // what may explain the crash first
+  constexpr std::string_view order = text::task_state_order;
   std::map<size_t, size_t> counts;
   std::vector<const Task*> sorted;
   for (const Task& task : list.tasks) {
@@ -261,16 +250,9 @@ std::string identity_section(const Report& report) {
     row("exact", report.signatures->exact.sha256);
   }
   row("KASLR offset", id.kaslr_offset ? fmt::format("{:#x}", *id.kaslr_offset) : "");
-  if (id.va) {
-    row("addresses",
-        fmt::format("{}: {} pages, {}-bit virtual, {}-bit physical", id.architecture,
-                    text::bytes(uint64_t{1} << id.va->page_shift), id.va->va_bits, id.va->pa_bits));
-  }
+  if (id.va) row("addresses", text::addresses(id));
   row("command line", id.command_line);
-  std::string format = report.input.dump.format == DumpFormat::elf ? "ELF" : "kdump-compressed";
-  row("dump", fmt::format("{}{}, {}{}", format, report.input.dump.flattened ? " (flattened)" : "",
-                          text::bytes(report.input.dump.file_bytes),
-                          report.input.dump.incomplete ? ", INCOMPLETE" : ""));
+  row("dump", text::dump_file(report.input));
   return out;
 }
 

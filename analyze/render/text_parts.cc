@@ -59,6 +59,13 @@ std::string frame_name(const Frame& frame) {
   return name;
 }
 
+std::string frame_remark(const Frame& frame) {
+  if (frame.kind == FrameKind::lr_candidate) return " (perhaps: link register)";
+  std::string out = frame.kind == FrameKind::bad_call ? " (called a bad address)" : "";
+  bool proven = frame.trust != Trust::inferred && frame.trust != Trust::scan;
+  return proven ? out : out + fmt::format(" ({})", to_string(frame.trust));
+}
+
 std::string position(std::string_view file, unsigned line) {
   if (file.empty()) return {};
   return line == 0 ? std::string(file) : fmt::format("{}:{}", file, line);
@@ -83,11 +90,7 @@ std::string backtrace(const Backtrace& trace, bool addresses) {
       number.clear();
       address.clear();
     }
-    std::string name = frame_name(frame);
-    if (frame.kind == FrameKind::lr_candidate) name += " (perhaps: link register)";
-    if (frame.kind == FrameKind::bad_call) name += " (called a bad address)";
-    if (frame.trust == Trust::inferred || frame.trust == Trust::scan)
-      name += fmt::format(" ({})", to_string(frame.trust));
+    std::string name = frame_name(frame) + frame_remark(frame);
     row(number, address, name, position(frame.file, frame.line));
   }
   if (trace.frames.empty()) out += "  no frames\n";
@@ -178,6 +181,44 @@ std::string taint(const SystemInfo& id) {
 std::string fault_line(const Fault& fault) {
   std::string said = describe(fault);
   return fault.title + (said.empty() ? "" : ": " + said);
+}
+
+std::string who(const Crash& crash) {
+  std::string out = crash.cpu ? fmt::format("CPU {}", *crash.cpu) : "CPU unknown";
+  if (!crash.comm.empty()) out += fmt::format(", task {}", crash.comm);
+  if (crash.pid) out += fmt::format(", pid {}", *crash.pid);
+  return out;
+}
+
+std::string host(const Report& report) {
+  const SystemInfo& id = report.identity;
+  std::string out = or_unknown(id.hostname);
+  if (id.cpus_possible)
+    out += fmt::format(", {} CPU{}", *id.cpus_possible, *id.cpus_possible == 1 ? "" : "s");
+  return out + fmt::format(", {} RAM", bytes(report.input.ram_bytes));
+}
+
+std::string crash_time(const SystemInfo& system) {
+  std::string out = system.crash_time ? utc(*system.crash_time) : "crash time unknown";
+  if (system.uptime_ns) out += fmt::format(", {} after boot", duration(*system.uptime_ns));
+  return out;
+}
+
+std::string addresses(const SystemInfo& system) {
+  return fmt::format("{}: {} pages, {}-bit virtual, {}-bit physical", system.architecture,
+                     bytes(uint64_t{1} << system.va->page_shift), system.va->va_bits, system.va->pa_bits);
+}
+
+std::string dump_file(const InputFacts& input) {
+  const DumpInfo& dump = input.dump;
+  return fmt::format("{}{}, {}{}", dump.format == DumpFormat::elf ? "ELF" : "kdump-compressed",
+                     dump.flattened ? " (flattened)" : "", bytes(dump.file_bytes),
+                     dump.incomplete ? ", INCOMPLETE" : "");
+}
+
+std::string registers_source(const CpuState& cpu) {
+  return cpu.cpu_source == "hypervisor note" ? "as the hypervisor saved them"
+                                             : "as the crash path saved them";
 }
 
 std::string error_code(const Fault& fault) {

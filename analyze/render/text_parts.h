@@ -10,6 +10,8 @@
 
 namespace kdk::text {
 
+// Letters of task states in the order in which they may explain a crash.
+constexpr std::string_view task_state_order = "DRTtZXPSI?";
 constexpr size_t width = 100;  // columns the tables aim for
 
 // "LOG  (last 40 of 512 records)" underlined.
@@ -22,6 +24,8 @@ std::string utc(uint64_t epoch_seconds);
 std::string duration(uint64_t nanoseconds);
 // "panic+0x398/0x3c8 [module]", or the address and its distance from _stext when it has no name.
 std::string frame_name(const Frame& frame);
+// " (scan)", " (called a bad address)": what is not proven of the frame; "" when it is.
+std::string frame_remark(const Frame& frame);
 // "drivers/tty/sysrq.c:154" or "".
 std::string position(std::string_view file, unsigned line);
 // Numbered frames, innermost first, with inlined functions on rows of their own and exceptions marked.
@@ -34,6 +38,18 @@ std::string cpu_title(const CpuState& cpu);
 std::string wrap(std::string_view first, std::string_view text, std::string_view indent);
 // The text, or "unknown" when it is empty.
 std::string or_unknown(std::string_view value);
+// "CPU 1, task sh, pid 123".
+std::string who(const Crash& crash);
+// "web1, 8 CPUs, 16.0 GiB RAM".
+std::string host(const Report& report);
+// "2026-11-23 18:01:26 UTC, 14.2 s after boot".
+std::string crash_time(const SystemInfo& system);
+// "arm64: 4.0 KiB pages, 48-bit virtual, 48-bit physical". Only where system.va is known.
+std::string addresses(const SystemInfo& system);
+// "kdump-compressed (flattened), 17.1 MiB, INCOMPLETE".
+std::string dump_file(const InputFacts& input);
+// Where the registers of a CPU's note come from.
+std::string registers_source(const CpuState& cpu);
 // "T1: names and types out of the dump, no source lines".
 std::string basis(const Evidence& evidence);
 // "tainted PO (P: proprietary module; O: ...)", "not tainted", "taint unknown".

@@ -40,7 +40,8 @@ struct CrashGroup {
 };
 
 struct UnreadableFile {
-  std::string file, why;
+  std::string file;  // may be empty
+  std::string why;   // names the file
 };
 
 struct Collection {

@@ -54,7 +54,7 @@ class Finder {
     std::vector<fs::directory_entry> entries;
     for (fs::directory_iterator it(path, error), end; !error && it != end; it.increment(error))
       entries.push_back(*it);
-    if (error) unreadable_.push_back({escape_untrusted(path.string()), error.message()});
+    if (error) unreadable(path, fmt::format("{}: {}", path.string(), error.message()));
     std::sort(entries.begin(), entries.end());
     for (const fs::directory_entry& entry : entries) {
       fs::file_status status = entry.symlink_status(error);
@@ -79,8 +79,12 @@ class Finder {
       std::string bytes = first_bytes(path);
       if (is_dump(bytes) || is_report(bytes)) add(path);
     } catch (const Error& error) {
-      unreadable_.push_back({escape_untrusted(path.string()), escape_untrusted(error.message())});
+      unreadable(path, error.message());
     }
+  }
+
+  void unreadable(const fs::path& path, std::string_view why) {
+    unreadable_.push_back({escape_untrusted(path.string()), escape_untrusted(why)});
   }
 
   std::vector<UnreadableFile>& unreadable_;

@@ -10,8 +10,8 @@ namespace {
 constexpr size_t max_segments = 16;  // KEXEC_SEGMENT_MAX
 constexpr uint64_t largest_page = 64 << 10;
 constexpr uint64_t max_kernel_memory = uint64_t{1} << 30;
-// A VMCOREINFO note: VMCOREINFO_BYTES is a page, here one of 64 KiB, behind its header and name
-// (include/linux/ vmcore_info.h). Per-CPU notes are far smaller.
+// A VMCOREINFO note: VMCOREINFO_BYTES of include/linux/vmcore_info.h is a page, here one of 64 KiB, behind
+// its header and name. Per-CPU notes are far smaller.
 constexpr uint64_t max_note_size = largest_page + 4096;
 constexpr uint64_t physical_address_limit = uint64_t{1} << 52;
 

@@ -1,6 +1,6 @@
 """Arm64 kernels of our own, from Debian's linux-source package: what no stock kernel of Debian has configured.
 
-Built once (some minutes each) and kept in the cache by source version, configuration and this file. Beside the image lies
+Built once (some minutes each) and kept in the cache by source version and configuration. Beside the image lies
 the key whose certificate is compiled in: what is signed with it, the kernel accepts. A kernel in the cache is complete.
 """
 import hashlib
@@ -47,24 +47,32 @@ class OwnKernel:
 
 def kernel(name: str, download: bool = False) -> OwnKernel:
     """The kernel of a KERNELS name. `download`: fetch the source and build it when the cache lacks it."""
+    kept = packages.CACHE / "own-kernels"
     version = source_version()
+    if version is None:  # no package index: whichever was built last
+        built = sorted(kept.glob(f"{name}-*"), key=lambda path: path.stat().st_mtime)
+        if not built:
+            raise Skip(f"{name} is not built, and {SOURCE} is not in the package index: run scripts/deps")
+        return OwnKernel(built[-1])
     files = [HERE / file for file in KERNELS[name]]
     key = hashlib.sha256("\0".join([version, CERTIFICATE, *(file.read_text() for file in files)]).encode())
-    final = packages.CACHE / "own-kernels" / f"{name}-{key.hexdigest()[:12]}"
+    final = kept / f"{name}-{key.hexdigest()[:12]}"
     if not final.exists():
         if not download:
             raise Skip(f"{final.name} is not built: run scripts/deps")
-        final.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=final.parent, prefix=".partial-") as temp:
+        kept.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=kept, prefix=".partial-") as temp:
             build(name, files, Path(temp)).rename(final)
+        for old in set(kept.glob(f"{name}-*")) - {final}:
+            shutil.rmtree(old)
     return OwnKernel(final)
 
 
-def source_version() -> str:
-    """Of the source package; without a package index, "unknown": the kernel built last is then not found."""
+def source_version() -> str | None:
+    """Of the source package; None without a package index."""
     shown = subprocess.run(["apt-cache", "policy", SOURCE], capture_output=True, text=True, check=False).stdout
     found = re.search(r"Candidate: (\d\S*)", shown)
-    return found[1] if found else "unknown"
+    return found[1] if found else None
 
 
 def build(name: str, files: list[Path], temp: Path) -> Path:

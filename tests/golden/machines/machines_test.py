@@ -40,7 +40,8 @@ class Machines(unittest.TestCase):
         self.assertEqual((0, ""), (done.returncode, done.stderr), name)
         self.assertEqual([], schemas.problems(json.loads(done.stdout), "load-plan"))
         text = re.sub(r'("name": "kdump-load",\s+"version": ")[^"]*', r"\g<1>0.0.0", done.stdout)
-        return text.replace(f"{self.directory}/", "/boot/").replace(f"{HERE}/{name}/root/", "/")
+        recorded = HERE / name / "root"
+        return text.replace(f"{self.directory}/", "/boot/").replace(f"{recorded}/", "/")
 
     def compare(self, name: str, file: str, text: str) -> None:
         path = HERE / name / file

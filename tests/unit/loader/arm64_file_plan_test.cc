@@ -6,10 +6,13 @@
 #include "loader/kexec/kexec.h"
 #include "loader/plan/plan.h"
 #include "tests/support/fake_machine.h"
+#include "tests/unit/loader/plan_helpers.h"
 
 namespace kdk {
 namespace {
 
+using testing::check_of;
+using testing::expected;
 using testing::FakeImage;
 using testing::FakeMachine;
 
@@ -24,30 +27,12 @@ FakeMachine machine_with_file_load() {
 LoadInputs inputs_for(const FakeImage& kernel = {}) {
   LoadInputs inputs;
   inputs.kernel = {"/boot/Image", kernel.bytes()};
-  inputs.initrd = InputFile{"/boot/initrd", testing::gzip(testing::fake_cpio({{"init", 1000000}}))};
+  inputs.initrd = testing::small_initrd();
   return inputs;
 }
 
 LoadPlan plan_for(const FakeMachine& fake, LoadInputs inputs = inputs_for()) {
-  testing::TempDir dir;
-  fake.write(dir.path());
-  return make_plan(read_machine(SysRoot(dir.path())), std::move(inputs));
-}
-
-Check check_of(const LoadPlan& plan, std::string_view name) {
-  for (const Check& check : plan.checks) {
-    if (check.name == name) return check;
-  }
-  ADD_FAILURE() << "no check " << name;
-  return {};
-}
-
-Range expected(const LoadPlan& plan, std::string_view name) {
-  for (const ExpectedSegment& segment : plan.expected) {
-    if (segment.name == name) return segment.memory;
-  }
-  ADD_FAILURE() << "no segment " << name;
-  return {};
+  return testing::plan_of(fake, std::move(inputs));
 }
 
 TEST(Arm64FilePlan, HealthyMachine) {

@@ -2,8 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "core/base/error.h"
 #include "loader/image/containers.h"
+#include "loader/image/layers.h"
+#include "loader/image/pe.h"
 #include "tests/support/fake_containers.h"
 #include "tests/support/fake_machine.h"
 #include "tests/support/packers.h"
@@ -127,6 +131,33 @@ TEST(Arm64Image, InsideAZbootImage) {
   expect("lzo", testing::lzop(image), "EFI zboot (lzo)");
   EXPECT_NE(error_of(make_zboot("rar", testing::gzip(image)), Errc::unsupported).find("\"rar\""),
             std::string::npos);
+}
+
+// Linux pads what it packs with zeros; behind a signature they would make the image another one.
+TEST(Arm64Image, PaddingBehindASignatureInAZbootImageIsCut) {
+  std::vector<uint8_t> image = testing::make_unified({{".text", std::vector<uint8_t>(512, 1)}});
+  std::copy_n("ARM\x64", 4, image.begin() + 56);
+  auto put32 = [&](uint64_t at, uint64_t value) {
+    for (unsigned i = 0; i < 4; ++i) image[at + i] = static_cast<uint8_t>(value >> (8 * i));
+  };
+  constexpr uint64_t directories_at = 0x58 + 108;  // NumberOfRvaAndSizes of the PE32+ optional header
+  put32(directories_at, 5);                        // the fifth is the certificate table
+  ASSERT_TRUE(read_pe_headers(image)->table_entry_at);
+  uint64_t entry = *read_pe_headers(image)->table_entry_at;
+  put32(entry, image.size());
+  put32(entry + 4, 16);
+  image.resize(image.size() + 16, 0);
+  put32(image.size() - 16, 16);  // WIN_CERTIFICATE.dwLength
+  const std::vector<uint8_t> whole = image;
+  auto inner = [](const std::vector<uint8_t>& packed) {
+    ImageLayers opened = open_image_layers(testing::make_zboot("gzip", testing::gzip(packed)));
+    EXPECT_EQ(opened.layers.size(), 2u);
+    return opened.layers.back().bytes;
+  };
+  image.resize(image.size() + 4096, 0);
+  EXPECT_EQ(inner(image), whole);
+  image.back() = 1;  // not padding: nothing is thrown away
+  EXPECT_EQ(inner(image), image);
 }
 
 TEST(Arm64Image, TruncatedZboot) {

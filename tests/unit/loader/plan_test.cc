@@ -6,26 +6,26 @@
 #include "core/base/error.h"
 #include "loader/plan/elf64.h"
 #include "tests/support/fake_machine.h"
+#include "tests/unit/loader/plan_helpers.h"
 
 namespace kdk {
 namespace {
 
+using testing::check_of;
 using testing::FakeImage;
 using testing::FakeMachine;
 
 LoadInputs default_inputs() {
   LoadInputs inputs;
   inputs.kernel = {"/boot/vmlinuz", FakeImage().bytes()};
-  inputs.initrd = InputFile{"/boot/initrd", testing::gzip(testing::fake_cpio({{"init", 1000000}}))};
+  inputs.initrd = testing::small_initrd();
   inputs.seeds.kaslr.fill(1);
   inputs.seeds.rng.fill(2);
   return inputs;
 }
 
 LoadPlan plan_for(const FakeMachine& fake, LoadInputs inputs = default_inputs()) {
-  testing::TempDir dir;
-  fake.write(dir.path());
-  return make_plan(read_machine(SysRoot(dir.path())), std::move(inputs));
+  return testing::plan_of(fake, std::move(inputs));
 }
 
 Error error_for(const FakeMachine& fake, LoadInputs inputs = default_inputs()) {
@@ -36,14 +36,6 @@ Error error_for(const FakeMachine& fake, LoadInputs inputs = default_inputs()) {
   }
   ADD_FAILURE() << "no error";
   return Error(Errc::fault, "");
-}
-
-Check check_of(const LoadPlan& plan, std::string_view name) {
-  for (const Check& check : plan.checks) {
-    if (check.name == name) return check;
-  }
-  ADD_FAILURE() << "no check " << name;
-  return {};
 }
 
 // Expects exactly this check to have failed.

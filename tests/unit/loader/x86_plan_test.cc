@@ -7,32 +7,25 @@
 #include "loader/plan/plan.h"
 #include "loader/state/status.h"
 #include "tests/support/fake_machine.h"
+#include "tests/unit/loader/plan_helpers.h"
 
 namespace kdk {
 namespace {
 
+using testing::check_of;
+using testing::expected;
 using testing::FakeBzImage;
 using testing::FakeMachine;
 
 LoadInputs inputs_for(const FakeBzImage& kernel = {}) {
   LoadInputs inputs;
   inputs.kernel = {"/boot/vmlinuz", kernel.bytes()};
-  inputs.initrd = InputFile{"/boot/initrd", testing::gzip(testing::fake_cpio({{"init", 1000000}}))};
+  inputs.initrd = testing::small_initrd();
   return inputs;
 }
 
 LoadPlan plan_for(const FakeMachine& fake, LoadInputs inputs = inputs_for()) {
-  testing::TempDir dir;
-  fake.write(dir.path());
-  return make_plan(read_machine(SysRoot(dir.path())), std::move(inputs));
-}
-
-Check check_of(const LoadPlan& plan, std::string_view name) {
-  for (const Check& check : plan.checks) {
-    if (check.name == name) return check;
-  }
-  ADD_FAILURE() << "no check " << name;
-  return {};
+  return testing::plan_of(fake, std::move(inputs));
 }
 
 void expect_only(const LoadPlan& plan, std::string_view name, Check::Status status, std::string_view part) {
@@ -41,14 +34,6 @@ void expect_only(const LoadPlan& plan, std::string_view name, Check::Status stat
         << check.name << ": " << check.detail;
   }
   EXPECT_NE(check_of(plan, name).detail.find(part), std::string::npos) << check_of(plan, name).detail;
-}
-
-Range expected(const LoadPlan& plan, std::string_view name) {
-  for (const ExpectedSegment& segment : plan.expected) {
-    if (segment.name == name) return segment.memory;
-  }
-  ADD_FAILURE() << "no segment " << name;
-  return {};
 }
 
 TEST(X86Plan, HealthyMachine) {

@@ -11,6 +11,7 @@
 #include "loader/plan/elf64.h"
 #include "loader/plan/plan.h"
 #include "tests/support/fake_machine.h"
+#include "tests/unit/loader/plan_helpers.h"
 
 namespace kdk {
 namespace {
@@ -23,15 +24,13 @@ using Type = E820Entry::Type;
 LoadInputs inputs_for(std::optional<LoadCall> call = LoadCall::kexec_load, const FakeBzImage& kernel = {}) {
   LoadInputs inputs;
   inputs.kernel = {"/boot/vmlinuz", kernel.bytes()};
-  inputs.initrd = InputFile{"/boot/initrd", testing::gzip(testing::fake_cpio({{"init", 1000000}}))};
+  inputs.initrd = testing::small_initrd();
   inputs.call = call;
   return inputs;
 }
 
 LoadPlan plan_for(const FakeMachine& fake, LoadInputs inputs = inputs_for()) {
-  testing::TempDir dir;
-  fake.write(dir.path());
-  return make_plan(read_machine(SysRoot(dir.path())), std::move(inputs));
+  return testing::plan_of(fake, std::move(inputs));
 }
 
 void expect_only_failure(const LoadPlan& plan, std::string_view name, std::string_view part) {
