@@ -22,15 +22,16 @@ struct ZbootImage {
 std::optional<ZbootImage> read_zboot_image(Bytes file);
 
 // A unified kernel image: a PE program with a kernel, its initramfs and its command line in sections.
-// Source: UAPI group, "Unified Kernel Image (UKI)".
+// Source: UAPI group, "Unified Kernel Image (UKI)"; systemd-stub(7).
 struct UnifiedImage {
-  Bytes kernel;                             // .linux: a kernel of any kind
-  Bytes initrd;                             // .initrd; empty: none
-  std::optional<std::string> command_line;  // .cmdline, without NULs and white space at its ends
-  std::string release;                      // .uname; empty: not said
+  Bytes kernel;              // .linux: a kernel of any kind
+  Bytes initrd;              // .initrd; empty: none
+  std::string command_line;  // .cmdline, as systemd-stub hands it on; empty: none
+  std::string release;       // .uname; empty: not said
 };
-// nullopt when the file is no PE file or has no .linux section. Of a multi-profile image the base profile is
-// read. Throws Error{format} when a section reaches outside of the file.
+// nullopt when the file is no PE file or has no .linux section. Of an image with several profiles, what boots
+// when nobody chooses one: the first profile's sections, and the base's where that profile has none of the
+// name. Throws Error{format} when a section reaches outside of the file.
 std::optional<UnifiedImage> read_unified_image(Bytes file);
 
 // The flat image in an arm64 vmlinux, as `objcopy -O binary` makes it in the kernel's build: what its

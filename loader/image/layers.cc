@@ -141,6 +141,19 @@ ImageLayers open_image_layers(std::vector<uint8_t> file) {
   return out;
 }
 
+UnifiedExtras read_unified_extras(Bytes file) {
+  std::vector<uint8_t> unpacked;  // what `file` is a view of, once it was packed
+  for (size_t depth = 0; depth < max_layers; ++depth) {
+    if (std::optional<UnifiedImage> unified = read_unified_image(file))
+      return {copy_of(unified->initrd), std::move(unified->command_line)};
+    const PackFormat format = detect_pack_format(file);
+    if (format == PackFormat::none) break;
+    unpacked = unpack(file, format);
+    file = unpacked;
+  }
+  throw Error(Errc::unsupported, "not a unified kernel image: a PE program with a section .linux");
+}
+
 UnpackedKernel unpack_kernel(std::vector<uint8_t> file) {
   ImageLayers opened = open_image_layers(std::move(file));
   if (opened.problem) {

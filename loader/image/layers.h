@@ -35,6 +35,15 @@ struct ImageLayers {
 // Takes the file apart, in memory. Never throws for what is in the file: that is a problem.
 ImageLayers open_image_layers(std::vector<uint8_t> file);
 
+// What a unified kernel image holds beside its kernel.
+struct UnifiedExtras {
+  std::vector<uint8_t> initrd;  // empty: none
+  std::string command_line;     // empty: none
+};
+// Those of the outermost unified kernel image in `file`. Throws Error{unsupported} when there is none, and as
+// unpack_kernel does for what cannot be opened on the way to it.
+UnifiedExtras read_unified_extras(Bytes file);
+
 // The same for a loader: the innermost layer, with the problem thrown, in the context of the layers around
 // it.
 struct UnpackedKernel {

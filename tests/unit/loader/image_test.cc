@@ -183,26 +183,90 @@ TEST(Arm64Image, InsideAUnifiedImage) {
   EXPECT_NE(error_of(nested, Errc::unsupported).find("too many times"), std::string::npos);
 }
 
-TEST(UnifiedImage, SectionsOfTheBaseProfile) {
-  auto bytes = [](std::string_view s) { return std::vector<uint8_t>(s.begin(), s.end()); };
-  const std::vector<uint8_t> file =
-      make_unified({{".linux", bytes("kernel")},
-                    {".cmdline", bytes(std::string_view("root=/dev/vda quiet\n\0", 21))},
-                    {".initrd", bytes("070701")},
-                    {".uname", bytes("6.12.0")},
-                    {".profile", bytes("ID=debug")},
-                    {".cmdline", bytes("debug")}});
+std::vector<uint8_t> bytes_of(std::string_view text) {
+  return {text.begin(), text.end()};
+}
+
+TEST(UnifiedImage, Sections) {
+  const std::vector<uint8_t> file = make_unified({{".linux", bytes_of("kernel")},
+                                                  {".cmdline", bytes_of("root=/dev/vda quiet")},
+                                                  {".initrd", bytes_of("070701")},
+                                                  {".uname", bytes_of("6.12.0\n")}});
   std::optional<UnifiedImage> image = read_unified_image(file);
   ASSERT_TRUE(image);
   EXPECT_EQ(as_text(image->kernel), "kernel");  // not the padding to whole blocks
   EXPECT_EQ(as_text(image->initrd), "070701");
   EXPECT_EQ(image->command_line, "root=/dev/vda quiet");
   EXPECT_EQ(image->release, "6.12.0");
-  image = read_unified_image(
-      make_unified({{".linux", bytes("kernel")}, {".profile", {}}, {".cmdline", bytes("x")}}));
+  const std::vector<uint8_t> bare = make_unified({{".linux", bytes_of("kernel")}});
+  EXPECT_TRUE(read_unified_image(bare)->initrd.empty());
+  EXPECT_EQ(read_unified_image(bare)->command_line, "");
+  // An addon: a PE program with a command line for a kernel that is elsewhere.
+  EXPECT_FALSE(read_unified_image(make_unified({{".cmdline", bytes_of("quiet")}})));
+}
+
+TEST(UnifiedImage, CommandLineAsTheStubReadsIt) {
+  auto line = [](std::string_view section) {
+    return read_unified_image(make_unified({{".linux", bytes_of("kernel")}, {".cmdline", bytes_of(section)}}))
+        ->command_line;
+  };
+  EXPECT_EQ(line("ro quiet\n"), "ro quiet");
+  EXPECT_EQ(line(std::string_view("ro quiet\n\0\0\0", 12)), "ro quiet");
+  EXPECT_EQ(line(std::string_view("ro\0 hidden", 10)), "ro");
+  EXPECT_EQ(line(" \t ro\nquiet\x7f"
+                 "debug \n"),
+            "ro quiet debug");
+  EXPECT_EQ(line("\n"), "");
+  EXPECT_EQ(line(""), "");
+}
+
+// As systemd-stub 257 and newer boot it unless somebody chooses another profile.
+TEST(UnifiedImage, TheFirstProfileGoesBeforeTheBase) {
+  std::vector<uint8_t> file = make_unified({{".linux", bytes_of("kernel")},
+                                            {".cmdline", bytes_of("base")},
+                                            {".initrd", bytes_of("070701")},
+                                            {".profile", bytes_of("ID=main")},
+                                            {".cmdline", bytes_of("main")},
+                                            {".profile", bytes_of("ID=debug")},
+                                            {".cmdline", bytes_of("debug")},
+                                            {".initrd", bytes_of("070702")}});
+  std::optional<UnifiedImage> image = read_unified_image(file);
   ASSERT_TRUE(image);
-  EXPECT_FALSE(image->command_line);
-  EXPECT_FALSE(read_unified_image(make_unified({{".text", bytes("kernel")}})));
+  EXPECT_EQ(image->command_line, "main");
+  EXPECT_EQ(as_text(image->initrd), "070701");
+  // ukify --profile puts the main profile's mark before everything.
+  file = make_unified({{".profile", bytes_of("ID=main")},
+                       {".cmdline", bytes_of("main")},
+                       {".linux", bytes_of("kernel")},
+                       {".profile", bytes_of("ID=debug")},
+                       {".linux", bytes_of("other")}});
+  image = read_unified_image(file);
+  ASSERT_TRUE(image);
+  EXPECT_EQ(as_text(image->kernel), "kernel");
+  EXPECT_EQ(image->command_line, "main");
+  // A kernel in a later profile alone never boots by itself.
+  EXPECT_FALSE(
+      read_unified_image(make_unified({{".profile", {}}, {".profile", {}}, {".linux", bytes_of("kernel")}})));
+}
+
+TEST(UnifiedImage, ExtrasOfTheOutermost) {
+  const std::vector<uint8_t> inner =
+      make_unified({{".linux", FakeImage().bytes()}, {".cmdline", bytes_of("inner")}});
+  const std::vector<uint8_t> outer =
+      make_unified({{".linux", inner}, {".cmdline", bytes_of("outer")}, {".initrd", bytes_of("070701")}});
+  for (const std::vector<uint8_t>& file : {outer, testing::gzip(outer), testing::xz(testing::zstd(outer))}) {
+    UnifiedExtras extras = read_unified_extras(file);
+    EXPECT_EQ(extras.command_line, "outer");
+    EXPECT_EQ(extras.initrd, bytes_of("070701"));
+  }
+  for (const std::vector<uint8_t>& file :
+       {FakeImage().bytes(), testing::gzip(FakeImage().bytes()), std::vector<uint8_t>(),
+        make_unified({{".cmdline", bytes_of("addon")}})}) {
+    EXPECT_THROW(read_unified_extras(file), Error);
+  }
+  std::vector<uint8_t> bomb = outer;
+  for (int i = 0; i < 6; ++i) bomb = testing::gzip(bomb);
+  EXPECT_THROW(read_unified_extras(bomb), Error);
 }
 
 TEST(Arm64Image, InsideAVmlinux) {
