@@ -165,10 +165,17 @@ void add_syscall_options(CLI::App& command, Options& options) {
 
 void add_plan_options(CLI::App& command, Options& options) {
   command
-      .add_option("kernel,--kernel", options.request.kernel,
-                  "Crash kernel: x86-64 bzImage; arm64 Image, plain or packed with gzip or zstd")
+      .add_option(
+          "kernel,--kernel", options.request.kernel,
+          "Crash kernel: x86-64 bzImage; arm64 Image, also packed, or vmlinux; either in a unified kernel "
+          "image")
       ->required();
-  command.add_option("--initrd,--ramdisk", options.request.initrd, "Initramfs of the crash kernel");
+  auto* initrd =
+      command.add_option("--initrd,--ramdisk", options.request.initrd, "Initramfs of the crash kernel");
+  command
+      .add_flag("--uki-initrd", options.request.uki_initrd,
+                "Take the initramfs of the unified kernel image that the kernel is")
+      ->excludes(initrd);
   command.add_option("--dtb", options.request.dtb,
                      "Device tree to start from, instead of the running machine's (arm64)");
   auto* given =
@@ -177,6 +184,12 @@ void add_plan_options(CLI::App& command, Options& options) {
       command.add_flag("--reuse-command-line,--reuse-cmdline", options.reuse_command_line,
                        "Start from the running kernel's, without what harms a crash kernel (the default)");
   given->excludes(reuse);
+  command
+      .add_flag("--uki-command-line", options.request.uki_command_line,
+                "Start from the command line of the unified kernel image that the kernel is, without what "
+                "harms a crash kernel")
+      ->excludes(given)
+      ->excludes(reuse);
   command.add_option("--append", options.request.append, "Options put behind the command line");
   command.add_flag("!--no-crash-defaults", options.request.add_defaults,
                    "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
@@ -240,8 +253,8 @@ int run(int argc, char** argv) {
   }
   if (options.verbose) set_log_level(LogLevel::info);
   LoadRequest& request = options.request;
-  if (options.kexec_style && !options.reuse_command_line && !request.command_line &&
-      !request.append.empty()) {
+  if (options.kexec_style && !options.reuse_command_line && !request.uki_command_line &&
+      !request.command_line && !request.append.empty()) {
     // kexec's --append is the whole line unless --reuse-cmdline is there too.
     request.command_line = std::exchange(request.append, "");
   }

@@ -114,9 +114,7 @@ Outcome check_boot_protocol(const LoadPlan& plan) {
       load<ul64>(trampoline->data, 32) != kernel->memory.start) {
     return failed("the trampoline points elsewhere");
   }
-  std::string pages =
-      plan.image.page_size == 0 ? "unknown" : fmt::format("{} KiB", plan.image.page_size >> 10);
-  return ok(fmt::format("entry {:#x}, kernel pages {}", *plan.entry, pages));
+  return ok(fmt::format("entry {:#x}", *plan.entry));
 }
 
 void check(const Machine& machine, LoadPlan& plan) {
@@ -125,6 +123,7 @@ void check(const Machine& machine, LoadPlan& plan) {
   };
   run("segments", [&] { return check_segments(machine, plan); });
   run("boot_protocol", [&] { return check_boot_protocol(plan); });
+  run("page_size", [&] { return arm64::check_page_size(machine, plan); });
   run("program_headers", [&] { return check_elfcorehdr(plan); });
   run("kernel_addresses", [&] { return check_addresses(plan); });
   run("device_tree", [&] { return check_dtb(plan); });

@@ -18,20 +18,6 @@ uint64_t running_page_size(const Machine& machine) {
   return machine.page_size.value_or(largest_page);
 }
 
-// Only the kernel knows its own endianness and what the CPU supports (ID_AA64MMFR0_EL1 is hidden from user
-// space); an image like the running kernel is fine.
-Outcome check_boot_protocol(const Machine& machine, const LoadPlan& plan) {
-  uint64_t pages = plan.image.page_size;
-  if (pages == 0) return ok("the image does not say its page size; the kernel takes it");
-  if (machine.page_size && pages != *machine.page_size) {
-    return warning(fmt::format(
-        "kernel pages of {} KiB, the running kernel has {} KiB: the kernel refuses it when the CPU "
-        "has no such pages, and has freed the crash kernel loaded before by then",
-        pages >> 10, *machine.page_size >> 10));
-  }
-  return ok(fmt::format("kernel pages {} KiB, at a multiple of {} MiB", pages >> 10, block_size >> 20));
-}
-
 Outcome check_device_tree(const LoadPlan& plan) {
   for (const ExpectedSegment& segment : plan.expected) {
     if (segment.name != "dtb" || segment.memory.size <= max_dtb_size) continue;
@@ -42,6 +28,23 @@ Outcome check_device_tree(const LoadPlan& plan) {
 }
 
 }  // namespace
+
+// What the CPU supports only the kernel knows (ID_AA64MMFR0_EL1 is hidden from user space:
+// Documentation/arch/ arm64/cpu-feature-registers.rst); an image like the running kernel is fine.
+Outcome check_page_size(const Machine& machine, const LoadPlan& plan) {
+  const uint64_t pages = plan.image.page_size;
+  if (pages == 0) return ok("the kernel file does not say its page size");
+  if (!machine.page_size || pages == *machine.page_size)
+    return ok(fmt::format("kernel pages of {} KiB", pages >> 10));
+  const std::string_view otherwise =
+      plan.call == LoadCall::kexec_load
+          ? "it does not start on a CPU that has no such pages, and nobody can tell before the crash"
+          : "the kernel refuses it when the CPU has no such pages, and has freed the crash kernel loaded "
+            "before "
+            "by then";
+  return warning(fmt::format("kernel pages of {} KiB, the running kernel has {} KiB: {}", pages >> 10,
+                             *machine.page_size >> 10, otherwise));
+}
 
 void compose_files(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   if (inputs.dtb) {
@@ -89,7 +92,7 @@ void check_files(const Machine& machine, LoadPlan& plan) {
     plan.checks.push_back(run_check(std::move(name), check_it));
   };
   run("signature", [&] { return check_signature(machine, plan); });
-  run("boot_protocol", [&] { return check_boot_protocol(machine, plan); });
+  run("page_size", [&] { return check_page_size(machine, plan); });
   run("segments", [&] { return check_expected(plan); });
   run("device_tree", [&] { return check_device_tree(plan); });
 }

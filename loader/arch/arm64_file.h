@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "loader/plan/checks.h"
 #include "loader/plan/plan.h"
 
 namespace kdk::arm64 {
@@ -22,6 +23,9 @@ constexpr uint64_t command_line_size = 2048;
 // linux,usable-memory-range wants the main region first: kernels cap their memory to the first pair and add
 // the others (drivers/of/fdt.c, early_init_dt_check_for_usable_mem_range).
 std::vector<Range> usable_memory(const std::vector<Range>& crash_regions);
+
+// Whether the crash kernel's pages are the running kernel's; of either system call.
+Outcome check_page_size(const Machine& machine, const LoadPlan& plan);
 
 // kexec_file_load; as Loader says.
 void compose_files(const Machine& machine, LoadInputs& inputs, LoadPlan& plan);

@@ -65,12 +65,10 @@ int load_segments(const LoadPlan& plan) {
 
 int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   const std::string& line = plan.command_line.text;
-  Fd unpacked;
-  if (!plan.unpacked_kernel.empty()) unpacked = memory_file("unpacked kernel", plan.unpacked_kernel);
-  const Fd& kernel = plan.unpacked_kernel.empty() ? files.kernel : unpacked;
+  const HandedFiles handed(plan, files);
   return call_with_optional_flag(
       flag_bits(plan), debug ? kexec_file_debug : NamedFlag(), [&](uint64_t flags) {
-        return kexec_file_load(kernel.get(), files.initrd.get(), line.c_str(), line.size() + 1, flags);
+        return kexec_file_load(handed.kernel(), handed.initrd(), line.c_str(), line.size() + 1, flags);
       });
 }
 
@@ -113,6 +111,15 @@ Fd memory_file(const std::string& name, Bytes content) {
   return Fd::open(fmt::format("/proc/self/fd/{}", writable.get()), O_RDONLY);
 }
 
+HandedFiles::HandedFiles(const LoadPlan& plan, const LoadFiles& files)
+    : kernel_in_memory_(plan.unpacked_kernel.empty() ? Fd()
+                                                     : memory_file("unpacked kernel", plan.unpacked_kernel)),
+      initrd_in_memory_(plan.extracted_initrd.empty()
+                            ? Fd()
+                            : memory_file("initramfs of the kernel file", plan.extracted_initrd)),
+      kernel_(plan.unpacked_kernel.empty() ? files.kernel : kernel_in_memory_),
+      initrd_(plan.extracted_initrd.empty() ? files.initrd : initrd_in_memory_) {}
+
 void require_unchanged(const Fd& fd, const InputIdentity& planned) {
   std::vector<uint8_t> now(std::min<uint64_t>(file_size(fd).value_or(planned.size), largest_input));
   now.resize(read_at(fd, 0, now, planned.path));
@@ -126,7 +133,7 @@ void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug)
   bool by_file = plan.call == LoadCall::kexec_file_load;
   if (by_file) {
     require_unchanged(files.kernel, plan.kernel);
-    if (plan.initrd) require_unchanged(files.initrd, *plan.initrd);
+    if (plan.initrd && plan.initrd->is_whole_file()) require_unchanged(files.initrd, *plan.initrd);
   }
   int result = by_file ? load_files(plan, files, debug) : load_segments(plan);
   if (result != 0) throw explain_kexec_errno(plan.call, result, to_string(plan.call), plan.architecture);

@@ -51,6 +51,21 @@ int call_with_optional_flag(uint64_t flags, const NamedFlag& optional, const Fil
 // A read-only descriptor of a file in memory, for kexec_file_load. Throws Error{io,denied}.
 Fd memory_file(const std::string& name, Bytes content);
 
+// The descriptors that kexec_file_load gets for `plan`: those of the very files, so that their security.ima
+// counts, and for what is packed in a file one of a copy in memory. No file is made on disk. `files` must
+// outlive it. Throws as memory_file.
+class HandedFiles {
+ public:
+  HandedFiles(const LoadPlan& plan, const LoadFiles& files);
+  int kernel() const { return kernel_.get(); }
+  int initrd() const { return initrd_.get(); }  // -1: none
+
+ private:
+  Fd kernel_in_memory_, initrd_in_memory_;
+  const Fd& kernel_;
+  const Fd& initrd_;
+};
+
 // Throws Error{format} when the file no longer holds what `planned` says: someone wrote to it since.
 void require_unchanged(const Fd& fd, const InputIdentity& planned);
 

@@ -6,7 +6,7 @@
 namespace kdk {
 namespace {
 
-// What the running kernel's line says about the running kernel's boot, not the crash kernel's. A name ending
+// What a line that is reused says about a normal boot, not the crash kernel's. A name ending
 // in '*' stands for all options that begin so.
 constexpr std::array<std::string_view, 41> hostile_options = {
     // the boot loader's or firmware's words about the running kernel's files
@@ -107,9 +107,10 @@ CommandLine make_command_line(const CommandLineOptions& options, std::string_vie
     line.source = "given";
     line.text = *options.literal;
   } else {
-    line.source = "running kernel";
+    // What is in a unified kernel image is for its normal boot, just as the running kernel's is.
+    line.source = options.unified ? "unified kernel image" : "running kernel";
     bool for_kernel = true;
-    for (const std::string& option : split_command_line(running)) {
+    for (const std::string& option : split_command_line(options.unified ? *options.unified : running)) {
       for_kernel = for_kernel && option != "--";
       if (for_kernel && is_hostile(option)) {
         line.removed.push_back(option);

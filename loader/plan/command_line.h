@@ -18,12 +18,14 @@ struct CommandLineOptions {
       literal;               // --command-line: used as it is; absent: the running kernel's line is reused
   std::string append;        // put behind either
   bool add_defaults = true;  // add the crash defaults the line does not name
+  // --uki-command-line: the one of the unified kernel image, reused instead of the running kernel's
+  std::optional<std::string> unified = std::nullopt;
 };
 
 struct CommandLine {
   std::string text;
-  std::string source;                // "given", "running kernel"
-  std::vector<std::string> removed;  // options of the running kernel left out
+  std::string source;                // "given", "running kernel", "unified kernel image"
+  std::vector<std::string> removed;  // options of a reused line left out
   std::vector<std::string> added;    // crash defaults put in
 };
 

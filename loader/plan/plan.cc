@@ -52,6 +52,16 @@ InputIdentity identify(const std::string& path, Bytes content) {
   return {path, content.size(), sha256_hex(content)};
 }
 
+InputIdentity identify(const InputFile& input) {
+  InputIdentity identity = identify(input.path, input.bytes);
+  identity.section = input.section;
+  return identity;
+}
+
+std::string InputIdentity::name() const {
+  return is_whole_file() ? path : fmt::format("{} (section {})", path, section);
+}
+
 bool LoadPlan::good() const {
   return std::none_of(checks.begin(), checks.end(),
                       [](const Check& c) { return c.status == Check::Status::failed; });
@@ -73,8 +83,8 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   plan.crash_regions = find_crash_regions(machine);
   plan.system_ram = machine.memory.system_ram();
   plan.cpu_notes = machine.cpu_notes;
-  plan.kernel = identify(inputs.kernel.path, inputs.kernel.bytes);
-  if (inputs.initrd) plan.initrd = identify(inputs.initrd->path, inputs.initrd->bytes);
+  plan.kernel = identify(inputs.kernel);
+  if (inputs.initrd) plan.initrd = identify(*inputs.initrd);
   plan.image =
       with_context(inputs.kernel.path, [&] { return architecture.read_kernel(inputs.kernel.bytes); });
   plan.command_line =
@@ -84,6 +94,8 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   choice.loader->compose(machine, inputs, plan);
   if (plan.call == LoadCall::kexec_file_load && !plan.image.is_plain())
     plan.unpacked_kernel = std::move(inputs.kernel.bytes);
+  if (plan.call == LoadCall::kexec_file_load && plan.initrd && !plan.initrd->is_whole_file())
+    plan.extracted_initrd = std::move(inputs.initrd->bytes);
 
   check_machine(machine, plan);
   choice.loader->check(machine, plan);

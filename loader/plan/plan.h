@@ -28,6 +28,7 @@ namespace kdk {
 struct InputFile {
   std::string path;
   std::vector<uint8_t> bytes;
+  std::string section = {};  // of the PE file at `path` that `bytes` are; empty: all of it
 };
 
 struct LoadInputs {
@@ -65,9 +66,14 @@ std::string_view to_string(Check::Status status);
 struct InputIdentity {
   std::string path;
   uint64_t size = 0;
-  std::string sha256;  // lowercase hexadecimal
+  std::string sha256;        // lowercase hexadecimal
+  std::string section = {};  // as InputFile has it: size and hash are those of that section
+
+  bool is_whole_file() const { return section.empty(); }
+  std::string name() const;  // for people: "/boot/linux.efi", "/boot/linux.efi (section .initrd)"
 };
 InputIdentity identify(const std::string& path, Bytes content);
+InputIdentity identify(const InputFile& input);
 
 // How long the command line may be.
 struct CommandLineLimit {
@@ -117,8 +123,10 @@ struct LoadPlan {
 
   // kexec_file_load
   std::vector<ExpectedSegment> expected;  // ascending by address
-  // The kernel takes only plain files: what to give it instead of a packed one. Empty: the file itself.
+  // The kernel takes only plain files: what to give it instead of a packed one, and instead of an initramfs
+  // that is a section of a file. Empty: the file itself.
   std::vector<uint8_t> unpacked_kernel;
+  std::vector<uint8_t> extracted_initrd;
 
   std::vector<Check> checks;
 

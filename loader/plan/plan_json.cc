@@ -35,6 +35,14 @@ Json identity_json(const InputIdentity& input) {
   return {{"path", clean(input.path)}, {"size_bytes", input.size}, {"sha256", input.sha256}};
 }
 
+// Null for none.
+Json initrd_json(const std::optional<InputIdentity>& initrd) {
+  if (!initrd) return nullptr;
+  Json json = identity_json(*initrd);
+  json["section"] = initrd->is_whole_file() ? Json(nullptr) : Json(clean(initrd->section));
+  return json;
+}
+
 Json strings_json(const std::vector<std::string>& strings) {
   Json list = Json::array();
   for (const std::string& text : strings) list.push_back(clean(text));
@@ -178,13 +186,15 @@ Json request_json(const LoadRequest& request) {
           {"command_line", request.command_line ? Json(clean(*request.command_line)) : Json(nullptr)},
           {"append", clean(request.append)},
           {"add_defaults", request.add_defaults},
+          {"uki_initrd", request.uki_initrd},
+          {"uki_command_line", request.uki_command_line},
           {"syscall", request.call ? Json(to_string(*request.call)) : Json(nullptr)}};
 }
 
 }  // namespace
 
 std::string plan_to_json(const LoadPlan& plan, bool loaded) {
-  Json json = header_json("kdumpkit/load-plan", "2.1.0");
+  Json json = header_json("kdumpkit/load-plan", "2.2.0");
   json["architecture"] = plan.architecture->name;
   json["syscall"] = to_string(plan.call);
   json["syscall_reason"] = clean(plan.call_reason);
@@ -192,7 +202,7 @@ std::string plan_to_json(const LoadPlan& plan, bool loaded) {
   json["good"] = plan.good();
   json["loaded"] = loaded;
   json["kernel"] = kernel_json(plan.kernel, plan.image);
-  json["initrd"] = plan.initrd ? identity_json(*plan.initrd) : Json(nullptr);
+  json["initrd"] = initrd_json(plan.initrd);
   json["command_line"] = {{"text", clean(plan.command_line.text)},
                           {"source", plan.command_line.source},
                           {"limit_characters", plan.command_line_limit.characters},
@@ -222,7 +232,7 @@ std::string record_to_json(const LoadRecord& record) {
   json["architecture"] = clean(record.architecture);
   json["syscall"] = to_string(record.call);
   json["kernel"] = identity_json(record.kernel);
-  json["initrd"] = record.initrd ? identity_json(*record.initrd) : Json(nullptr);
+  json["initrd"] = initrd_json(record.initrd);
   json["command_line"] = clean(record.command_line);
   json["crash_regions"] = ranges_json(record.crash_regions);
   json["system_ram"] = ranges_json(record.system_ram);
@@ -241,7 +251,7 @@ std::string record_to_json(const LoadRecord& record) {
 }
 
 std::string status_to_json(const LoadStatus& status) {
-  Json json = header_json("kdumpkit/load-status", "1.3.0");
+  Json json = header_json("kdumpkit/load-status", "1.4.0");
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);

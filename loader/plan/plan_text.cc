@@ -29,8 +29,8 @@ void add_inputs(std::string& out, const LoadPlan& plan) {
   out += fmt::format("kernel    {} ({}, {})\n", escape_untrusted(plan.kernel.path),
                      size_text(plan.kernel.size), facts);
   if (plan.initrd) {
-    out +=
-        fmt::format("initrd    {} ({})\n", escape_untrusted(plan.initrd->path), size_text(plan.initrd->size));
+    out += fmt::format("initrd    {} ({})\n", escape_untrusted(plan.initrd->name()),
+                       size_text(plan.initrd->size));
   } else {
     out += "initrd    none\n";
   }
@@ -137,7 +137,7 @@ std::string status_to_text(const LoadStatus& status) {
   out += fmt::format("kernel        {} (sha256 {})\n", escape_untrusted(record.kernel.path),
                      escape_untrusted(record.kernel.sha256));
   if (record.initrd) {
-    out += fmt::format("initrd        {} (sha256 {})\n", escape_untrusted(record.initrd->path),
+    out += fmt::format("initrd        {} (sha256 {})\n", escape_untrusted(record.initrd->name()),
                        escape_untrusted(record.initrd->sha256));
   }
   out += fmt::format("command line  {}\n", escape_untrusted(record.command_line));

@@ -175,7 +175,12 @@ void add_reserve_command(CLI::App& app, std::function<int()>& chosen) {
   command->add_option(
       "--kernel", options->inputs.kernel,
       "Crash kernel to judge by (default: the loaded one, else the running kernel's file in /boot)");
-  command->add_option("--initrd,--ramdisk", options->inputs.initrd, "Its initramfs (default: likewise)");
+  CLI::Option* initrd =
+      command->add_option("--initrd,--ramdisk", options->inputs.initrd, "Its initramfs (default: likewise)");
+  command
+      ->add_flag("--uki-initrd", options->inputs.uki_initrd,
+                 "The initramfs is that of the unified kernel image which the kernel is")
+      ->excludes(initrd);
   command->add_option("--append", options->inputs.append,
                       "Options for its command line; nr_cpus=, root= and rootfstype= count");
   command

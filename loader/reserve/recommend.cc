@@ -36,6 +36,8 @@ constexpr uint64_t largest_size = uint64_t{1} << 40;
 struct CrashKernel {
   std::string kernel;
   std::string initrd;
+  bool uki_initrd = false;
+  bool uki_command_line = false;
   CommandLineOptions command_line;
 };
 
@@ -48,7 +50,10 @@ std::string boot_file(const SysRoot& root, std::string_view name) {
 }
 
 CrashKernel choose_kernel(const SysRoot& root, const RecommendInputs& inputs) {
-  CrashKernel chosen{inputs.kernel, inputs.initrd, {}};
+  CrashKernel chosen;
+  chosen.kernel = inputs.kernel;
+  chosen.initrd = inputs.initrd;
+  chosen.uki_initrd = inputs.uki_initrd;
   chosen.command_line.append = inputs.append;
   if (!chosen.kernel.empty()) return chosen;
   std::optional<LoadRecord> record = read_record(root);
@@ -56,15 +61,19 @@ CrashKernel choose_kernel(const SysRoot& root, const RecommendInputs& inputs) {
     const LoadRequest& request = *record->request;
     chosen.kernel = root.path(request.kernel);
     if (chosen.initrd.empty() && !request.initrd.empty()) chosen.initrd = root.path(request.initrd);
-    if (inputs.append.empty())
+    chosen.uki_initrd = chosen.uki_initrd || (inputs.initrd.empty() && request.uki_initrd);
+    if (inputs.append.empty()) {
       chosen.command_line = {request.command_line, request.append, request.add_defaults};
+      chosen.uki_command_line = request.uki_command_line;
+    }
     return chosen;
   }
   for (std::string_view name : {"vmlinuz", "Image", "vmlinux"}) {
     if (chosen.kernel.empty()) chosen.kernel = boot_file(root, name);
   }
-  if (chosen.initrd.empty()) chosen.initrd = boot_file(root, "initrd.img");
-  if (chosen.initrd.empty()) chosen.initrd = boot_file(root, "initramfs");
+  for (std::string_view name : {"initrd.img", "initramfs"}) {
+    if (chosen.initrd.empty() && !chosen.uki_initrd) chosen.initrd = boot_file(root, name);
+  }
   if (chosen.kernel.empty()) {
     throw Error(Errc::missing,
                 "which kernel will be the crash kernel is not known: none is loaded, and "
@@ -148,25 +157,27 @@ Recommendation recommend(const SysRoot& root, const Machine& machine, const Rese
   LoadPlan plan;
   plan.architecture = machine.architecture;
   std::vector<uint8_t> kernel = read_file(crash.kernel, max_kernel_file);
+  UnifiedExtras extras = take_extras(crash.kernel, kernel, crash.uki_initrd, crash.uki_command_line);
+  if (crash.uki_command_line) crash.command_line.unified = std::move(extras.command_line);
+  std::vector<uint8_t> initrd = std::move(extras.initrd);
+  if (!crash.initrd.empty()) initrd = read_file(crash.initrd, max_initrd_file);
   plan.image = with_context(crash.kernel, [&] { return machine.architecture->read_kernel(kernel); });
   plan.command_line =
       make_command_line(crash.command_line, machine.command_line, machine.architecture->crash_defaults);
 
   Recommendation result;
   result.kernel = crash.kernel;
-  result.initrd = crash.initrd;
+  result.initrd = crash.uki_initrd ? crash.kernel : crash.initrd;
   result.page_size = plan.image.page_size != 0 ? plan.image.page_size : 4096;
   result.cpus = crash_cpus(machine, plan.command_line.text);
 
-  uint64_t packed = 0;
+  const uint64_t packed = initrd.size();
   uint64_t unpacked = 0;
-  if (!crash.initrd.empty()) {
-    std::vector<uint8_t> initrd = read_file(crash.initrd, max_initrd_file);
-    packed = initrd.size();
+  if (!initrd.empty()) {
     InitrdEstimate estimate = with_context(
-        crash.initrd, [&] { return estimate_initrd(initrd, result.page_size, "init", largest_size); });
+        result.initrd, [&] { return estimate_initrd(initrd, result.page_size, "init", largest_size); });
     if (!estimate.bounded) {
-      throw Error(Errc::unsupported, fmt::format("{}: its unpacked size cannot be known ({})", crash.initrd,
+      throw Error(Errc::unsupported, fmt::format("{}: its unpacked size cannot be known ({})", result.initrd,
                                                  to_string(estimate.members.back().format)))
           .with_hint("pack it with gzip or zstd, or not at all");
     }

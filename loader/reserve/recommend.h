@@ -19,6 +19,7 @@ namespace kdk {
 struct RecommendInputs {
   std::string kernel;
   std::string initrd;
+  bool uki_initrd = false;  // that of the unified kernel image which `kernel` is
   std::string
       append;  // behind its command line: nr_cpus= counts, and what decides about its root file system
   uint64_t extra = 0;  // bytes for what cannot be foreseen: LUKS2, big drivers, a second RAM disk

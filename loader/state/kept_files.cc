@@ -70,7 +70,7 @@ void keep_files(const SysRoot& root, const PreparedLoad& load) {
   fs::permissions(directory, fs::perms::owner_all);
   std::set<fs::path> wanted = {kept_path(root, "kernel", load.plan.kernel)};
   keep_file(*wanted.begin(), load.files.kernel, load.plan.kernel);
-  if (load.plan.initrd) {
+  if (load.plan.initrd && load.plan.initrd->is_whole_file()) {
     fs::path path = kept_path(root, "initrd", *load.plan.initrd);
     keep_file(path, load.files.initrd, *load.plan.initrd);
     wanted.insert(path);
@@ -90,7 +90,8 @@ LoadRequest find_recorded_files(const SysRoot& root, const LoadRecord& record) {
   if (!record.request) throw Error(Errc::missing, "the record of the load does not say with what options");
   LoadRequest request = *record.request;
   request.kernel = find_content(root, "kernel", request.kernel, record.kernel);
-  if (record.initrd) request.initrd = find_content(root, "initrd", request.initrd, *record.initrd);
+  if (record.initrd && record.initrd->is_whole_file())
+    request.initrd = find_content(root, "initrd", request.initrd, *record.initrd);
   if (record.dtb) request.dtb = find_content(root, "dtb", request.dtb, *record.dtb);
   return request;
 }

@@ -33,8 +33,11 @@ std::vector<Range> parse_ranges(const Json& json) {
 }
 
 InputIdentity parse_identity(const Json& json) {
-  return {json.at("path").get<std::string>(), json.at("size_bytes").get<uint64_t>(),
-          json.at("sha256").get<std::string>()};
+  InputIdentity identity{json.at("path").get<std::string>(), json.at("size_bytes").get<uint64_t>(),
+                         json.at("sha256").get<std::string>()};
+  if (json.contains("section") && !json.at("section").is_null())
+    identity.section = json.at("section").get<std::string>();
+  return identity;
 }
 
 std::optional<InputIdentity> parse_optional_identity(const Json& json) {
@@ -56,6 +59,9 @@ LoadRequest parse_request(const Json& json) {
   if (!json.at("command_line").is_null()) request.command_line = json.at("command_line").get<std::string>();
   request.append = json.at("append").get<std::string>();
   request.add_defaults = json.at("add_defaults").get<bool>();
+  // Records of older programs lack these.
+  request.uki_initrd = json.value("uki_initrd", false);
+  request.uki_command_line = json.value("uki_command_line", false);
   if (json.contains("syscall") && !json.at("syscall").is_null())
     request.call = parse_call(json.at("syscall").get<std::string>());
   return request;

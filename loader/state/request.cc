@@ -54,6 +54,24 @@ std::vector<SegmentIdentity> identify_segments(const LoadPlan& plan, const BootS
   return identities;
 }
 
+UnifiedExtras take_extras(const std::string& path, Bytes file, bool initrd, bool command_line) {
+  if (!initrd && !command_line) return {};
+  return with_context(path, [&] {
+    UnifiedExtras extras = read_unified_extras(file);
+    if (!initrd) extras.initrd.clear();
+    if (!command_line) extras.command_line.clear();
+    if (initrd && extras.initrd.empty()) {
+      throw Error(Errc::missing, "this unified kernel image has no initramfs (section .initrd)")
+          .with_hint("give one with --initrd");
+    }
+    if (command_line && extras.command_line.empty()) {
+      throw Error(Errc::missing, "this unified kernel image has no command line (section .cmdline)")
+          .with_hint("give one with --command-line, or let the running kernel's be reused");
+    }
+    return extras;
+  });
+}
+
 PreparedLoad prepare_load(const Machine& machine, const LoadRequest& request) {
   PreparedLoad load;
   load.request = request;
@@ -71,6 +89,10 @@ PreparedLoad prepare_load(const Machine& machine, const LoadRequest& request) {
     load.dtb = identify(request.dtb, inputs.dtb->bytes);
   }
   inputs.command_line = {request.command_line, request.append, request.add_defaults};
+  UnifiedExtras extras =
+      take_extras(request.kernel, inputs.kernel.bytes, request.uki_initrd, request.uki_command_line);
+  if (request.uki_initrd) inputs.initrd = InputFile{request.kernel, std::move(extras.initrd), ".initrd"};
+  if (request.uki_command_line) inputs.command_line.unified = std::move(extras.command_line);
   inputs.call = request.call;
   BootSeeds seeds = inputs.seeds = random_seeds();
   load.plan = make_plan(machine, std::move(inputs));

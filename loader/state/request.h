@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "loader/image/layers.h"
 #include "loader/kexec/kexec.h"
 #include "loader/plan/plan.h"
 
@@ -23,6 +24,9 @@ struct LoadRequest {
   std::optional<std::string> command_line;
   std::string append;
   bool add_defaults = true;
+  // From the unified kernel image that `kernel` is, instead of `initrd` and of the running kernel's line.
+  bool uki_initrd = false;
+  bool uki_command_line = false;
   std::optional<LoadCall> call;  // absent: the best one for the machine
 };
 
@@ -36,6 +40,11 @@ struct SegmentIdentity {
 };
 std::vector<SegmentIdentity> identify_segments(const LoadPlan& plan, const BootSeeds& seeds);
 
+// What of the unified kernel image in `file` is wanted; what is not wanted is left empty, and then any file
+// will do. `path` is its name for messages. Throws Error{missing} when it has none, and as
+// read_unified_extras does.
+UnifiedExtras take_extras(const std::string& path, Bytes file, bool initrd, bool command_line);
+
 struct PreparedLoad {
   LoadRequest request;
   LoadFiles files;
@@ -44,7 +53,8 @@ struct PreparedLoad {
   std::vector<SegmentIdentity> segments;
 };
 
-// Reads the files and makes the plan, with fresh seeds. Throws Error as read_file and make_plan do.
+// Reads the files and makes the plan, with fresh seeds. Throws Error as read_file, take_extras and make_plan
+// do.
 PreparedLoad prepare_load(const Machine& machine, const LoadRequest& request);
 
 }  // namespace kdk

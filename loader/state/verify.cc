@@ -31,7 +31,7 @@ void add_check(std::vector<Check>& checks, std::string name, F&& compare) {
 
 void check_file(std::vector<Check>& checks, const std::string& name, const std::string& path,
                 const std::optional<InputIdentity>& loaded) {
-  if (!loaded) return;
+  if (!loaded || !loaded->is_whole_file()) return;  // a section changes with its file, the kernel's
   add_check(checks, name, [&]() -> std::vector<std::string> {
     if (has_content(path, *loaded)) return {};
     return {path + (std::filesystem::exists(path) ? ": its content is another one than at load time"
@@ -162,7 +162,7 @@ std::string verification_to_text(const LoadVerification& verification) {
 
 std::string verification_to_json(const LoadVerification& verification) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"schema", {{"id", "kdumpkit/load-verify"}, {"version", "1.1.0"}}},
+  Json json = {{"schema", {{"id", "kdumpkit/load-verify"}, {"version", "1.2.0"}}},
                {"tool", {{"name", "kdump-load"}, {"version", KDK_VERSION}}},
                {"state", to_string(verification.state)},
                {"checks", Json::array()}};

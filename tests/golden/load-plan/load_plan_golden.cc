@@ -107,7 +107,8 @@ TEST(LoadPlanGolden, X86Troubled) {
 // What `load` records of these inputs.
 LoadRecord record_of(const SysRoot& root, LoadInputs inputs) {
   PreparedLoad load;
-  load.request = {inputs.kernel.path, inputs.initrd->path, "", "root=/dev/vda1 ro", "loglevel=7", true, {}};
+  load.request = {
+      inputs.kernel.path, inputs.initrd->path, "", "root=/dev/vda1 ro", "loglevel=7", true, false, false, {}};
   const BootSeeds seeds = inputs.seeds;
   load.plan = make_plan(read_machine(root), std::move(inputs));
   load.segments = identify_segments(load.plan, seeds);

@@ -119,9 +119,28 @@ TEST(Arm64FilePlan, PackedKernelsGoInUnpacked) {
 TEST(Arm64FilePlan, AnotherPageSizeIsTheKernelsToJudge) {
   FakeImage kernel;
   kernel.flags = 0xe;  // 64 KiB pages
-  Check check = check_of(plan_for(machine_with_file_load(), inputs_for(kernel)), "boot_protocol");
-  EXPECT_EQ(check.status, Check::Status::warning);
-  EXPECT_NE(check.detail.find("64 KiB"), std::string::npos) << check.detail;
+  LoadInputs inputs = inputs_for(kernel);
+  for (auto [call, part] : {std::pair{LoadCall::kexec_file_load, "the kernel refuses it"},
+                            {LoadCall::kexec_load, "does not start"}}) {
+    inputs.call = call;
+    Check check = check_of(plan_for(machine_with_file_load(), inputs), "page_size");
+    EXPECT_EQ(check.status, Check::Status::warning);
+    EXPECT_NE(check.detail.find("64 KiB"), std::string::npos) << check.detail;
+    EXPECT_NE(check.detail.find(part), std::string::npos) << check.detail;
+  }
+}
+
+TEST(Arm64FilePlan, AnInitramfsInsideTheKernelFileGoesInByItself) {
+  LoadInputs inputs = inputs_for();
+  const std::vector<uint8_t> initrd = inputs.initrd->bytes;
+  inputs.initrd->section = ".initrd";
+  LoadPlan plan = plan_for(machine_with_file_load(), inputs);
+  EXPECT_EQ(plan.extracted_initrd, initrd);
+  EXPECT_EQ(plan.initrd->name(), "/boot/initrd (section .initrd)");
+  inputs.call = LoadCall::kexec_load;  // a segment, as any other
+  plan = plan_for(machine_with_file_load(), inputs);
+  EXPECT_TRUE(plan.extracted_initrd.empty());
+  EXPECT_EQ(plan.find_segment("initrd")->data, initrd);
 }
 
 TEST(Arm64FilePlan, Signatures) {

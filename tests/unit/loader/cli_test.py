@@ -96,6 +96,16 @@ class Cli(unittest.TestCase):
         root = ["--sysroot", self.root, "--kernel", self.directory / "bzImage"]
         self.assertIn("an x86 bzImage", self.call("plan", *root, code=1).stderr)
 
+    def test_options_of_unified_images(self):
+        self.assertIn("excludes", self.plan("--uki-initrd", code=2).stderr)  # self.inputs has --initrd
+        kernel = ["--sysroot", self.root, "--kernel", self.directory / "Image"]
+        for other in (["--command-line", "ro"], ["--reuse-command-line"]):
+            self.assertIn("excludes", self.call("plan", *kernel, "--uki-command-line", *other, code=2).stderr)
+        for option in ("--uki-initrd", "--uki-command-line"):
+            self.assertIn("Image: not a unified kernel image", self.call("plan", *kernel, option, code=1).stderr)
+        self.assertIn("excludes", self.reserve("--initrd", "x", "--uki-initrd", code=2).stderr)
+        self.assertIn("not a unified kernel image", self.reserve(*kernel[2:], "--uki-initrd", code=3).stdout)
+
     def test_dry_run_is_plan(self):
         dry = self.call("load", "--dry-run", "--sysroot", self.root, *self.inputs, "--json").stdout
         self.assertEqual(json.loads(dry), self.plan_json())

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <cerrno>
 
@@ -47,6 +48,57 @@ TEST(InputFiles, AChangeAfterTheCheckIsSeen) {
   testing::write_test_file(dir.path() / "new", as_bytes("new kernel"));
   std::filesystem::rename(dir.path() / "new", path);
   require_unchanged(fd, planned);
+}
+
+class HandedFilesTest : public ::testing::Test {
+ protected:
+  HandedFilesTest() {
+    testing::write_test_file(dir_.path() / "kernel", as_bytes("the kernel file"));
+    testing::write_test_file(dir_.path() / "initrd", as_bytes("the initramfs"));
+    files_.kernel = Fd::open(dir_.path() / "kernel", O_RDONLY);
+    files_.initrd = Fd::open(dir_.path() / "initrd", O_RDONLY);
+  }
+  static std::string link_of(int fd) {
+    return std::filesystem::read_symlink("/proc/self/fd/" + std::to_string(fd)).string();
+  }
+  // In memory, with this content, and open for reading alone: the kernel refuses what is open for writing.
+  static void expect_memory(int fd, std::string_view content) {
+    EXPECT_TRUE(link_of(fd).starts_with("/memfd:")) << link_of(fd);
+    EXPECT_EQ(::fcntl(fd, F_GETFL) & O_ACCMODE, O_RDONLY);
+    std::string text(100, 0);
+    const ssize_t size = ::pread(fd, text.data(), text.size(), 0);
+    ASSERT_GE(size, 0);
+    EXPECT_EQ(text.substr(0, static_cast<size_t>(size)), content);
+  }
+
+  testing::TempDir dir_;
+  LoadPlan plan_;
+  LoadFiles files_;
+};
+
+// The descriptor that was opened and read, not another one of the same file: what is replaced at that path
+// meanwhile is not loaded, and the file's security.ima is what IMA looks at.
+TEST_F(HandedFilesTest, PlainFilesAreHandedOverThemselves) {
+  HandedFiles handed(plan_, files_);
+  EXPECT_EQ(handed.kernel(), files_.kernel.get());
+  EXPECT_EQ(handed.initrd(), files_.initrd.get());
+  files_.initrd = Fd();
+  EXPECT_EQ(HandedFiles(plan_, files_).initrd(), -1);
+}
+
+TEST_F(HandedFilesTest, WhatIsPackedInAFileIsHandedOverInMemory) {
+  auto bytes = [](std::string_view text) { return std::vector<uint8_t>(text.begin(), text.end()); };
+  plan_.unpacked_kernel = bytes("unpacked");
+  {
+    HandedFiles handed(plan_, files_);
+    expect_memory(handed.kernel(), "unpacked");
+    EXPECT_EQ(handed.initrd(), files_.initrd.get());
+  }
+  plan_.extracted_initrd = bytes("extracted");
+  files_.initrd = Fd();
+  HandedFiles handed(plan_, files_);
+  expect_memory(handed.kernel(), "unpacked");
+  expect_memory(handed.initrd(), "extracted");
 }
 
 }  // namespace

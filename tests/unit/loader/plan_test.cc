@@ -65,7 +65,7 @@ TEST(Plan, HealthyMachine) {
   LoadPlan plan = plan_for(FakeMachine());
   for (const Check& check : plan.checks)
     EXPECT_EQ(check.status, Check::Status::ok) << check.name << ": " << check.detail;
-  EXPECT_EQ(plan.checks.size(), 9u);
+  EXPECT_EQ(plan.checks.size(), 10u);
   ASSERT_EQ(plan.segments.size(), 5u);
   EXPECT_EQ(plan.find_segment("kernel")->memory, (Range{0x6ac00000, 0x200000}));
   EXPECT_EQ(plan.find_segment("initrd")->memory.start, 0x6ae00000u);

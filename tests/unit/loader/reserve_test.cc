@@ -98,7 +98,7 @@ TEST_F(Reserve, RoundedOrNot) {
 
 TEST_F(Reserve, TheForecastForWhatIsRecommendedIsGood) {
   for (const std::string append : {"root=/dev/vda1 rootfstype=tmpfs", "root=/dev/vda1"}) {
-    Recommendation needed = recommendation({{"init", 90 * MiB}}, {"", "", append, 0});
+    Recommendation needed = recommendation({{"init", 90 * MiB}}, {"", "", false, append, 0});
     EXPECT_EQ(forecast(needed.size, append), Check::Status::ok) << append;
     EXPECT_EQ(forecast(needed.unpacking - 4 * MiB, append), Check::Status::failed) << append;
     EXPECT_GE(needed.size, std::max(needed.unpacking, needed.capturing) + needed.margin);
@@ -118,12 +118,13 @@ TEST_F(Reserve, WhatCounts) {
   EXPECT_EQ(base.crashkernel, "crashkernel=112M");
   EXPECT_EQ(capturing(base, "initrd_unpacked"), MiB);
   EXPECT_EQ(capturing(base, "extra"), 0u);
-  EXPECT_EQ(capturing(recommendation({{"init", MiB}}, {"", "", "", 5 * MiB}), "extra"), 5 * MiB);
+  EXPECT_EQ(capturing(recommendation({{"init", MiB}}, {"", "", false, "", 5 * MiB}), "extra"), 5 * MiB);
   fake.cpus = {{0, 0x7fdb0000}, {1, 0x7fdc0000}, {2, 0x7fdd0000}, {3, 0x7fde0000}};
-  Recommendation four = recommendation({{"init", MiB}}, {"", "", "nr_cpus=4", 0});
+  Recommendation four = recommendation({{"init", MiB}}, {"", "", false, "nr_cpus=4", 0});
   EXPECT_EQ(capturing(four, "cpus"), 3 * MiB);
   EXPECT_EQ(capturing(four, "capture") - capturing(base, "capture"), 9 * MiB) << "a thread each";
-  EXPECT_EQ(recommendation({{"init", MiB}}, {"", "", "nr_cpus=64", 0}).cpus, 4u) << "there are no more";
+  EXPECT_EQ(recommendation({{"init", MiB}}, {"", "", false, "nr_cpus=64", 0}).cpus, 4u)
+      << "there are no more";
   // Two bits for each of 262144 pages of 4 KiB.
   EXPECT_EQ(capturing(base, "capture"), 16 * MiB + 3 * MiB + (64 << 10));
 }
@@ -134,7 +135,7 @@ TEST_F(Reserve, DriversOfTheRunningKernel) {
   std::string modules = "ext4 1048576 1 - Live 0x0\nvirtio_blk 4096 0 - Live 0x0\n";
   Reservation now = reservation();
   testing::write_test_file(root.path("/proc/modules"), as_bytes(modules));
-  Recommendation with = recommend(root, read_machine(root), now, {base.kernel, base.initrd, "", 0});
+  Recommendation with = recommend(root, read_machine(root), now, {base.kernel, base.initrd, false, "", 0});
   EXPECT_EQ(capturing(with, "drivers"), MiB + 4096);
 }
 
@@ -151,7 +152,9 @@ TEST_F(Reserve, HighStaysHigh) {
             "crashkernel=" + memory_size_text(needed.size - 64 * MiB) + ",high crashkernel=64M,low");
   EXPECT_TRUE(needed.enough);
   EXPECT_EQ(capturing(needed, "bounce_buffers"), 64 * MiB);
-  EXPECT_EQ(capturing(recommendation({{"init", MiB}}, {"", "", "swiotlb=noforce", 0}), "bounce_buffers"), 0u);
+  EXPECT_EQ(
+      capturing(recommendation({{"init", MiB}}, {"", "", false, "swiotlb=noforce", 0}), "bounce_buffers"),
+      0u);
 }
 
 TEST_F(Reserve, OfTheLoadedKernel) {
@@ -160,7 +163,7 @@ TEST_F(Reserve, OfTheLoadedKernel) {
   Machine machine = read_machine(root);
   EXPECT_THROW(recommend(root, machine, read_reservation(root, machine), {}), Error);
   PreparedLoad load;
-  load.request = {"/boot/Image", "", "", {}, "nr_cpus=2", true, {}};
+  load.request = {"/boot/Image", "", "", {}, "nr_cpus=2", true, false, false, {}};
   load.plan.architecture = machine.architecture;
   load.segments = {{"kernel", {0x6ac00000, 0x200000}, "00"}};
   write_record(root, make_record(root, load));
