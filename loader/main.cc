@@ -6,6 +6,7 @@
 
 #include "core/base/cli.h"
 #include "core/base/log.h"
+#include "loader/kexec/kexec.h"
 #include "loader/plan/plan.h"
 #include "loader/plan/plan_json.h"
 #include "loader/plan/plan_text.h"
@@ -89,7 +90,9 @@ int run_load(const Options& options) {
   if (!plan.good()) {
     if (options.json) print_plan(options, plan, false);
     report_failed_checks(plan);
-    log_error("nothing was loaded");
+    log_error("nothing was loaded; {}", crash_kernel_loaded(root)
+                                            ? "the crash kernel loaded before is still armed"
+                                            : "no crash kernel is loaded");
     return exit_failed;
   }
   arm(root, prepared, live_kexec(options.verbose));

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 
+#include "loader/arch/arm64_boot_checks.h"
 #include "loader/arch/arm64_file.h"
 #include "loader/arch/trampoline.h"
 #include "loader/plan/elf64.h"
@@ -69,18 +70,16 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   request.initrd = initrd;
   request.command_line = plan.command_line.text;
   request.seeds = inputs.seeds;
-  std::string source = inputs.dtb ? inputs.dtb->path : machine.device_tree_source;
-  EditedDtb dtb = with_context(
-      source, [&] { return edit_dtb(inputs.dtb ? inputs.dtb->bytes : machine.device_tree, request); });
-  plan.device_tree = DeviceTreePlan{source, std::move(dtb.edits)};
+  InputFile source = inputs.dtb ? std::move(*inputs.dtb) : arm64::own_tree(machine);
+  std::vector<uint8_t> dtb = arm64::make_tree(source, request, inputs.kernel.bytes, plan);
 
   plan.segments.push_back({"kernel", {kernel_at, image_size}, std::move(inputs.kernel.bytes)});
   if (initrd) {
     plan.segments.push_back(
         {"initrd", {initrd->start, whole_segments(initrd->size)}, std::move(inputs.initrd->bytes)});
   }
-  uint64_t dtb_size = whole_segments(dtb.bytes.size());
-  plan.segments.push_back({"dtb", {dtb_at, dtb_size}, std::move(dtb.bytes)});
+  uint64_t dtb_size = whole_segments(dtb.size());
+  plan.segments.push_back({"dtb", {dtb_at, dtb_size}, std::move(dtb)});
   plan.segments.push_back(
       {"trampoline", {trampoline_at, whole_segments(trampoline_size)}, make_trampoline(dtb_at, kernel_at)});
   plan.segments.push_back({"elfcorehdr", request.elfcorehdr, std::move(elfcorehdr)});
@@ -114,7 +113,7 @@ Outcome check_boot_protocol(const LoadPlan& plan) {
       load<ul64>(trampoline->data, 32) != kernel->memory.start) {
     return failed("the trampoline points elsewhere");
   }
-  return ok(fmt::format("entry {:#x}", *plan.entry));
+  return ok(fmt::format("entry {:#x}, kernel at {:#x}", *plan.entry, kernel->memory.start));
 }
 
 void check(const Machine& machine, LoadPlan& plan) {
@@ -124,9 +123,11 @@ void check(const Machine& machine, LoadPlan& plan) {
   run("segments", [&] { return check_segments(machine, plan); });
   run("boot_protocol", [&] { return check_boot_protocol(plan); });
   run("page_size", [&] { return arm64::check_page_size(machine, plan); });
+  run("cpu_notes", [&] { return check_cpu_notes(machine); });
   run("program_headers", [&] { return check_elfcorehdr(plan); });
   run("kernel_addresses", [&] { return check_addresses(plan); });
   run("device_tree", [&] { return check_dtb(plan); });
+  run("device_tree_memory", [&] { return arm64::check_tree_memory(machine, plan); });
 }
 
 // arch/arm64/mm/init.c (mem_init): 64 MiB of bounce buffers below 4 GiB when there is memory above; none when
@@ -143,6 +144,24 @@ constexpr std::array loaders = {Loader{LoadCall::kexec_load, compose, check},
                                 Loader{LoadCall::kexec_file_load, arm64::compose_files, arm64::check_files}};
 
 }  // namespace
+
+InputFile arm64::own_tree(const Machine& machine) {
+  if (machine.device_tree.empty()) {
+    throw Error(Errc::missing, "no device tree in /sys/firmware/fdt or /proc/device-tree")
+        .with_hint("give one with --dtb");
+  }
+  return {machine.device_tree_source, machine.device_tree};
+}
+
+std::vector<uint8_t> arm64::make_tree(const InputFile& source, const DtbRequest& request, Bytes kernel,
+                                      LoadPlan& plan) {
+  return with_context(source.path, [&] {
+    EditedDtb dtb = edit_dtb(source.bytes, request);
+    plan.device_tree = DeviceTreePlan{source.path, std::move(dtb.edits), read_tree_memory(dtb.bytes),
+                                      uefi_properties_read_by(kernel)};
+    return std::move(dtb.bytes);
+  });
+}
 
 std::vector<Range> arm64::usable_memory(const std::vector<Range>& crash_regions) {
   return {crash_regions.rbegin(), crash_regions.rend()};

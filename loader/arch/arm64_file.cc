@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "loader/arch/arm64_boot_checks.h"
 #include "loader/plan/file_load_checks.h"
 #include "loader/plan/kernel_placement.h"
 
@@ -28,23 +29,6 @@ Outcome check_device_tree(const LoadPlan& plan) {
 }
 
 }  // namespace
-
-// What the CPU supports only the kernel knows (ID_AA64MMFR0_EL1 is hidden from user space:
-// Documentation/arch/ arm64/cpu-feature-registers.rst); an image like the running kernel is fine.
-Outcome check_page_size(const Machine& machine, const LoadPlan& plan) {
-  const uint64_t pages = plan.image.page_size;
-  if (pages == 0) return ok("the kernel file does not say its page size");
-  if (!machine.page_size || pages == *machine.page_size)
-    return ok(fmt::format("kernel pages of {} KiB", pages >> 10));
-  const std::string_view otherwise =
-      plan.call == LoadCall::kexec_load
-          ? "it does not start on a CPU that has no such pages, and nobody can tell before the crash"
-          : "the kernel refuses it when the CPU has no such pages, and has freed the crash kernel loaded "
-            "before "
-            "by then";
-  return warning(fmt::format("kernel pages of {} KiB, the running kernel has {} KiB: {}", pages >> 10,
-                             *machine.page_size >> 10, otherwise));
-}
 
 void compose_files(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   if (inputs.dtb) {
@@ -74,11 +58,8 @@ void compose_files(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   request.usable_memory = usable_memory(plan.crash_regions);
   request.command_line = plan.command_line.text;
   request.seeds = inputs.seeds;
-  EditedDtb dtb =
-      with_context(machine.device_tree_source, [&] { return edit_dtb(machine.device_tree, request); });
-  plan.device_tree = DeviceTreePlan{machine.device_tree_source, std::move(dtb.edits)};
-  placer.top_down("dtb", dtb.bytes.size(),
-                  {.alignment = block_size, .minimum = kernel.end(), .estimated = true});
+  std::vector<uint8_t> dtb = make_tree(own_tree(machine), request, inputs.kernel.bytes, plan);
+  placer.top_down("dtb", dtb.size(), {.alignment = block_size, .minimum = kernel.end(), .estimated = true});
   placer.bottom_up("control_pages", control_pages * running_page_size(machine), {.estimated = true});
 
   plan.expected = placer.take();
@@ -93,8 +74,9 @@ void check_files(const Machine& machine, LoadPlan& plan) {
   };
   run("signature", [&] { return check_signature(machine, plan); });
   run("page_size", [&] { return check_page_size(machine, plan); });
-  run("segments", [&] { return check_expected(plan); });
+  run("segments", [&] { return check_expected(machine, plan); });
   run("device_tree", [&] { return check_device_tree(plan); });
+  run("device_tree_memory", [&] { return check_tree_memory(machine, plan); });
 }
 
 }  // namespace kdk::arm64

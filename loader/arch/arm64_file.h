@@ -24,8 +24,11 @@ constexpr uint64_t command_line_size = 2048;
 // the others (drivers/of/fdt.c, early_init_dt_check_for_usable_mem_range).
 std::vector<Range> usable_memory(const std::vector<Range>& crash_regions);
 
-// Whether the crash kernel's pages are the running kernel's; of either system call.
-Outcome check_page_size(const Machine& machine, const LoadPlan& plan);
+// The machine's own device tree, under the name of its source. Throws Error{missing} when it has none.
+InputFile own_tree(const Machine& machine);
+// Fills plan.device_tree and returns the finished tree. `kernel` is the plain Image.
+std::vector<uint8_t> make_tree(const InputFile& source, const DtbRequest& request, Bytes kernel,
+                               LoadPlan& plan);
 
 // kexec_file_load; as Loader says.
 void compose_files(const Machine& machine, LoadInputs& inputs, LoadPlan& plan);

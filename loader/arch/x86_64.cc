@@ -83,7 +83,7 @@ void check(const Machine& machine, LoadPlan& plan) {
   run("low_memory", [&] { return x86_64::check_low_memory(plan); });
   run("signature", [&] { return check_signature(machine, plan); });
   run("boot_protocol", [&] { return check_boot_protocol(machine, plan); });
-  run("segments", [&] { return check_expected(plan); });
+  run("segments", [&] { return check_expected(machine, plan); });
 }
 
 // arch/x86/kernel/pci-dma.c, pci_swiotlb_detect: with any memory above 4 GiB.

@@ -158,6 +158,7 @@ void check_segments_of_ours(const Machine& machine, LoadPlan& plan) {
   run("memory_map", [&] { return check_memory_map(plan); });
   run("acpi", [&] { return check_acpi(machine); });
   run("memory_encryption", [&] { return check_encryption(machine); });
+  run("cpu_notes", [&] { return check_cpu_notes(machine); });
   run("program_headers", [&] { return check_elfcorehdr(plan); });
   run("kernel_addresses", [&] { return check_addresses(plan); });
 }

@@ -92,6 +92,76 @@ std::optional<uint64_t> read_kallsyms_stext(const SysRoot& root) {
   return std::nullopt;
 }
 
+// Numbers of the CPUs in sysfs, ascending. By directory, not by counting: they may have holes.
+std::vector<unsigned> list_cpus(const SysRoot& root) {
+  std::vector<unsigned> cpus;
+  std::filesystem::path directory = root.path("/sys/devices/system/cpu");
+  std::error_code error;
+  std::filesystem::directory_iterator entries(directory, error);
+  if (error) throw error_from_errno(error.value(), directory.string());
+  for (const std::filesystem::directory_entry& entry : entries) {
+    std::string name = entry.path().filename().string();
+    if (!name.starts_with("cpu")) continue;
+    std::optional<uint64_t> cpu = parse_number(std::string_view(name).substr(3), 10);
+    if (cpu && *cpu <= UINT32_MAX) cpus.push_back(static_cast<unsigned>(*cpu));  // not cpufreq and the like
+  }
+  std::sort(cpus.begin(), cpus.end());
+  return cpus;
+}
+
+// "0-3,8": inclusive ranges (lib/vsprintf.c, bitmap_list_string).
+uint64_t count_possible_cpus(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/devices/system/cpu/possible";
+  uint64_t count = 0;
+  std::string text = root.read_line(path).value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    std::string_view range = next_token(rest, ',');
+    bool single = range.find('-') == std::string_view::npos;
+    uint64_t first = require_number(next_token(range, '-'), 10, path);
+    uint64_t last = single ? first : require_number(range, 10, path);
+    if (last < first || last > UINT32_MAX)
+      throw Error(Errc::format, fmt::format("{}: {}-{} are no CPUs", path, first, last));
+    count += last - first + 1;
+  }
+  return count;
+}
+
+// Source: arch/arm64/kernel/cpuinfo.c (cpuregs_attr_midr_el1).
+std::vector<CpuModel> read_cpu_models(const SysRoot& root, const std::vector<unsigned>& cpus) {
+  std::vector<CpuModel> models;
+  for (unsigned cpu : cpus) {
+    std::string path = fmt::format("/sys/devices/system/cpu/cpu{}/regs/identification/midr_el1", cpu);
+    if (std::optional<std::string> midr = root.read_line(path))
+      models.push_back({cpu, require_number(*midr, 16, path)});
+  }
+  return models;
+}
+
+// "MemTotal:        1010136 kB", the first line (fs/proc/meminfo.c).
+std::optional<uint64_t> read_managed_memory(const SysRoot& root) {
+  constexpr std::string_view path = "/proc/meminfo", name = "MemTotal:", unit = " kB";
+  std::string text = root.read_line(path).value_or("");
+  std::string_view line = std::string_view(text).substr(0, text.find('\n'));
+  if (!line.starts_with(name) || !line.ends_with(unit)) return std::nullopt;
+  line = line.substr(name.size(), line.size() - name.size() - unit.size());
+  line.remove_prefix(std::min(line.find_first_not_of(' '), line.size()));
+  std::optional<uint64_t> bytes = checked_mul(require_number(line, 10, path), 1024);
+  if (!bytes) throw Error(Errc::format, fmt::format("{}: MemTotal: {} kB are too many", path, line));
+  return bytes;
+}
+
+// Bit 22 of the effective capabilities, a hexadecimal number (fs/proc/array.c, task_cap; CAP_SYS_BOOT of
+// include/uapi/linux/capability.h).
+std::optional<bool> read_boot_capability(const SysRoot& root) {
+  constexpr std::string_view path = "/proc/self/status", name = "CapEff:\t";
+  std::string text = root.read_line(path).value_or("");
+  for (std::string_view rest = text; !rest.empty();) {
+    std::string_view line = next_token(rest, '\n');
+    if (line.starts_with(name)) return (require_number(line.substr(name.size()), 16, path) >> 22 & 1) != 0;
+  }
+  return std::nullopt;
+}
+
 std::vector<uint8_t> read_device_tree(const SysRoot& root, std::string& source) {
   for (std::string_view path : {"/sys/firmware/fdt"}) {
     if (!root.exists(path)) continue;
@@ -103,8 +173,7 @@ std::vector<uint8_t> read_device_tree(const SysRoot& root, std::string& source) 
     source = path;
     return with_context(path, [&] { return flatten_device_tree(root.path(path)); });
   }
-  throw Error(Errc::missing, "no device tree in /sys/firmware/fdt or /proc/device-tree")
-      .with_hint("give one with --dtb");
+  return {};
 }
 
 // "none [integrity] confidentiality": the bracketed word is in force.
@@ -200,30 +269,19 @@ std::optional<uint64_t> read_optional_number(const SysRoot& root, std::string_vi
 
 std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
   std::vector<CpuNote> notes;
-  std::filesystem::path directory = root.path("/sys/devices/system/cpu");
-  std::error_code error;
-  std::filesystem::directory_iterator entries(directory, error);
-  if (error) throw error_from_errno(error.value(), directory.string());
-  // By directory, not by counting: CPU numbers may have holes.
-  for (const std::filesystem::directory_entry& entry : entries) {
-    std::string name = entry.path().filename().string();
-    if (!name.starts_with("cpu")) continue;
-    std::optional<uint64_t> cpu = parse_number(std::string_view(name).substr(3), 10);
-    if (!cpu || *cpu > UINT32_MAX) continue;  // cpufreq, cpuidle and the like
-    std::string path = "/sys/devices/system/cpu/" + name + "/crash_notes";
+  for (unsigned cpu : list_cpus(root)) {
+    std::string path = fmt::format("/sys/devices/system/cpu/cpu{}/crash_notes", cpu);
     std::optional<std::string> address = root.read_line(path);
-    if (!address) continue;  // present in sysfs, but the kernel keeps no note for it
+    if (!address) continue;  // cpus_without_note
     std::optional<std::string> size = root.read_line(path + "_size");
     notes.push_back(
-        {static_cast<unsigned>(*cpu),
-         make_range(require_number(*address, 16, path),
-                    size ? require_number(*size, 10, path + "_size") : default_crash_notes_size, path)});
+        {cpu, make_range(require_number(*address, 16, path),
+                         size ? require_number(*size, 10, path + "_size") : default_crash_notes_size, path)});
   }
   if (notes.empty()) {
     throw Error(Errc::missing,
                 "no CPU has crash_notes in /sys/devices/system/cpu: this kernel is built without kexec");
   }
-  std::sort(notes.begin(), notes.end());
   return notes;
 }
 
@@ -237,6 +295,14 @@ Machine read_machine(const SysRoot& root) {
   machine.architecture = &detect_architecture(root, machine.kcore);
   machine.memory = read_memory_map(root);
   machine.cpu_notes = read_cpu_notes(root);
+  std::vector<unsigned> cpus = list_cpus(root);
+  for (unsigned cpu : cpus) {
+    auto is_its = [&](const CpuNote& note) { return note.cpu == cpu; };
+    if (std::none_of(machine.cpu_notes.begin(), machine.cpu_notes.end(), is_its))
+      machine.cpus_without_note.push_back(cpu);
+  }
+  machine.possible_cpus = count_possible_cpus(root);
+  machine.cpu_models = read_cpu_models(root, cpus);
   machine.vmcoreinfo_note = read_vmcoreinfo_note(root);
   machine.kallsyms_stext = read_kallsyms_stext(root);
   if (root.is_live()) {
@@ -248,6 +314,8 @@ Machine read_machine(const SysRoot& root) {
   if (machine.architecture->has_device_tree)
     machine.device_tree = read_device_tree(root, machine.device_tree_source);
   machine.crash_size = read_optional_number(root, "/sys/kernel/kexec_crash_size");
+  machine.managed_memory = read_managed_memory(root);
+  if (root.is_live()) machine.has_boot_capability = read_boot_capability(root);
   machine.lockdown = read_lockdown(root);
   machine.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";
   machine.load_limit_used_up =

@@ -23,15 +23,25 @@ struct CpuNote {
   friend auto operator<=>(const CpuNote&, const CpuNote&) = default;
 };
 
+// Which core a CPU is: MIDR_EL1 (arm64).
+struct CpuModel {
+  unsigned cpu = 0;
+  uint64_t midr = 0;
+};
+
 struct Machine {
   const Architecture* architecture = nullptr;
   MemoryMap memory;
-  std::vector<CpuNote> cpu_notes;  // ascending; numbering may have holes
-  Range vmcoreinfo_note;           // physical
+  std::vector<CpuNote> cpu_notes;           // ascending; numbering may have holes
+  std::vector<unsigned> cpus_without_note;  // in sysfs, but without crash_notes
+  uint64_t possible_cpus = 0;               // how many there may ever be; 0 where sysfs does not tell
+  std::vector<CpuModel> cpu_models;         // ascending; empty where sysfs does not tell
+  Range vmcoreinfo_note;                    // physical
   std::optional<Kcore> kcore;
   std::string kcore_problem;               // why kcore is absent
   std::optional<uint64_t> kallsyms_stext;  // absent when not listed or hidden as zero
   std::optional<uint64_t> page_size;       // of the running kernel
+  std::optional<uint64_t> managed_memory;  // bytes: MemTotal of /proc/meminfo, the kernel's totalram_pages
   std::string command_line;
   std::vector<uint8_t> device_tree;  // flattened; empty where the architecture has none
   std::string device_tree_source;
@@ -39,7 +49,8 @@ struct Machine {
   std::string lockdown;             // "none", "integrity", "confidentiality"; empty when the kernel has none
   bool load_disabled = false;       // sysctl kernel.kexec_load_disabled
   bool load_limit_used_up = false;  // sysctl kernel.kexec_load_limit_panic counts down to 0; -1 is no limit
-  KernelConfig config;              // of the running kernel; empty when it is not readable
+  std::optional<bool> has_boot_capability;  // this process's CAP_SYS_BOOT; absent for a recorded machine
+  KernelConfig config;                      // of the running kernel; empty when it is not readable
   // Whether the running kernel has kexec_file_load; absent when neither it nor its configuration tells.
   std::optional<bool> has_file_load;
   std::optional<bool> secure_boot;        // EFI variable; absent on other firmware or when not readable

@@ -17,6 +17,8 @@ Outcome check_permission(const Machine& machine, const LoadPlan& plan) {
     return failed(
         "kernel.kexec_load_limit_panic is 0: no more crash kernels can be loaded until the next boot");
   }
+  if (machine.has_boot_capability == false)
+    return failed("this process lacks CAP_SYS_BOOT: run as root, with that capability");
   // kexec_file_load is allowed under lockdown for kernels with a good signature: another check.
   if (plan.call == LoadCall::kexec_load && machine.locked_down()) {
     return failed(fmt::format(
@@ -73,9 +75,14 @@ std::string mib(uint64_t bytes) {
   return fmt::format("{:.1f} MiB", static_cast<double>(bytes) / (1 << 20));
 }
 
-std::optional<Outcome> refuse_half_of_memory(const LoadPlan& plan, uint64_t total) {
-  if (total <= (total_size(plan.system_ram) - total_size(plan.crash_regions)) / 2) return std::nullopt;
-  return failed(fmt::format("{} of segments is more than half of all memory", mib(total)));
+std::optional<Outcome> refuse_half_of_memory(const Machine& machine, const LoadPlan& plan, uint64_t total) {
+  uint64_t memory =
+      machine.managed_memory.value_or(total_size(plan.system_ram) - total_size(plan.crash_regions));
+  if (total <= memory / 2) return std::nullopt;
+  return failed(
+      fmt::format("{} of segments is more than half of the running kernel's {}, which it refuses: use a "
+                  "smaller initramfs",
+                  mib(total), mib(memory)));
 }
 
 void check_machine(const Machine& machine, LoadPlan& plan) {

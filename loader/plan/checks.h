@@ -43,9 +43,10 @@ std::string mib(uint64_t bytes);
 void check_machine(const Machine& machine, LoadPlan& plan);  // permission, crash_region
 void check_command_line(LoadPlan& plan);
 
-// The kernels refuse more than half of the RAM they manage, which excludes the crash regions
-// (kernel/kexec_core.c, sanity_check_segment_list). nullopt when `total` bytes are acceptable.
-std::optional<Outcome> refuse_half_of_memory(const LoadPlan& plan, uint64_t total);
+// The kernels refuse more than half of the RAM they manage, which excludes the crash regions and what was set
+// aside at boot (kernel/kexec_core.c, sanity_check_segment_list), and have freed the crash kernel loaded
+// before by then. nullopt when `total` bytes are acceptable.
+std::optional<Outcome> refuse_half_of_memory(const Machine& machine, const LoadPlan& plan, uint64_t total);
 
 // What the kernel and its programs need besides a full root file system that no tmpfs limit holds back;
 // bytes.

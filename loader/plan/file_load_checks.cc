@@ -24,12 +24,14 @@ std::string signature_reason(const Machine& machine) {
 
 }  // namespace
 
-// The kernel's elfcorehdr: its own word where it keeps room for hotplug, else one program header per CPU and
-// RAM range, two for the kernel image and VMCOREINFO, one for RAM split at 1 MiB.
+// The kernel's elfcorehdr: its own word where it keeps room for hotplug, else one program header per possible
+// CPU and RAM range, two for the kernel image and VMCOREINFO, one for RAM split at 1 MiB
+// (kernel/crash_core.c, crash_prepare_elf64_headers).
 uint64_t expected_elfcorehdr_size(const Machine& machine, const LoadPlan& plan) {
   size_t ranges = subtract_ranges(plan.system_ram, plan.crash_regions).size();
   uint64_t headers = machine.elfcorehdr_size.value_or(0);
-  headers = std::max(headers, (machine.cpu_notes.size() + ranges + 3) * sizeof(elf64::ProgramHeader));
+  uint64_t cpus = std::max<uint64_t>(machine.cpu_notes.size(), machine.possible_cpus);
+  headers = std::max(headers, (cpus + ranges + 3) * sizeof(elf64::ProgramHeader));
   return align_up(sizeof(elf64::Header) + headers, header_unit);
 }
 
@@ -60,10 +62,10 @@ Outcome check_signature(const Machine& machine, const LoadPlan& plan) {
   return ima_may_help ? warning(problem + ", unless an IMA policy accepts it") : failed(problem);
 }
 
-Outcome check_expected(const LoadPlan& plan) {
+Outcome check_expected(const Machine& machine, const LoadPlan& plan) {
   uint64_t total = 0;
   for (const ExpectedSegment& segment : plan.expected) total += segment.memory.size;
-  if (std::optional<Outcome> refused = refuse_half_of_memory(plan, total)) return *refused;
+  if (std::optional<Outcome> refused = refuse_half_of_memory(machine, plan, total)) return *refused;
   return ok(fmt::format("the kernel will find room for {} segments, {} of {}", plan.expected.size(),
                         mib(total), mib(plan.main_region().size)));
 }

@@ -13,6 +13,6 @@ uint64_t expected_elfcorehdr_size(const Machine& machine, const LoadPlan& plan);
 // say.
 Outcome check_signature(const Machine& machine, const LoadPlan& plan);
 // That what the kernel will place is not more than it accepts.
-Outcome check_expected(const LoadPlan& plan);
+Outcome check_expected(const Machine& machine, const LoadPlan& plan);
 
 }  // namespace kdk

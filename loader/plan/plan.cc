@@ -30,6 +30,22 @@ std::vector<Range> find_crash_regions(const Machine& machine) {
   return regions;
 }
 
+// What the image parsers throw says why; here is added whose fault it is, and what to do.
+KernelInfo read_kernel(const Architecture& architecture, InputFile& kernel) {
+  try {
+    return architecture.read_kernel(kernel.bytes);
+  } catch (Error& e) {
+    e.add_context(kernel.path);
+    if (e.hint().empty()) {
+      e.with_hint(
+          e.code() == Errc::format
+              ? "if this is a kernel, it is damaged or was not copied whole: copy the kernel file again"
+              : fmt::format("use an {} kernel", architecture.name));
+    }
+    throw;
+  }
+}
+
 }  // namespace
 
 std::string_view to_string(LoadCall call) {
@@ -85,8 +101,7 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   plan.cpu_notes = machine.cpu_notes;
   plan.kernel = identify(inputs.kernel);
   if (inputs.initrd) plan.initrd = identify(*inputs.initrd);
-  plan.image =
-      with_context(inputs.kernel.path, [&] { return architecture.read_kernel(inputs.kernel.bytes); });
+  plan.image = read_kernel(architecture, inputs.kernel);
   plan.command_line =
       make_command_line(inputs.command_line, machine.command_line, architecture.crash_defaults);
   // Before compose: it may move the initramfs into a segment.

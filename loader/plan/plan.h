@@ -22,6 +22,7 @@
 #include "loader/plan/command_line.h"
 #include "loader/plan/dtb.h"
 #include "loader/plan/elfcorehdr.h"
+#include "loader/plan/tree_memory.h"
 
 namespace kdk {
 
@@ -97,6 +98,8 @@ struct MemoryEstimate {
 struct DeviceTreePlan {
   std::string source;
   std::vector<DtbEdit> edits;
+  TreeMemory memory;                          // read back from the finished tree
+  std::vector<std::string_view> uefi_wanted;  // uefi_properties_read_by the crash kernel
 };
 
 struct LoadPlan {

@@ -53,8 +53,15 @@ Outcome check_segments(const Machine& machine, const LoadPlan& plan) {
     }
     total += segment.memory.size;
   }
-  if (std::optional<Outcome> refused = refuse_half_of_memory(plan, total)) return *refused;
+  if (std::optional<Outcome> refused = refuse_half_of_memory(machine, plan, total)) return *refused;
   return ok(fmt::format("{} segments, {}", plan.segments.size(), mib(total)));
+}
+
+Outcome check_cpu_notes(const Machine& machine) {
+  if (machine.cpus_without_note.empty()) return ok(fmt::format("of {} CPUs", machine.cpu_notes.size()));
+  return warning(
+      fmt::format("CPU {}: no crash_notes in /sys/devices/system/cpu: its registers will not be in the dump",
+                  fmt::join(machine.cpus_without_note, ", ")));
 }
 
 Outcome check_elfcorehdr(const LoadPlan& plan) {

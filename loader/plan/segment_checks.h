@@ -8,6 +8,8 @@ namespace kdk {
 
 // What kernel/kexec_core.c, sanity_check_segment_list would refuse, said in words.
 Outcome check_segments(const Machine& machine, const LoadPlan& plan);
+// That every CPU in sysfs has a place for its registers.
+Outcome check_cpu_notes(const Machine& machine);
 // The elfcorehdr, as fs/proc/vmcore.c reads it.
 Outcome check_elfcorehdr(const LoadPlan& plan);
 // Where the virtual addresses in it came from.

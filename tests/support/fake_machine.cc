@@ -10,6 +10,8 @@
 #include <fstream>
 #include <stdexcept>
 
+#include "core/base/error.h"
+#include "loader/machine/memory_map.h"
 #include "loader/plan/elf64.h"
 
 namespace kdk::testing {
@@ -25,6 +27,17 @@ void check(int result) {
   if (result < 0) throw std::runtime_error(fdt_strerror(result));
 }
 
+// For the memory node; nullopt when the text is one that tests make bad.
+std::optional<std::vector<std::pair<uint64_t, uint64_t>>> system_ram_of(std::string_view iomem) {
+  try {
+    std::vector<std::pair<uint64_t, uint64_t>> ranges;
+    for (const Range& range : parse_iomem(iomem).system_ram()) ranges.emplace_back(range.start, range.size);
+    return ranges;
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 }  // namespace
 
 FakeTree FakeTree::booted() {
@@ -36,6 +49,19 @@ FakeTree FakeTree::booted() {
   tree.chosen_properties["stdout-path"] = {'/', 'u', 0};
   tree.chosen_properties["linux,uefi-system-table"] = big_endian(0x7f000000, 8);
   tree.reservations = {{0x48000000, 0x124000}, {0x80000, 0x1000}};
+  return tree;
+}
+
+FakeTree FakeTree::efi_stub() {
+  FakeTree tree;
+  tree.memory.emplace();
+  tree.devices = false;
+  tree.chosen_properties["linux,uefi-system-table"] = big_endian(0x7ffd0018, 8);
+  tree.chosen_properties["linux,uefi-mmap-start"] = big_endian(0x7bf1e9c0, 8);
+  tree.chosen_properties["linux,uefi-mmap-size"] = big_endian(0x630, 4);
+  tree.chosen_properties["linux,uefi-mmap-desc-size"] = big_endian(0x30, 4);
+  tree.chosen_properties["linux,uefi-mmap-desc-ver"] = big_endian(1, 4);
+  tree.chosen_properties["linux,uefi-secure-boot"] = big_endian(2, 4);
   return tree;
 }
 
@@ -60,9 +86,27 @@ std::vector<uint8_t> FakeTree::bytes() const {
     }
     check(fdt_end_node(fdt));
   }
-  check(fdt_begin_node(fdt, "memory@40000000"));
-  check(fdt_property_string(fdt, "device_type", "memory"));
-  check(fdt_end_node(fdt));
+  std::vector<uint8_t> ranges;
+  for (auto [start, size] : memory.value_or(std::vector{std::pair{fake_ram_start, fake_ram_size}})) {
+    for (uint64_t number : {start, size}) {
+      std::vector<uint8_t> bytes = big_endian(number, 4 * cells);
+      ranges.insert(ranges.end(), bytes.begin(), bytes.end());
+    }
+  }
+  if (!ranges.empty()) {
+    check(fdt_begin_node(fdt, "memory@40000000"));
+    check(fdt_property_string(fdt, "device_type", "memory"));
+    check(fdt_property(fdt, memory_reg.c_str(), ranges.data(), static_cast<int>(ranges.size())));
+    if (!memory_status.empty()) {
+      check(fdt_property(fdt, "status", memory_status.c_str(), static_cast<int>(memory_status.size() + 1)));
+    }
+    check(fdt_end_node(fdt));
+  }
+  if (devices) {
+    check(fdt_begin_node(fdt, "psci"));
+    check(fdt_property_string(fdt, "compatible", "arm,psci-1.0"));
+    check(fdt_end_node(fdt));
+  }
   check(fdt_end_node(fdt));
   check(fdt_finish(fdt));
   out.resize(fdt_totalsize(fdt));
@@ -199,10 +243,19 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   if (vmcoreinfo_address) text("sys/kernel/vmcoreinfo", *vmcoreinfo_address);
   if (crash_size) text("sys/kernel/kexec_crash_size", *crash_size);
   if (!lockdown.empty()) text("sys/kernel/security/lockdown", lockdown);
-  if (tree) write_test_file(root / "sys/firmware/fdt", tree->bytes());
+  if (!possible_cpus.empty()) text("sys/devices/system/cpu/possible", possible_cpus);
+  if (!meminfo.empty()) text("proc/meminfo", meminfo);
+  if (tree) {
+    FakeTree whole = *tree;
+    if (!whole.memory) whole.memory = system_ram_of(iomem);
+    write_test_file(root / "sys/firmware/fdt", whole.bytes());
+  }
   text("sys/devices/system/cpu/cpufreq/dummy", "");
   for (const FakeCpu& cpu : cpus) {
     std::string directory = fmt::format("sys/devices/system/cpu/cpu{}/", cpu.number);
+    text(directory + "online", "1\n");
+    if (midr) text(directory + "regs/identification/midr_el1", fmt::format("{:#018x}\n", *midr));
+    if (!cpu.with_notes) continue;
     text(directory + "crash_notes", fmt::format("{:x}\n", cpu.notes));
     if (cpu.with_size) text(directory + "crash_notes_size", "424\n");
   }
@@ -234,6 +287,7 @@ std::vector<uint8_t> FakeImage::bytes() const {
   store(out, 16, ul64(image_size));
   store(out, 24, ul64(flags));
   store(out, 56, ul32(0x644d5241));
+  std::copy(names.begin(), names.end(), out.begin() + 0x800);
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "core/base/bytes.h"
@@ -29,21 +30,33 @@ struct FakeTree {
   std::map<std::string, std::vector<uint8_t>> chosen_properties;
   std::vector<std::pair<uint64_t, uint64_t>> reservations;
   uint64_t padding = 0;  // bytes of a property that only takes room
+  // Of the memory node; empty: there is none. Absent: the System RAM of its machine's /proc/iomem, or the
+  // default machine's.
+  std::optional<std::vector<std::pair<uint64_t, uint64_t>>> memory;
+  std::string memory_reg = "reg";
+  std::string memory_status;  // empty: no such property
+  bool devices = true;        // a node beside /chosen and the memory
 
   // A firmware tree after a first boot: initrd addresses, seeds, UEFI properties.
   static FakeTree booted();
+  // What the EFI stub of Debian's kernels makes where firmware has no tree: /chosen alone.
+  static FakeTree efi_stub();
   std::vector<uint8_t> bytes() const;
 };
 
 struct FakeCpu {
   unsigned number = 0;
   uint64_t notes = 0;
-  bool with_size = true;  // crash_notes_size exists
+  bool with_size = true;   // crash_notes_size exists
+  bool with_notes = true;  // crash_notes exists
 };
 
 struct FakeMachine {
   std::string iomem;
   std::vector<FakeCpu> cpus;
+  std::string possible_cpus;                      // /sys/devices/system/cpu/possible
+  std::optional<uint64_t> midr;                   // .../regs/identification/midr_el1 of every CPU
+  std::string meminfo;                            // /proc/meminfo; empty: not there
   std::optional<std::string> vmcoreinfo_address;  // content of /sys/kernel/vmcoreinfo
   bool kcore = true;
   uint16_t kcore_machine = 183;
@@ -90,6 +103,11 @@ struct FakeImage {
   uint64_t flags = 0xa;  // little-endian, 4 KiB pages, any base
   uint64_t file_size = 0x20000;
   bool pe = true;  // with a PE header and one section that reaches the end of the file
+  // The names of device tree properties in it: by default those that EFI support of Debian's kernels asks
+  // for.
+  std::string_view names =
+      "linux,uefi-system-table linux,uefi-mmap-start linux,uefi-mmap-size linux,uefi-mmap-desc-size "
+      "linux,uefi-mmap-desc-ver linux,uefi-secure-boot";
 
   std::vector<uint8_t> bytes() const;
 };

@@ -116,20 +116,6 @@ TEST(Arm64FilePlan, PackedKernelsGoInUnpacked) {
   EXPECT_TRUE(plan_for(machine_with_file_load(), inputs).unpacked_kernel.empty());
 }
 
-TEST(Arm64FilePlan, AnotherPageSizeIsTheKernelsToJudge) {
-  FakeImage kernel;
-  kernel.flags = 0xe;  // 64 KiB pages
-  LoadInputs inputs = inputs_for(kernel);
-  for (auto [call, part] : {std::pair{LoadCall::kexec_file_load, "the kernel refuses it"},
-                            {LoadCall::kexec_load, "does not start"}}) {
-    inputs.call = call;
-    Check check = check_of(plan_for(machine_with_file_load(), inputs), "page_size");
-    EXPECT_EQ(check.status, Check::Status::warning);
-    EXPECT_NE(check.detail.find("64 KiB"), std::string::npos) << check.detail;
-    EXPECT_NE(check.detail.find(part), std::string::npos) << check.detail;
-  }
-}
-
 TEST(Arm64FilePlan, AnInitramfsInsideTheKernelFileGoesInByItself) {
   LoadInputs inputs = inputs_for();
   const std::vector<uint8_t> initrd = inputs.initrd->bytes;

@@ -65,7 +65,7 @@ TEST(Plan, HealthyMachine) {
   LoadPlan plan = plan_for(FakeMachine());
   for (const Check& check : plan.checks)
     EXPECT_EQ(check.status, Check::Status::ok) << check.name << ": " << check.detail;
-  EXPECT_EQ(plan.checks.size(), 10u);
+  EXPECT_EQ(plan.checks.size(), 12u);
   ASSERT_EQ(plan.segments.size(), 5u);
   EXPECT_EQ(plan.find_segment("kernel")->memory, (Range{0x6ac00000, 0x200000}));
   EXPECT_EQ(plan.find_segment("initrd")->memory.start, 0x6ae00000u);
@@ -189,6 +189,7 @@ TEST(Plan, RegionThatDisagreesWithTheKernel) {
   expect_failed(plan_for(fake), "crash_region", "kexec_crash_size");
   fake = FakeMachine();
   fake.iomem.replace(fake.iomem.find("  6ac00000-7abfffff"), 19, "90000000-9fffffff");
+  fake.tree->memory = {{0x40000000, 0x80000000}};
   expect_failed(plan_for(fake), "crash_region", "not inside System RAM");
 }
 
@@ -301,6 +302,31 @@ TEST(Plan, KernelsOfOtherPageSizes) {
   image.text_offset = 0x1000;  // page-aligned only for the crash kernel, not for the running one
   inputs.kernel.bytes = image.bytes();
   expect_failed(plan_for(fake, inputs), "segments", "not aligned");
+}
+
+// Less than what /proc/iomem leaves: the kernel itself, its struct pages and more are set aside.
+TEST(Plan, HalfOfMemoryIsThatOfTheKernelsOwnCount) {
+  FakeMachine fake;
+  LoadInputs inputs = default_inputs();
+  inputs.initrd->bytes.resize(20 << 20);  // zeros behind the archive
+  EXPECT_TRUE(plan_for(fake, inputs).good());
+  fake.meminfo = "MemTotal:          42000 kB\nMemFree:           40000 kB\n";
+  LoadPlan plan = plan_for(fake, inputs);
+  expect_failed(plan, "segments", "41.0 MiB");
+  for (const char* bad : {"MemTotal:  x kB\n", "MemTotal:  99999999999999999999 kB\n", "MemTotal:   kB\n"}) {
+    fake.meminfo = bad;
+    EXPECT_EQ(error_for(fake).code(), Errc::format) << bad;
+  }
+  fake.meminfo = "Mem: something else\n";
+  EXPECT_TRUE(plan_for(fake, inputs).good());
+}
+
+TEST(Plan, HostileListsOfCpus) {
+  FakeMachine fake;
+  for (const char* bad : {"x", "0-", "3-1", "0-99999999999", "0,,1"}) {
+    fake.possible_cpus = bad;
+    EXPECT_EQ(error_for(fake).code(), Errc::format) << bad;
+  }
 }
 
 TEST(Plan, AnotherDeviceTree) {
