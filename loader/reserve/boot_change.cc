@@ -60,6 +60,7 @@ void copy_attributes(const fs::path& from, const Fd& to) {
 
 // Replaces a file as a whole; it keeps its owner, mode and attributes.
 void replace_file(const fs::path& file, std::string_view content) {
+  fs::create_directories(file.parent_path());  // a file of ours may be the first one there
   AtomicFile out(file, 0644);
   struct stat old {};
   if (::stat(file.c_str(), &old) == 0) {

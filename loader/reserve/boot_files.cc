@@ -18,6 +18,9 @@ constexpr std::string_view grub_defaults = "/etc/default/grub";
 constexpr std::string_view grub_drop_ins = "/etc/default/grub.d";
 // Read last; the name sorts behind the distribution's.
 constexpr std::string_view our_drop_in = "/etc/default/grub.d/zz-kdumpkit.cfg";
+constexpr std::string_view kernel_install_line = "/etc/kernel/cmdline";
+constexpr std::string_view u_boot_defaults = "/etc/default/u-boot";
+constexpr std::string_view u_boot_drop_ins = "/etc/u-boot-menu/conf.d";
 
 bool is_space(char c) {
   return c == ' ' || c == '\t';
@@ -53,6 +56,16 @@ std::string key_of(std::string_view line) {
   std::transform(key.begin(), key.end(), key.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
   return key;
+}
+
+// Whether a shell file has a VARIABLE=... line.
+bool sets(std::string_view text, std::string_view variable) {
+  bool found = false;
+  edit_lines(text, [&](std::string_view line) {
+    found = found || trimmed(line).starts_with(std::string(variable) + "=");
+    return std::string();
+  });
+  return found;
 }
 
 // With `options` behind the other words; white space at the end goes.
@@ -128,18 +141,21 @@ class Editor {
   }
 
   void change(const std::string& path, std::optional<std::string> before, std::string after) {
-    if (before != after) result_.edits.push_back({path, std::move(before), std::move(after)});
+    // Entries and extlinux may share kernel-install's line.
+    auto same = [&](const FileEdit& edit) { return edit.path == path && edit.after == after; };
+    bool done = std::any_of(result_.edits.begin(), result_.edits.end(), same);
+    if (before != after && !done) result_.edits.push_back({path, std::move(before), std::move(after)});
   }
 
-  // A shell file with VARIABLE="words" lines. True when `variable` was there and has the options now; without
-  // `variable` they are only removed.
-  bool edit_shell_file(const std::string& path, std::string_view variable) {
+  // A shell file with VARIABLE="words" lines: `variable` gets the options. `unset` goes before them where the
+  // file does not set the variable. Without `variable` they are only removed.
+  void edit_shell_file(const std::string& path, std::string_view variable, std::string_view unset = "") {
     std::optional<std::string> before = content(path);
-    if (!before) return false;
+    if (!before) return;
     bool added = false;
     std::string after = edit_lines(*before, [&](std::string_view line) -> std::string {
       if (is_comment(line)) return std::string(line);
-      if (variable.empty() || added || !trimmed(line).starts_with(std::string(variable) + "=")) {
+      if (variable.empty() || added || !sets(line, variable)) {
         return without_crashkernel(line);
       }
       added = true;
@@ -147,10 +163,9 @@ class Editor {
     });
     if (!variable.empty() && !added) {
       if (!after.empty() && !after.ends_with('\n')) after += '\n';
-      after += fmt::format("{}=\"{}\"\n", variable, options_);
+      after += fmt::format("{}=\"{}{}\"\n", variable, unset, options_);
     }
     change(path, std::move(before), std::move(after));
-    return true;
   }
 
   void edit_entries() {
@@ -158,15 +173,19 @@ class Editor {
     if (entries.empty()) return;
     for (const std::string& path : entries) edit_entry(path);
     result_.found.emplace_back("Boot Loader Specification entries");
-    // What kernel-install gives the entries of kernels to come; without this file it takes the running
-    // kernel's command line.
-    constexpr std::string_view later = "/etc/kernel/cmdline";
-    if (std::optional<std::string> before = content(std::string(later))) {
-      change(std::string(later), before, with_options(trimmed(first_line(*before)), options_) + "\n");
-    }
+    edit_kernel_install_line();
   }
 
-  static std::string_view first_line(std::string_view text) { return text.substr(0, text.find('\n')); }
+  // What kernel-install gives the entries of kernels to come: all lines of the file are one command line, and
+  // the vendor's counts while there is none in /etc. Without either it takes the running kernel's.
+  void edit_kernel_install_line() {
+    std::string path(kernel_install_line);
+    std::optional<std::string> before = content(path);
+    std::optional<std::string> line = before ? before : content("/usr/lib/kernel/cmdline");
+    if (!line) return;
+    std::replace(line->begin(), line->end(), '\n', ' ');
+    change(path, std::move(before), with_options(trimmed(*line), options_) + "\n");
+  }
 
   // "options WORDS" may come several times; they are joined. Entries of other systems (efi, no linux) stay.
   void edit_entry(const std::string& path) {
@@ -231,9 +250,26 @@ class Editor {
       }
       change(path, std::move(before), std::move(after));
     }
-    if (any) result_.found.emplace_back("extlinux");
-    // u-boot-update makes extlinux.conf from this on every kernel's installation.
-    if (any) edit_shell_file("/etc/default/u-boot", "U_BOOT_PARAMETERS");
+    if (!any) return;
+    result_.found.emplace_back("extlinux");
+    edit_u_boot_menu();
+  }
+
+  // u-boot-update makes extlinux.conf anew on every kernel's installation: from U_BOOT_PARAMETERS of these
+  // files, the last one that sets it; when none does, from kernel-install's line, else from "ro quiet".
+  void edit_u_boot_menu() {
+    if (!root_.exists(u_boot_defaults)) return;
+    constexpr std::string_view variable = "U_BOOT_PARAMETERS";
+    std::vector<std::string> paths = {std::string(u_boot_defaults)};
+    for (std::string& path : files_in(root_, u_boot_drop_ins, ".conf")) paths.push_back(std::move(path));
+    auto setter = std::find_if(paths.rbegin(), paths.rend(),
+                               [&](const std::string& path) { return sets(*content(path), variable); });
+    bool from_line = setter == paths.rend() && root_.exists(kernel_install_line);
+    const std::string& target = setter == paths.rend() ? paths[0] : *setter;
+    for (const std::string& path : paths) {
+      edit_shell_file(path, !from_line && path == target ? variable : "", "ro quiet ");
+    }
+    if (from_line) edit_kernel_install_line();
   }
 
   // Variables of GRUB's environment block come into entries as $kernelopts; a plain crashkernel= in one would

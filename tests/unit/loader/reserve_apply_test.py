@@ -126,6 +126,29 @@ class Apply(unittest.TestCase):
         self.assertIn("\tappend root=/dev/vda1 single crashkernel=256M\n", after["boot/extlinux/extlinux.conf"])
         self.assertEqual('U_BOOT_PARAMETERS="ro quiet crashkernel=256M"\n', after["etc/default/u-boot"])
 
+    def test_where_u_boot_menu_takes_its_words_from(self):
+        """The last file that sets U_BOOT_PARAMETERS, else kernel-install's line, else "ro quiet"."""
+        self.write("boot/extlinux/extlinux.conf", "label l0\n\tappend root=/dev/vda1 ro quiet\n")
+        defaults = self.write("etc/default/u-boot", '#U_BOOT_PARAMETERS="ro quiet"\n')
+        self.assertEqual('#U_BOOT_PARAMETERS="ro quiet"\nU_BOOT_PARAMETERS="ro quiet crashkernel=256M"\n',
+                         self.apply_and_undo("256M")["etc/default/u-boot"])
+        self.write("etc/kernel/cmdline", "root=UUID=1\nro crashkernel=64M\n")
+        after = self.apply_and_undo("256M")
+        self.assertNotIn("\nU_BOOT_PARAMETERS", after["etc/default/u-boot"])
+        self.assertEqual("root=UUID=1 ro crashkernel=256M\n", after["etc/kernel/cmdline"])
+        defaults.write_text('U_BOOT_PARAMETERS="rw crashkernel=1G"\n')
+        self.write("etc/u-boot-menu/conf.d/b.conf", "U_BOOT_PARAMETERS='ro crashkernel=2G'\n")
+        after = self.apply_and_undo("256M")
+        self.assertEqual('U_BOOT_PARAMETERS="rw"\n', after["etc/default/u-boot"])
+        self.assertEqual("U_BOOT_PARAMETERS='ro crashkernel=256M'\n", after["etc/u-boot-menu/conf.d/b.conf"])
+
+    def test_the_vendor_s_line_for_kernels_to_come(self):
+        self.write("boot/loader/entries/a.conf", ENTRY)
+        self.write("usr/lib/kernel/cmdline", "rw crashkernel=64M\naudit=0\n")
+        after = self.apply_and_undo("256M")
+        self.assertEqual("rw audit=0 crashkernel=256M\n", after["etc/kernel/cmdline"])
+        self.assertIn("64M", after["usr/lib/kernel/cmdline"])
+
     def test_changes_are_undone_one_by_one(self):
         self.write("etc/default/grub", GRUB)
         self.call("--apply", "256M", "--yes")
