@@ -26,7 +26,9 @@ import initramfs
 import kernels
 import machines
 import module
+import own_zboot
 import packages
+import packed_kernels
 import qemu
 from packages import Skip
 
@@ -63,6 +65,7 @@ class Config:
     board: str = ""  # more for QEMU's -machine
     append: str = ""  # more for the first kernel's command line
     crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
+    kernel_files: str = ""  # names of packed_kernels.py, made of the crash kernel, for packed-production.sh
 
     @property
     def crash_kernel_name(self) -> str:
@@ -123,6 +126,9 @@ CONFIGS = {
     "own-64k": Config("own-64k-arm64", "cortex-a57", memory=2048, crashkernel="384M",
                       append="default_hugepagesz=2M"),  # 512M otherwise
     "own-4k-to-64k": Config("own-4k-arm64", "cortex-a57", crashkernel="384M", crash_kernel="own-64k-arm64"),
+    # A unified kernel image with what it brings along; see test_packed.py.
+    "6.12-amd64-uki": Config("6.12-cloud-amd64", "qemu64", production="packed-production.sh", load_args="--syscall file",
+                             kernel_files="linux.efi"),
     "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null"),
     # Dumps that did not come through kdump; see test_qemu_dump.py.
     "qemu-dump": Config("6.12-cloud-amd64", "max", memory=512, crashkernel="", production="dump.sh", crash_cpu=1,
@@ -232,7 +238,11 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         files.mkdir()
         initrd.write_bytes(production)
         (files / "crash.initrd").write_bytes(crash)
-        shutil.copyfile(kernels.kernel(config.crash_kernel_name).image, files / "Image")
+        crash_kernel = kernels.kernel(config.crash_kernel_name)
+        shutil.copyfile(crash_kernel.image, files / "Image")
+        (files / "kernels").mkdir()
+        for name in config.kernel_files.split():
+            (files / "kernels" / name).write_bytes(packed_kernels.make(name, crash_kernel, crash))
         if config.huge_initrd_mib:
             huge = initramfs.Initramfs()
             huge.add("filler", bytes(config.huge_initrd_mib << 20))
@@ -290,7 +300,9 @@ def get(config: Config, programs: Programs | None = None) -> Run:
     key = hashlib.sha256()
     # A kernel's place in the cache says which build it is.
     images = [str(kernels.kernel(name).image).encode() for name in (config.kernel, config.crash_kernel_name)]
-    harness = [Path(__file__).read_bytes(), Path(qemu.__file__).read_bytes()]
+    harness = [Path(module_.__file__).read_bytes() for module_ in (sys.modules[__name__], qemu)]
+    if config.kernel_files:
+        harness += [Path(module_.__file__).read_bytes() for module_ in (packed_kernels, packed_kernels.kernel_files)]
     for part in [repr(config).encode(), kernel.release.encode(), *images, production, crash, *harness]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
@@ -352,6 +364,8 @@ def main() -> int:
             packages.busybox(kernel.machine, download=True)
             if any(config.kernel == name and config.network for config in CONFIGS.values()):
                 packages.network_modules(kernel, download=True)
+            if name == own_zboot.KERNEL:
+                own_zboot.vmlinuz(kernel, download=True)
             if any(config.kernel == name and config.trigger != "c" for config in CONFIGS.values()):
                 module.headers(kernel, download=True)
         return 0
