@@ -22,6 +22,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import bad_files
 import initramfs
 import kernels
 import machines
@@ -54,7 +55,7 @@ class Config:
     production: str = "production.sh"
     crash: str = "crash.sh"
     disk_mib: int = 3072
-    huge_initrd_mib: int = 0  # also put huge.initrd on the disk: packed small, unpacked this big
+    bad_files: bool = False  # also put what bad_files.py makes on the disk
     vmcoreinfo_device: bool = False  # QEMU learns where the VMCOREINFO is
     # For `kdump-capture run`: a second disk with ext4 (label "crash"), a third without a file system, and QEMU's user
     # network, where the host's loopback is 10.0.2.2.
@@ -87,7 +88,7 @@ CONFIGS = {
     "6.12-16k-max": Config("6.12-16k-arm64", ARM64_MAX, memory=1536, crash_cpu=1),
     # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
     "bad-cases": Config("6.12-cloud-arm64", "cortex-a57", production="bad-production.sh", crash="bad-crash.sh",
-                        disk_mib=512, huge_initrd_mib=160),
+                        disk_mib=512, bad_files=True),
     # kdump-capture run with every kind of target, in a crash kernel that is short of memory; see test_run.py.
     "run": Config("6.12-cloud-arm64", "cortex-a57", crash="run.sh", crashkernel="192M", crash_append="nr_cpus=2",
                   ext4_disk_mib=48, raw_disk_mib=64, network=True),
@@ -115,6 +116,9 @@ CONFIGS = {
     # Through ACPI and EFI instead of a device tree; with crash regions below and above 4 GiB.
     "6.1-arm64-acpi": Config("6.1-cloud-arm64", "cortex-a57", firmware=ARM64_EFI),
     "6.12-arm64-acpi-high": Config("6.12-cloud-arm64", ARM64_MAX, memory=6144, crashkernel="256M,high", firmware=ARM64_EFI),
+    # One region on both sides of 4 GiB (where the kernel would put its CMA area); entered at EL2, GICv3.
+    "6.12-arm64-across-4g": Config("6.12-cloud-arm64", "cortex-a57", memory=6144, crashkernel="256M@3968M",
+                                   board="virtualization=on", append="cma=0"),
     # Entered at EL2, GICv2, eight CPUs, addresses hidden from root, no KASLR.
     "6.12-arm64-el2": Config("6.12-cloud-arm64", "cortex-a57", smp="8", crash_cpu=5, board="virtualization=on,gic-version=2",
                              append="nokaslr sysctl.kernel.kptr_restrict=2"),
@@ -129,7 +133,7 @@ CONFIGS = {
     # A unified kernel image with what it brings along; see test_packed.py.
     "6.12-amd64-uki": Config("6.12-cloud-amd64", "qemu64", production="packed-production.sh", load_args="--syscall file",
                              kernel_files="linux.efi"),
-    "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null"),
+    "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null", board="gic-version=2"),
     # Dumps that did not come through kdump; see test_qemu_dump.py.
     "qemu-dump": Config("6.12-cloud-amd64", "max", memory=512, crashkernel="", production="dump.sh", crash_cpu=1,
                         vmcoreinfo_device=True),
@@ -243,10 +247,8 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         (files / "kernels").mkdir()
         for name in config.kernel_files.split():
             (files / "kernels" / name).write_bytes(packed_kernels.make(name, crash_kernel, crash))
-        if config.huge_initrd_mib:
-            huge = initramfs.Initramfs()
-            huge.add("filler", bytes(config.huge_initrd_mib << 20))
-            (files / "huge.initrd").write_bytes(huge.pack())
+        if config.bad_files:
+            bad_files.make(files, kernel.image)
         with disk.open("wb") as image:
             image.truncate(config.disk_mib << 20)
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)
@@ -303,6 +305,8 @@ def get(config: Config, programs: Programs | None = None) -> Run:
     harness = [Path(module_.__file__).read_bytes() for module_ in (sys.modules[__name__], qemu)]
     if config.kernel_files:
         harness += [Path(module_.__file__).read_bytes() for module_ in (packed_kernels, packed_kernels.kernel_files)]
+    if config.bad_files:
+        harness.append(Path(bad_files.__file__).read_bytes())
     for part in [repr(config).encode(), kernel.release.encode(), *images, production, crash, *harness]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"

@@ -6,38 +6,65 @@ from dumpfile import INCOMPLETE, DumpFile
 
 
 class Refused(e2e.TestCase):
-    """kdump-load: exit 1, a reason that names the cause, and nothing loaded."""
+    """kdump-load: exit 1, the cause and what to do about it, and the crash kernel loaded before is still armed."""
+
+    def loaded(self, step: str) -> str:
+        return self.guest_run.text(step + ".loaded").strip()
 
     def assert_refused(self, step: str, *reasons: str) -> None:
         self.assert_exit(step, 1)
         for reason in reasons:
             self.assertIn(reason, self.guest_run.text(step + ".stderr"))
-        self.assertEqual("0", self.guest_run.text(step + ".loaded").strip())
+        self.assertEqual("1", self.loaded(step))
+        self.assert_exit(step + "-status", 0)
+        self.assertTrue(self.guest_run.text(step + "-status.stdout").startswith("armed"))
 
-    def test_missing_kernel(self):
-        self.assert_refused("no-kernel", "/mnt/missing", "No such file")
+    def test_nothing_was_loaded_before(self):
+        self.assert_exit("no-kernel", 1)
+        self.assertIn("/mnt/missing: No such file", self.guest_run.text("no-kernel.stderr"))
+        self.assertEqual("0", self.loaded("no-kernel"))
+        self.assert_exit("no-kernel-status", 3)
+
+    def test_load_and_unload(self):
+        for step, loaded, status in [("load", "1", 0), ("unload", "0", 3), ("reload", "1", 0)]:
+            self.assert_exit(step, 0)
+            self.assertEqual(loaded, self.loaded(step))
+            self.assert_exit(step + "-status", status)
 
     def test_truncated_kernel(self):
-        self.assert_refused("cut-kernel", "/mnt/cut.Image")
+        self.assert_refused("cut-kernel", "/mnt/cut.Image: truncated", "copy the kernel file again")
+
+    def test_truncated_zboot(self):
+        self.assert_refused("cut-zboot", "/mnt/cut.zboot: EFI zboot: truncated: the payload", "copy the kernel file again")
 
     def test_initrd_as_kernel(self):
-        self.assert_refused("not-a-kernel", "/mnt/crash.initrd")
+        self.assert_refused("not-a-kernel", "/mnt/crash.initrd: ", "not a kernel")
 
-    def test_no_permission(self):
-        self.assert_refused("no-permission", "root")
+    def test_kernel_of_another_architecture(self):
+        self.assert_refused("other-architecture", "/mnt/amd64.Image: ", "an x86 bzImage", "use an arm64 kernel")
+
+    def test_kernel_of_another_page_size(self):
+        """Nothing in the running kernel would stop it: kexec_load does not look at the image."""
+        self.assert_refused("other-pages", "check page_size: ", "16 KiB", "Cortex-A57", "use a kernel with other pages")
+
+    def test_device_tree_without_memory(self):
+        self.assert_refused("no-memory", "check device_tree_memory: ", "no memory node", "or leave it out")
 
     def test_region_too_small(self):
         """An initramfs that the crash kernel's memory cannot hold: found before the crash, not after."""
         self.assert_refused("huge-initrd", "160.0 MiB", "Initramfs unpacking failed")
 
-    def test_status_and_unload(self):
-        self.assert_exit("not-armed", 3)
-        self.assert_exit("load", 0)
-        self.assertEqual("1", self.guest_run.text("load.loaded").strip())
-        self.assert_exit("armed", 0)
-        self.assert_exit("unload", 0)
-        self.assertEqual("0", self.guest_run.text("unload.loaded").strip())
-        self.assert_exit("reload", 0)
+    def test_no_permission(self):
+        self.assert_refused("no-permission", "run as root")
+
+    def test_no_capability(self):
+        self.assert_refused("no-capability", "check permission: ", "CAP_SYS_BOOT", "run as root")
+
+    def test_unsigned_under_lockdown(self):
+        self.assert_refused("locked-down", "check permission: ", 'lockdown is "integrity"', "turn lockdown or Secure Boot off")
+
+    def test_loading_is_disabled(self):
+        self.assert_refused("disabled", "check permission: ", "kexec_load_disabled is 1", "until the next boot")
 
 
 class FullDisk(e2e.TestCase):

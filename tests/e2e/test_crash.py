@@ -15,6 +15,7 @@ from facts import marker_page, read_facts
 
 CONFIG = guest.CONFIGS[sys.argv[1]]
 MACHINE = CONFIG.machine
+FOUR_GIB = 4 << 30
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,6 +63,29 @@ class Crash(e2e.TestCase):
         self.assertTrue(plan["good"])
         self.assertEqual([], [check for check in plan["checks"] if check["status"] == "failed"])
         self.assertEqual("armed", self.valid_json(self.guest_run.text("status.stdout"))["state"])
+
+    def test_crash_regions(self):
+        """Where the configuration wants them."""
+        plan = self.valid_json(self.guest_run.text("plan.stdout"))
+        regions = [(int(region["start"], 16), int(region["start"], 16) + int(region["size"], 16))
+                   for region in plan["crash_regions"]]
+        if "high" in CONFIG.crashkernel:
+            (_, low_end), (high, _) = regions
+            self.assertLessEqual(low_end, FOUR_GIB)
+            self.assertGreaterEqual(high, FOUR_GIB)
+        else:
+            [(start, end)] = regions
+            across = "@" in CONFIG.crashkernel
+            self.assertEqual(across, start < FOUR_GIB < end, regions)
+
+    def test_exception_level_and_interrupt_controller(self):
+        """Both kernels were entered where the configuration wants it."""
+        if MACHINE.name != "arm64":
+            self.skipTest("arm64 only")
+        console = self.guest_run.text("console.log")
+        level = "EL2" if "virtualization=on" in CONFIG.board else "EL1"
+        self.assertEqual([level, level], re.findall(r"All CPU\(s\) started at (EL\d)", console))
+        self.assertEqual("gic-version=2" not in CONFIG.board, "GICv3: " in console)
 
     def test_crash_kernel_command_line(self):
         words = self.guest_run.text("crash.cmdline").split()

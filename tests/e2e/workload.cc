@@ -2,10 +2,12 @@
 //   workload fill FACTS FILE   plants marker pages, fills anonymous and huge pages, leaves sleeping processes
 //   behind workload crash FACTS CPU FILE TEXT   writes down what the kernel says about itself, then crashes it
 //   by writing TEXT to FILE
+// And, for what must be refused, workload without-boot PROGRAM ARG...   runs it as root without CAP_SYS_BOOT.
 // FACTS gets one line per fact (see the fact() calls); the host compares the report with them. A marker page
 // is made of numbers computed from its name (fill_marker; facts.py computes the same), so no program text
 // can be taken for one.
 #include <fcntl.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -225,8 +227,14 @@ int main(int argc, char** argv) {
     fill(facts, argv[3]);
   } else if (command == "crash" && argc == 6) {
     crash(argv[2], std::atoi(argv[3]), argv[4], argv[5]);
+  } else if (command == "without-boot" && argc > 2) {
+    if (prctl(PR_CAPBSET_DROP, CAP_SYS_BOOT, 0, 0, 0) != 0) fail("dropping CAP_SYS_BOOT");
+    execvp(argv[2], argv + 2);  // what root gets at exec is what the bounding set leaves
+    fail(argv[2]);
   } else {
-    std::cerr << "usage: workload fill FACTS FILE | workload crash FACTS CPU FILE TEXT" << std::endl;
+    std::cerr << "usage: workload fill FACTS FILE | workload crash FACTS CPU FILE TEXT | "
+                 "workload without-boot PROGRAM ARG..."
+              << std::endl;
     return 2;
   }
 }

@@ -10,10 +10,11 @@ keep() {
   [ -s $file ] || rm $file
 }
 for file in /proc/iomem /proc/cmdline /proc/modules /proc/sys/kernel/arch /proc/sys/kernel/osrelease \
-  /proc/sys/kernel/kexec_load_disabled /proc/sys/kernel/kexec_load_limit_panic /sys/firmware/fdt \
+  /proc/sys/kernel/kexec_load_disabled /proc/sys/kernel/kexec_load_limit_panic /proc/meminfo /sys/firmware/fdt \
   /sys/firmware/efi/systab /sys/firmware/efi/fw_platform_size /sys/firmware/efi/efivars/SecureBoot-* \
   /sys/kernel/boot_params/data /sys/kernel/security/lockdown /sys/kernel/vmcoreinfo /sys/kernel/kexec_crash_* \
-  /sys/kernel/crash_elfcorehdr_size /sys/devices/system/cpu/cpu*/crash_notes* /sys/devices/system/*/crash_hotplug; do
+  /sys/kernel/crash_elfcorehdr_size /sys/devices/system/cpu/possible /sys/devices/system/cpu/cpu*/crash_notes* \
+  /sys/devices/system/cpu/cpu*/regs/identification/midr_el1 /sys/devices/system/*/crash_hotplug; do
   [ ! -e $file ] || keep $file cat $file
 done
 # The program headers and the notes; what follows is the machine's memory.
