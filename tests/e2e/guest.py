@@ -108,6 +108,8 @@ CONFIGS = {
     "6.12-amd64-kexec": Config("6.12-cloud-amd64", "max", crash_cpu=1, load_args="--syscall kexec"),
     # Changes after it was armed; see test_state.py. A kernel that does not follow hotplug by itself.
     "6.1-amd64-state": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", production="state-production.sh"),
+    # A crash region of half of the memory: room for more than kexec_load allows.
+    "6.12-arm64-state": Config("6.12-cloud-arm64", "cortex-a57", crashkernel="512M", production="state-production.sh"),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
     "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
