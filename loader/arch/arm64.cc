@@ -54,7 +54,8 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   uint64_t image_size = whole_segments(plan.image.image_size);
   uint64_t kernel_at =
       placer.from_bottom("kernel", image_size, block_size, plan.image.text_offset.value_or(0));
-  uint64_t header_at = placer.from_top("elfcorehdr", whole_segments(elfcorehdr.size()), segment_alignment);
+  uint64_t header_size = whole_segments(elfcorehdr_size(machine, plan.core_headers.size()));
+  uint64_t header_at = placer.from_top("elfcorehdr", header_size, segment_alignment);
   uint64_t trampoline_at = placer.from_top("trampoline", whole_segments(trampoline_size), segment_alignment);
   uint64_t dtb_at = placer.from_top("dtb", block_size, block_size);
   std::optional<Range> initrd;
@@ -65,7 +66,7 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
 
   // The device tree names all of them, so it comes last.
   DtbRequest request;
-  request.elfcorehdr = {header_at, whole_segments(elfcorehdr.size())};
+  request.elfcorehdr = {header_at, header_size};
   request.usable_memory = arm64::usable_memory(plan.crash_regions);
   request.initrd = initrd;
   request.command_line = plan.command_line.text;
@@ -82,7 +83,8 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   plan.segments.push_back({"dtb", {dtb_at, dtb_size}, std::move(dtb)});
   plan.segments.push_back(
       {"trampoline", {trampoline_at, whole_segments(trampoline_size)}, make_trampoline(dtb_at, kernel_at)});
-  plan.segments.push_back({"elfcorehdr", request.elfcorehdr, std::move(elfcorehdr)});
+  plan.segments.push_back(
+      {"elfcorehdr", request.elfcorehdr, std::move(elfcorehdr), plan.header_upkeep == HeaderUpkeep::kernel});
   plan.entry = trampoline_at;
 }
 

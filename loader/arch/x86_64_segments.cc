@@ -54,7 +54,7 @@ void compose_segments(const Machine& machine, LoadInputs& inputs, LoadPlan& plan
   Placer placer(plan.main_region());
   Range kernel{0, whole_pages(header.init_size)};
   kernel.start = placer.from_bottom("kernel", kernel.size, std::max(header.alignment, page_size));
-  Range core{0, whole_pages(elfcorehdr.size())};
+  Range core{0, whole_pages(elfcorehdr_size(machine, plan.core_headers.size()))};
   core.start = placer.from_top("elfcorehdr", core.size, page_size);
   uint64_t trampoline_at = placer.from_top("trampoline", trampoline_size, page_size);
   std::vector<uint8_t> line = whole_command_line(plan, core.start);
@@ -80,7 +80,8 @@ void compose_segments(const Machine& machine, LoadInputs& inputs, LoadPlan& plan
   plan.segments.push_back({"trampoline",
                            {trampoline_at, trampoline_size},
                            make_trampoline(trampoline_at, params.start, kernel.start + entry_offset)});
-  plan.segments.push_back({"elfcorehdr", core, std::move(elfcorehdr)});
+  plan.segments.push_back(
+      {"elfcorehdr", core, std::move(elfcorehdr), plan.header_upkeep == HeaderUpkeep::kernel});
   plan.entry = trampoline_at;
 }
 

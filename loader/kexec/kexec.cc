@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 
 #include "core/base/log.h"
@@ -16,7 +17,13 @@ namespace kdk {
 namespace {
 
 // Flags newer than the headers this may be built with (include/uapi/linux/kexec.h).
-constexpr NamedFlag kexec_file_debug = {8, "KEXEC_FILE_DEBUG"};
+constexpr std::array file_debug = {NamedFlag{8, "KEXEC_FILE_DEBUG"}};
+// Both let the kernel rewrite the elfcorehdr segment after hotplug, and promise that no digest of ours covers
+// it. Linux commits 79365026f869 ("crash: add a new kexec flag for hotplug support") (in v6.10), which has it
+// for every segment that hotplug may change (the elfcorehdr is ours), and a72bbec70da2 ("crash: hotplug
+// support for kexec_load()") (in v6.6).
+constexpr std::array follow_hotplug = {NamedFlag{8, "KEXEC_CRASH_HOTPLUG_SUPPORT"},
+                                       NamedFlag{4, "KEXEC_UPDATE_ELFCOREHDR"}};
 constexpr uint64_t largest_input = uint64_t{4} << 30;  // KEXEC_FILE_SIZE_MAX
 
 std::vector<NamedFlag> load_flags(const LoadPlan& plan) {
@@ -29,10 +36,22 @@ std::vector<NamedFlag> load_flags(const LoadPlan& plan) {
   return flags;
 }
 
+// By what the kernel has in sysfs: one that cannot follow hotplug has no use for the flag.
+std::span<const NamedFlag> optional_flags(const LoadPlan& plan) {
+  bool wanted = plan.call == LoadCall::kexec_load && plan.header_upkeep == HeaderUpkeep::kernel;
+  return wanted ? std::span<const NamedFlag>(follow_hotplug) : std::span<const NamedFlag>();
+}
+
 uint64_t flag_bits(const LoadPlan& plan) {
   uint64_t bits = 0;
   for (const NamedFlag& flag : load_flags(plan)) bits |= flag.bits;
   return bits;
+}
+
+std::vector<std::string> names_of(std::span<const NamedFlag> flags) {
+  std::vector<std::string> names;
+  for (const NamedFlag& flag : flags) names.emplace_back(flag.name);
+  return names;
 }
 
 int errno_of(long result) {
@@ -60,16 +79,33 @@ int load_segments(const LoadPlan& plan) {
                         reinterpret_cast<const void*>(static_cast<uintptr_t>(segment.memory.start)),
                         segment.memory.size});
   }
-  return kexec_load(plan.entry.value_or(0), segments, flag_bits(plan));
+  return call_with_optional_flags(
+             flag_bits(plan), optional_flags(plan),
+             [&](uint64_t flags) { return kexec_load(plan.entry.value_or(0), segments, flags); })
+      .result;
 }
 
 int load_files(const LoadPlan& plan, const LoadFiles& files, bool debug) {
   const std::string& line = plan.command_line.text;
   const HandedFiles handed(plan, files);
-  return call_with_optional_flag(
-      flag_bits(plan), debug ? kexec_file_debug : NamedFlag(), [&](uint64_t flags) {
-        return kexec_file_load(handed.kernel(), handed.initrd(), line.c_str(), line.size() + 1, flags);
-      });
+  std::span<const NamedFlag> optional = file_debug;
+  return call_with_optional_flags(flag_bits(plan), debug ? optional : std::span<const NamedFlag>(),
+                                  [&](uint64_t flags) {
+                                    return kexec_file_load(handed.kernel(), handed.initrd(), line.c_str(),
+                                                           line.size() + 1, flags);
+                                  })
+      .result;
+}
+
+// What was planned may still not be so: the kernel may have been asked without the flag for it.
+void warn_unless_followed(const SysRoot& root) {
+  for (std::string_view what : {"cpu", "memory"}) {
+    if (kernel_follows_hotplug(root, what) != false) continue;
+    log_warning(
+        "/sys/devices/system/{}/crash_hotplug is 0: the kernel will not follow hotplug in the loaded "
+        "image; run kdump-load reload after it",
+        what);
+  }
 }
 
 }  // namespace
@@ -85,17 +121,27 @@ bool crash_kernel_loaded(const SysRoot& root) {
 }
 
 std::vector<std::string> load_flag_names(const LoadPlan& plan) {
-  std::vector<std::string> names;
-  for (const NamedFlag& flag : load_flags(plan)) names.emplace_back(flag.name);
-  return names;
+  return names_of(load_flags(plan));
 }
 
-int call_with_optional_flag(uint64_t flags, const NamedFlag& optional, const FileLoadCall& call) {
-  int result = call(flags | optional.bits);
-  if (result != EINVAL || optional.bits == 0) return result;
-  int without = call(flags);
-  if (without != EINVAL) log_info("the kernel does not know {}: left out", optional.name);
-  return without;
+std::vector<std::string> optional_flag_names(const LoadPlan& plan) {
+  return names_of(optional_flags(plan));
+}
+
+NegotiatedCall call_with_optional_flags(uint64_t flags, std::span<const NamedFlag> optional,
+                                        const FlaggedCall& call) {
+  std::vector<std::string_view> dropped;
+  NegotiatedCall done;
+  for (const NamedFlag& flag : optional) {
+    done = {call(flags | flag.bits), flag.name};
+    if (done.result != EINVAL) break;
+    dropped.push_back(flag.name);
+  }
+  if (dropped.size() == optional.size()) done = {call(flags), ""};
+  // Refused without any, too: it was not the flags.
+  if (done.result == EINVAL) return done;
+  for (std::string_view name : dropped) log_info("the kernel does not know {}: left out", name);
+  return done;
 }
 
 Fd memory_file(const std::string& name, Bytes content) {
@@ -142,6 +188,7 @@ void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug)
                                       "kernel is loaded",
                                       to_string(plan.call)));
   }
+  if (plan.header_upkeep == HeaderUpkeep::kernel) warn_unless_followed(SysRoot());
 }
 
 void unload_crash_kernel() {

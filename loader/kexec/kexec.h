@@ -6,6 +6,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -33,20 +34,27 @@ void load_crash_kernel(const LoadPlan& plan, const LoadFiles& files, bool debug)
 // Frees the loaded crash kernel, if any, and verifies it.
 void unload_crash_kernel();
 
-// The flags of the call that loads `plan`, by their names in linux/kexec.h. Optional ones come on top.
+// The flags of the call that loads `plan`, by their names in linux/kexec.h.
 std::vector<std::string> load_flag_names(const LoadPlan& plan);
+// The flags it is tried with first, one after another; with the last one refused, it is called without.
+std::vector<std::string> optional_flag_names(const LoadPlan& plan);
 
-// kexec_file_load as a function that returns 0 or an errno; tests put their own in.
-using FileLoadCall = std::function<int(uint64_t flags)>;
-// A flag by its name in linux/kexec.h. bits 0: none.
+// A system call as a function of its flags that returns 0 or an errno; tests put their own in.
+using FlaggedCall = std::function<int(uint64_t flags)>;
+// A flag by its name in linux/kexec.h.
 struct NamedFlag {
   uint64_t bits = 0;
   std::string_view name;
 };
-// Calls with `flags` and the `optional` one, and when the kernel says EINVAL again without this: older
-// kernels know fewer, and refuse unknown ones before they touch anything. The log says what was left out.
-// Returns the last call's result.
-int call_with_optional_flag(uint64_t flags, const NamedFlag& optional, const FileLoadCall& call);
+// Calls with `flags` and the first of the `optional` ones; while the kernel says EINVAL with the next of them
+// instead, at last with none: older kernels know fewer, and refuse unknown ones before they touch anything.
+// The log says what was left out.
+struct NegotiatedCall {
+  int result = 0;          // of the last call
+  std::string_view taken;  // the optional flag it was made with; empty: none
+};
+NegotiatedCall call_with_optional_flags(uint64_t flags, std::span<const NamedFlag> optional,
+                                        const FlaggedCall& call);
 
 // A read-only descriptor of a file in memory, for kexec_file_load. Throws Error{io,denied}.
 Fd memory_file(const std::string& name, Bytes content);

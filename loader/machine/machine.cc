@@ -13,6 +13,7 @@
 #include "core/formats/vmcoreinfo.h"
 #include "loader/machine/parse.h"
 #include "loader/plan/dtb.h"
+#include "loader/plan/elf64.h"
 
 namespace kdk {
 namespace {
@@ -265,6 +266,15 @@ std::optional<uint64_t> read_optional_number(const SysRoot& root, std::string_vi
   return require_number(*line, 10, path);
 }
 
+std::optional<uint64_t> read_elfcorehdr_size(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/kernel/crash_elfcorehdr_size";
+  constexpr uint64_t largest = uint64_t{elf64::phnum_extended} * sizeof(elf64::ProgramHeader);
+  std::optional<uint64_t> size = read_optional_number(root, path);
+  if (size && *size > largest)
+    throw Error(Errc::format, fmt::format("{}: {} bytes are more than any ELF header takes", path, *size));
+  return size;
+}
+
 }  // namespace
 
 std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
@@ -327,12 +337,13 @@ Machine read_machine(const SysRoot& root) {
   machine.acpi_rsdp = read_acpi_rsdp(root);
   machine.boot_params = read_boot_params(root);
   machine.firmware_bits = read_optional_number(root, "/sys/firmware/efi/fw_platform_size");
-  machine.elfcorehdr_size = read_optional_number(root, "/sys/kernel/crash_elfcorehdr_size");
+  machine.elfcorehdr_size = read_elfcorehdr_size(root);
   return machine;
 }
 
-bool kernel_follows_hotplug(const SysRoot& root, std::string_view what) {
-  return root.read_line(fmt::format("/sys/devices/system/{}/crash_hotplug", what)) == "1";
+std::optional<bool> kernel_follows_hotplug(const SysRoot& root, std::string_view what) {
+  std::optional<std::string> line = root.read_line(fmt::format("/sys/devices/system/{}/crash_hotplug", what));
+  return line ? std::optional(*line == "1") : std::nullopt;
 }
 
 }  // namespace kdk

@@ -72,8 +72,9 @@ Machine read_machine(const SysRoot& root);
 std::vector<CpuNote> read_cpu_notes(const SysRoot& root);
 MemoryMap read_memory_map(const SysRoot& root);
 
-// True when the kernel says it follows hotplug of `what` ("cpu", "memory") in a header it made itself
-// (/sys/devices/system/*/crash_hotplug).
-bool kernel_follows_hotplug(const SysRoot& root, std::string_view what);
+// Whether the kernel says it follows hotplug of `what` ("cpu", "memory") in the image that is loaded now
+// (/sys/devices/system/*/crash_hotplug): one it made itself, or one that came with the flag for it. Absent:
+// this kernel cannot. Source: kernel/crash_core.c (crash_check_hotplug_support).
+std::optional<bool> kernel_follows_hotplug(const SysRoot& root, std::string_view what);
 
 }  // namespace kdk

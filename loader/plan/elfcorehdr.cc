@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "loader/plan/elf64.h"
 
 namespace kdk {
@@ -71,6 +73,12 @@ std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers, uin
     store(bytes, sizeof(elf64::Header) + i * sizeof(elf64::ProgramHeader), row);
   }
   return bytes;
+}
+
+uint64_t elfcorehdr_size(const Machine& machine, size_t headers) {
+  constexpr uint64_t unit = 4096;  // ELF_CORE_HEADER_ALIGN of include/linux/crash_core.h
+  uint64_t rows = std::max(machine.elfcorehdr_size.value_or(0), headers * sizeof(elf64::ProgramHeader));
+  return align_up(sizeof(elf64::Header) + rows, unit);
 }
 
 }  // namespace kdk

@@ -36,4 +36,10 @@ std::vector<CoreHeader> list_core_headers(const Machine& machine, const KernelAd
 // Error{unsupported} when they are too many.
 std::vector<uint8_t> make_elfcorehdr(const std::vector<CoreHeader>& headers, uint16_t elf_machine);
 
+// Bytes of memory for an elfcorehdr with `headers` program headers. A kernel that follows hotplug in it needs
+// room for the most it may ever write, and says how much that is for program headers alone
+// (/sys/kernel/crash_elfcorehdr_size; Linux commit a72bbec70da2 ("crash: hotplug support for kexec_load()")
+// (in v6.6)).
+uint64_t elfcorehdr_size(const Machine& machine, size_t headers);
+
 }  // namespace kdk

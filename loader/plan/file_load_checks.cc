@@ -9,8 +9,6 @@
 namespace kdk {
 namespace {
 
-constexpr uint64_t header_unit = 4096;  // ELF_CORE_HEADER_ALIGN of include/linux/crash_core.h
-
 // Why this kernel will insist on a signature; an empty string when nothing is known to make it.
 std::string signature_reason(const Machine& machine) {
   if (machine.config.enabled("CONFIG_KEXEC_SIG") == false) return "";
@@ -29,10 +27,8 @@ std::string signature_reason(const Machine& machine) {
 // (kernel/crash_core.c, crash_prepare_elf64_headers).
 uint64_t expected_elfcorehdr_size(const Machine& machine, const LoadPlan& plan) {
   size_t ranges = subtract_ranges(plan.system_ram, plan.crash_regions).size();
-  uint64_t headers = machine.elfcorehdr_size.value_or(0);
   uint64_t cpus = std::max<uint64_t>(machine.cpu_notes.size(), machine.possible_cpus);
-  headers = std::max(headers, (cpus + ranges + 3) * sizeof(elf64::ProgramHeader));
-  return align_up(sizeof(elf64::Header) + headers, header_unit);
+  return elfcorehdr_size(machine, cpus + ranges + 3);
 }
 
 Outcome check_signature(const Machine& machine, const LoadPlan& plan) {

@@ -52,6 +52,10 @@ std::string_view to_string(LoadCall call) {
   return call == LoadCall::kexec_load ? "kexec_load" : "kexec_file_load";
 }
 
+std::string_view to_string(HeaderUpkeep upkeep) {
+  return upkeep == HeaderUpkeep::kernel ? "kernel" : "reload";
+}
+
 std::string_view to_string(Check::Status status) {
   switch (status) {
     case Check::Status::ok:
@@ -99,6 +103,7 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   plan.crash_regions = find_crash_regions(machine);
   plan.system_ram = machine.memory.system_ram();
   plan.cpu_notes = machine.cpu_notes;
+  plan.header_upkeep = machine.elfcorehdr_size ? HeaderUpkeep::kernel : HeaderUpkeep::reload;
   plan.kernel = identify(inputs.kernel);
   if (inputs.initrd) plan.initrd = identify(*inputs.initrd);
   plan.image = read_kernel(architecture, inputs.kernel);

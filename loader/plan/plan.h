@@ -46,6 +46,9 @@ struct Segment {
   std::string name;  // "kernel", "initrd", "trampoline", "elfcorehdr", "dtb"
   Range memory;
   std::vector<uint8_t> data;
+  // The running kernel may write to it after the load, when hotplug changes the program headers: its content
+  // is no proof of damage then, so no digest may cover it.
+  bool rewritten_by_kernel = false;
 };
 
 // Where the kernel's own rules will put a segment it makes itself.
@@ -94,6 +97,13 @@ struct MemoryEstimate {
   std::optional<InitrdEstimate> initrd;
 };
 
+// Who makes the loaded program headers right again when CPUs or memory come or go.
+enum class HeaderUpkeep {
+  kernel,  // the running one, in the loaded image
+  reload,  // nobody: it must be loaded again
+};
+std::string_view to_string(HeaderUpkeep upkeep);
+
 // The device tree the crash kernel gets.
 struct DeviceTreePlan {
   std::string source;
@@ -116,6 +126,7 @@ struct LoadPlan {
   CommandLineLimit command_line_limit;
   std::optional<DeviceTreePlan> device_tree;
   MemoryEstimate memory;
+  HeaderUpkeep header_upkeep = HeaderUpkeep::reload;
 
   // kexec_load
   std::optional<KernelAddresses> addresses;

@@ -112,7 +112,8 @@ Json segments_json(const std::vector<Segment>& segments) {
     list.push_back({{"name", segment.name},
                     {"address", hex(segment.memory.start)},
                     {"memory_size", hex(segment.memory.size)},
-                    {"data_bytes", segment.data.size()}});
+                    {"data_bytes", segment.data.size()},
+                    {"rewritten_by_kernel", segment.rewritten_by_kernel}});
   }
   return list;
 }
@@ -199,6 +200,7 @@ std::string plan_to_json(const LoadPlan& plan, bool loaded) {
   json["syscall"] = to_string(plan.call);
   json["syscall_reason"] = clean(plan.call_reason);
   json["flags"] = strings_json(load_flag_names(plan));
+  json["optional_flags"] = strings_json(optional_flag_names(plan));
   json["good"] = plan.good();
   json["loaded"] = loaded;
   json["kernel"] = kernel_json(plan.kernel, plan.image);
@@ -216,6 +218,7 @@ std::string plan_to_json(const LoadPlan& plan, bool loaded) {
   json["segments"] = segments_json(plan.segments);
   json["expected_segments"] = expected_json(plan.expected);
   json["program_headers"] = core_headers_json(plan.core_headers);
+  json["program_headers_kept_by"] = to_string(plan.header_upkeep);
   json["kernel_addresses"] = addresses_json(plan.addresses);
   json["device_tree"] = device_tree_json(plan.device_tree);
   json["memory"] = memory_json(plan.memory);
@@ -255,6 +258,9 @@ std::string status_to_json(const LoadStatus& status) {
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);
+  auto optional_bool = [](const std::optional<bool>& value) { return value ? Json(*value) : Json(nullptr); };
+  json["crash_hotplug"] = {{"cpu", optional_bool(status.follows_cpus)},
+                           {"memory", optional_bool(status.follows_memory)}};
   json["record"] = status.record ? Json::parse(record_to_json(*status.record)) : Json(nullptr);
   return json.dump(2);
 }

@@ -66,6 +66,13 @@ void add_segments(std::string& out, const LoadPlan& plan) {
   }
 }
 
+// Of the program headers, when CPUs or memory come or go.
+void add_upkeep(std::string& out, const LoadPlan& plan) {
+  out += plan.header_upkeep == HeaderUpkeep::kernel
+             ? "\nhotplug: the running kernel keeps the program headers right by itself\n"
+             : "\nhotplug: the running kernel cannot follow it; kdump-load reload loads again\n";
+}
+
 void add_program_headers(std::string& out, const LoadPlan& plan, bool verbose) {
   if (!plan.addresses) return;
   out +=
@@ -111,6 +118,7 @@ std::string plan_to_text(const LoadPlan& plan, bool verbose) {
   add_command_line(out, plan);
   add_segments(out, plan);
   add_program_headers(out, plan, verbose);
+  add_upkeep(out, plan);
   add_dtb_edits(out, plan);
   add_checks(out, plan);
   return out;
@@ -131,6 +139,11 @@ std::string status_to_text(const LoadStatus& status) {
   }
   for (const std::string& reason : status.reasons) out += fmt::format("  {}\n", escape_untrusted(reason));
   if (status.reserved_bytes) out += fmt::format("reserved      {}\n", size_text(*status.reserved_bytes));
+  if (status.follows_cpus || status.follows_memory) {
+    auto word = [](const std::optional<bool>& follows) { return follows == true ? "yes" : "no"; };
+    out += fmt::format("hotplug       followed by the kernel: CPUs {}, memory {}\n",
+                       word(status.follows_cpus), word(status.follows_memory));
+  }
   if (!status.record) return out;
   const LoadRecord& record = *status.record;
   out += fmt::format("loaded        {}\n", escape_untrusted(record.loaded_at));

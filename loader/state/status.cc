@@ -1,7 +1,10 @@
 #include "loader/state/status.h"
 
+#include <fmt/format.h>
+
 #include "loader/kexec/kexec.h"
 #include "loader/machine/parse.h"
+#include "loader/machine/softirqs.h"
 
 namespace kdk {
 namespace {
@@ -17,6 +20,25 @@ std::optional<LoadRecord> find_record(const SysRoot& root, std::vector<std::stri
     reasons.push_back("whether it fits this machine is not known: " + e.message());
   }
   return std::nullopt;
+}
+
+// x86: the NMI that stops the other CPUs when the machine crashes goes to every one there is (Linux,
+// arch/x86/kernel/apic/ipi.c: apic_smt_update looks for CPUs that were never started only when another one
+// comes or goes). A processor that waits to be started ignores it. One emulated by QEMU 7.2 without KVM does
+// not: it runs the BIOS, which the crash kernel overwrites, and resets the machine. Seen in guests.
+std::vector<std::string> find_unstarted_cpus(const SysRoot& root) {
+  std::vector<std::string> found;
+  if (!root.exists("/proc/softirqs")) return found;
+  std::set<unsigned> ran = cpus_that_ran(root.read_line("/proc/softirqs").value_or(""));
+  for (const CpuNote& note : read_cpu_notes(root)) {
+    std::string online = fmt::format("/sys/devices/system/cpu/cpu{}/online", note.cpu);
+    if (ran.contains(note.cpu) || root.read_line(online) != "0") continue;
+    found.push_back(fmt::format(
+        "CPU {} was never online: on an emulated machine (QEMU without KVM) the crash would reset it instead "
+        "of starting the crash kernel; bring the CPU online (echo 1 > {}) or remove it",
+        note.cpu, online));
+  }
+  return found;
 }
 
 }  // namespace
@@ -38,10 +60,9 @@ std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& rec
   MemoryMap map = read_memory_map(root);
   if (map.crash_regions() != record.crash_regions)
     changes.emplace_back("the crash region is another one than at load time");
-  bool made_by_kernel = record.call == LoadCall::kexec_file_load;
-  if (map.system_ram() != record.system_ram && !(made_by_kernel && kernel_follows_hotplug(root, "memory")))
+  if (map.system_ram() != record.system_ram && kernel_follows_hotplug(root, "memory") != true)
     changes.emplace_back("memory was added or removed since the load");
-  if (read_cpu_notes(root) != record.cpu_notes && !(made_by_kernel && kernel_follows_hotplug(root, "cpu")))
+  if (read_cpu_notes(root) != record.cpu_notes && kernel_follows_hotplug(root, "cpu") != true)
     changes.emplace_back("CPUs were added or removed since the load");
   return changes;
 }
@@ -57,12 +78,18 @@ LoadStatus read_status(const SysRoot& root) {
     return status;
   }
   status.state = LoadStatus::State::armed;
+  status.follows_cpus = kernel_follows_hotplug(root, "cpu");
+  status.follows_memory = kernel_follows_hotplug(root, "memory");
   status.record = find_record(root, status.reasons);
   if (!status.record) return status;
   try {
     std::vector<std::string> changes = find_changes(root, *status.record);
     if (!changes.empty()) status.state = LoadStatus::State::stale;
     status.reasons.insert(status.reasons.end(), changes.begin(), changes.end());
+    if (status.record->architecture == x86_64_architecture.name) {
+      std::vector<std::string> unstarted = find_unstarted_cpus(root);
+      status.reasons.insert(status.reasons.end(), unstarted.begin(), unstarted.end());
+    }
   } catch (const Error& e) {
     // Not being allowed to look is no reason to call a good image bad; it is said.
     status.reasons.push_back("not checked for changes since the load: " + e.message());

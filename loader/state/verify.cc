@@ -62,11 +62,15 @@ std::vector<std::string> compare_segments(const std::vector<SegmentIdentity>& lo
   return differences;
 }
 
-// The kernel's own header follows hotplug: the bound of its size in the plan may move then.
+// A header that follows hotplug has had its content changed by the kernel where ours would be another one
+// now; of one that the kernel made even the bound of its size in the plan may move.
 std::vector<SegmentIdentity> comparable_segments(const SysRoot& root, std::vector<SegmentIdentity> segments) {
-  if (kernel_follows_hotplug(root, "cpu") || kernel_follows_hotplug(root, "memory")) {
-    std::erase_if(segments,
-                  [](const SegmentIdentity& s) { return s.name == "elfcorehdr" && s.sha256.empty(); });
+  if (kernel_follows_hotplug(root, "cpu") != true && kernel_follows_hotplug(root, "memory") != true)
+    return segments;
+  std::erase_if(segments,
+                [](const SegmentIdentity& s) { return s.name == "elfcorehdr" && s.sha256.empty(); });
+  for (SegmentIdentity& segment : segments) {
+    if (segment.name == "elfcorehdr") segment.sha256.clear();
   }
   return segments;
 }

@@ -235,9 +235,9 @@ void FakeMachine::write(const std::filesystem::path& root) const {
     std::string variable = {6, 0, 0, 0, static_cast<char>(*secure_boot ? 1 : 0)};
     text("sys/firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c", variable);
   }
-  if (follows_hotplug) {
-    text("sys/devices/system/cpu/crash_hotplug", "1\n");
-    text("sys/devices/system/memory/crash_hotplug", "1\n");
+  if (!crash_hotplug.empty()) {
+    text("sys/devices/system/cpu/crash_hotplug", crash_hotplug);
+    text("sys/devices/system/memory/crash_hotplug", crash_hotplug);
   }
   if (kcore) write_test_file(root / "proc/kcore", kcore_bytes());
   if (vmcoreinfo_address) text("sys/kernel/vmcoreinfo", *vmcoreinfo_address);

@@ -78,7 +78,7 @@ struct FakeMachine {
   std::string firmware_bits;                   // /sys/firmware/efi/fw_platform_size
   std::string efi_systab;                      // /sys/firmware/efi/systab
   std::vector<uint8_t> boot_params;            // /sys/kernel/boot_params/data
-  bool follows_hotplug = false;                // /sys/devices/system/{cpu,memory}/crash_hotplug
+  std::string crash_hotplug;                   // /sys/devices/system/{cpu,memory}/crash_hotplug
 
   FakeMachine();
   static FakeMachine x86_64();

@@ -2,9 +2,11 @@
 #include "loader/kexec/kexec.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 
 #include "core/base/error.h"
@@ -22,14 +24,26 @@ TEST(OptionalFlags, AreGivenUpOnlyOnEinval) {
       return (flags & ~known) != 0 ? EINVAL : otherwise;
     };
   };
-  EXPECT_EQ(call_with_optional_flag(2, {8, "OPTIONAL"}, kernel(15, 0)), 0);
+  // What a kernel that knows the flags `known` makes of it: the call's result, and the flag it took.
+  constexpr std::array newest_first = {NamedFlag{8, "NEWER"}, NamedFlag{4, "OLDER"}};
+  auto negotiate = [&](uint64_t known, int otherwise) {
+    NegotiatedCall done = call_with_optional_flags(2, newest_first, kernel(known, otherwise));
+    return fmt::format("{} {}", done.result, done.taken);
+  };
+  EXPECT_EQ(negotiate(15, 0), "0 NEWER");
   EXPECT_EQ(calls, std::vector<uint64_t>{10});
-  EXPECT_EQ(call_with_optional_flag(2, {8, "OPTIONAL"}, kernel(7, 0)), 0);
-  EXPECT_EQ(calls, (std::vector<uint64_t>{10, 2}));
-  EXPECT_EQ(call_with_optional_flag(2, {8, "OPTIONAL"}, kernel(15, EPERM)), EPERM);
+  EXPECT_EQ(negotiate(7, 0), "0 OLDER");
+  EXPECT_EQ(calls, (std::vector<uint64_t>{10, 6}));
+  EXPECT_EQ(negotiate(3, 0), "0 ");
+  EXPECT_EQ(calls, (std::vector<uint64_t>{10, 6, 2}));
+  EXPECT_EQ(negotiate(15, EPERM), fmt::format("{} NEWER", EPERM));
   EXPECT_EQ(calls, std::vector<uint64_t>{10});
-  EXPECT_EQ(call_with_optional_flag(2, {0, "OPTIONAL"}, kernel(0, 0)), EINVAL);
+  EXPECT_EQ(negotiate(7, ENOMEM), fmt::format("{} OLDER", ENOMEM));
+  // Nothing to give up, and a call that is refused for another reason.
+  EXPECT_EQ(call_with_optional_flags(2, {}, kernel(0, 0)).result, EINVAL);
   EXPECT_EQ(calls, std::vector<uint64_t>{2});
+  EXPECT_EQ(negotiate(15, EINVAL), fmt::format("{} ", EINVAL));
+  EXPECT_EQ(calls, (std::vector<uint64_t>{10, 6, 2}));
 }
 
 TEST(InputFiles, AChangeAfterTheCheckIsSeen) {

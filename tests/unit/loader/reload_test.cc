@@ -104,6 +104,23 @@ TEST_F(ReloadTest, TheMachineAndThePlanAreCompared) {
   EXPECT_EQ(verify_load(root_).state, State::verified);
 }
 
+TEST_F(ReloadTest, AHeaderThatTheKernelKeepsIsNotCompared) {
+  fake_.elfcorehdr_size = "917616\n";
+  fake_.write(dir_.path());
+  arm(root_, prepare_load(read_machine(root_), request_), kexec_);
+  loads_ = 0;
+  FakeMachine changed = fake_;
+  changed.cpus.push_back({2, 0x7fe00000});
+  changed.crash_hotplug = "0\n";  // the kernel did not take the flag
+  become(changed);
+  EXPECT_EQ(differing(), (Strings{"machine", "plan"}));
+  changed.crash_hotplug = "1\n";
+  become(changed);
+  EXPECT_EQ(differing(), Strings{});
+  EXPECT_EQ(reload(root_, true, kexec_), ReloadOutcome::still_fits);
+  EXPECT_EQ(loads_, 0);
+}
+
 TEST_F(ReloadTest, WhatWouldHinderTheNextLoadIsOnlyAWarning) {
   FakeMachine changed = fake_;
   changed.load_disabled = "1\n";

@@ -10,6 +10,7 @@ namespace {
 
 using testing::FakeMachine;
 using State = LoadStatus::State;
+using Strings = std::vector<std::string>;
 
 // A machine on which `load` has just succeeded.
 class StatusTest : public ::testing::Test {
@@ -106,6 +107,38 @@ TEST_F(StatusTest, ChangesThatMayNotBeLookedAtAreSaid) {
   EXPECT_EQ(status.state, State::armed);
   ASSERT_EQ(status.reasons.size(), 1u);
   EXPECT_NE(status.reasons[0].find("not checked"), std::string::npos);
+}
+
+TEST(X86StatusTest, ACpuThatWasNeverStartedIsNamed) {
+  testing::TempDir dir;
+  SysRoot root(dir.path());
+  FakeMachine fake = FakeMachine::x86_64();
+  fake.cpus.push_back({2, 0x3f110000});
+  fake.crash_loaded = "1\n";
+  fake.write(dir.path());
+  testing::write_test_file(dir.path() / "vmlinuz", testing::FakeBzImage().bytes());
+  LoadRequest request;
+  request.kernel = dir.path() / "vmlinuz";
+  write_record(root, make_record(root, prepare_load(read_machine(root), request)));
+  auto reasons_with = [&](std::string_view online, std::string_view softirqs) {
+    testing::write_test_file(root.path("/sys/devices/system/cpu/cpu2/online"), as_bytes(online));
+    testing::write_test_file(root.path("/proc/softirqs"), as_bytes(softirqs));
+    LoadStatus status = read_status(root);
+    EXPECT_EQ(status.state, State::armed);
+    return status.reasons;
+  };
+  std::string_view never = " CPU0 CPU1 CPU2\n HI: 0 0 0\n TIMER: 600 310 0\n";
+  std::vector<std::string> reasons = reasons_with("0\n", never);
+  ASSERT_EQ(reasons.size(), 1u);
+  EXPECT_NE(reasons[0].find("CPU 2 was never online"), std::string::npos) << reasons[0];
+  EXPECT_EQ(reasons_with("0\n", " CPU0 CPU1 CPU2\n HI: 0 0 0\n TIMER: 600 310 1\n"), Strings{});
+  EXPECT_EQ(reasons_with("1\n", never), Strings{});
+  // What cannot be read is said, and no reason to call it anything but armed.
+  for (std::string_view bad : {"", "CPU0 CPUx\n", "CPU0\nHI: 1 2\n", "CPU0\nHI: -1\n", "no table"}) {
+    reasons = reasons_with("0\n", bad);
+    ASSERT_EQ(reasons.size(), 1u) << bad;
+    EXPECT_NE(reasons[0].find("/proc/softirqs"), std::string::npos) << bad;
+  }
 }
 
 TEST_F(StatusTest, KernelWithoutKexec) {

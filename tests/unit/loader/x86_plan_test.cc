@@ -256,7 +256,10 @@ TEST(X86Status, FollowedHotplugIsNotStale) {
   grown.cpus.push_back({2, 0x3f110000});
   grown.iomem += "100000000-13fffffff : System RAM\n";
   EXPECT_EQ(state_after(grown), LoadStatus::State::stale);
-  grown.follows_hotplug = true;
+  grown.crash_hotplug = "0\n";  // loaded by another program, say, without the flag for it
+  EXPECT_EQ(state_after(grown), LoadStatus::State::stale);
+  EXPECT_EQ(read_status(root).follows_cpus, false);
+  grown.crash_hotplug = "1\n";
   EXPECT_EQ(state_after(grown), LoadStatus::State::armed);
   EXPECT_EQ(read_status(root).record->call, LoadCall::kexec_file_load);
   EXPECT_EQ(read_status(root).record->architecture, "x86-64");

@@ -87,6 +87,35 @@ TEST(X86Segments, HealthyMachine) {
   EXPECT_EQ(targets.kernel_entry, kernel.memory.start + 0x200);
 }
 
+TEST(X86Segments, AHeaderThatTheKernelKeepsHasRoomForAllItMayWrite) {
+  FakeMachine fake = FakeMachine::x86_64();
+  LoadPlan plan = plan_for(fake);
+  EXPECT_EQ(plan.header_upkeep, HeaderUpkeep::kernel);
+  EXPECT_EQ(optional_flag_names(plan),
+            (std::vector<std::string>{"KEXEC_CRASH_HOTPLUG_SUPPORT", "KEXEC_UPDATE_ELFCOREHDR"}));
+  const Segment& kept = segment(plan, "elfcorehdr");
+  // 917616 bytes of program headers behind the ELF header, in the kernel's units of 4096.
+  EXPECT_EQ(kept.memory.size, 225u * 4096);
+  EXPECT_LT(kept.data.size(), 4096u);
+  for (const Segment& s : plan.segments) EXPECT_EQ(s.rewritten_by_kernel, s.name == "elfcorehdr") << s.name;
+  // The kernel finds it by its first bytes (kernel/crash_core.c): no other segment may begin like that.
+  for (const Segment& s : plan.segments)
+    EXPECT_EQ(Bytes(s.data).first(4)[0] == 0x7f, s.name == "elfcorehdr") << s.name;
+  // By files the kernel does it without being asked.
+  EXPECT_EQ(optional_flag_names(plan_for(fake, inputs_for(LoadCall::kexec_file_load))),
+            std::vector<std::string>{});
+
+  fake.elfcorehdr_size.reset();
+  plan = plan_for(fake);
+  EXPECT_EQ(plan.header_upkeep, HeaderUpkeep::reload);
+  EXPECT_EQ(optional_flag_names(plan), std::vector<std::string>{});
+  EXPECT_EQ(segment(plan, "elfcorehdr").memory.size, 4096u);
+  EXPECT_FALSE(segment(plan, "elfcorehdr").rewritten_by_kernel);
+
+  fake.elfcorehdr_size = "3669961\n";  // a byte more than 65535 program headers
+  EXPECT_THROW(plan_for(fake), Error);
+}
+
 TEST(X86Segments, MemoryMapIsTheCrashKernelsOwn) {
   FakeMachine fake = FakeMachine::x86_64();
   fake.iomem += "fe000000-fe0fffff : ACPI Tables\nfe100000-fe1fffff : ACPI Non-volatile Storage\n";
