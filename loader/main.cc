@@ -129,7 +129,7 @@ void add_check_image_options(CLI::App& command, CheckImageOptions& image, Option
       .add_option("--cert", image.certificates,
                   "Certificate (PEM, DER) that the kernel trusts, or public key for IMA; may be repeated")
       ->type_name("FILE")
-      ->expected(1);
+      ->allow_extra_args(false);
   command
       .add_option("--sysroot", image.sysroot, "Judge by /proc, /sys and /boot below DIR: a recorded machine")
       ->type_name("DIR");
