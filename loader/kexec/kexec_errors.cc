@@ -52,9 +52,9 @@ constexpr std::array segment_causes = {
 };
 
 constexpr std::string_view use_signed_kernel =
-    "load the kernel this machine booted, or one whose signer the kernel trusts (keyctl list %:.platform); "
-    "the "
-    "kernel log says more";
+    "load the kernel this machine booted, or one whose signer the kernel trusts; `kdump-load check-image` "
+    "and the "
+    "kernel log tell more";
 
 constexpr std::array file_causes = {
     Cause{
@@ -66,19 +66,23 @@ constexpr std::array file_causes = {
     Cause{EACCES, Errc::denied, "the IMA policy refuses the kernel or the initramfs",
           "give the file a security.ima signature the policy accepts (evmctl ima_sign)"},
     Cause{EINVAL, Errc::unsupported,
-          "the kernel takes no such image (pages or byte order that this CPU does not have), or found the "
-          "device "
-          "tree, the command line or the flags invalid",
-          "use a kernel with the page size of the running one; the kernel log, with -v, names what it missed",
+          "the kernel takes no such image (pages or byte order that this CPU does not have), or found its "
+          "signature, the "
+          "device tree, the command line or the flags invalid",
+          "use a kernel with the page size of the running one; `kdump-load check-image` judges its "
+          "signature; the kernel "
+          "log, with -v, names what it missed",
           elf64::machine_aarch64},
     Cause{ENOEXEC, Errc::unsupported, "the kernel does not take this kind of kernel file",
           "use the plain Image; the kernel log names what it missed", elf64::machine_aarch64},
     Cause{ENOEXEC, Errc::unsupported, "the kernel does not take this kind of kernel file",
           "use the plain bzImage (/boot/vmlinuz-*); the kernel log names what it missed"},
-    Cause{EINVAL, Errc::unsupported, "the kernel found the command line, the flags or the sizes invalid",
-          "shorten the command line; run `kdump-load plan -v` and report its output: the checks should have "
-          "found "
-          "this"},
+    Cause{
+        EINVAL, Errc::unsupported,
+        "the kernel found the signature of the kernel file, the command line, the flags or the sizes invalid",
+        "look at the signature with `kdump-load check-image`; shorten the command line; else run `kdump-load "
+        "plan -v` "
+        "and report its output: the checks should have found this"},
     Cause{EADDRNOTAVAIL, Errc::unsupported, "the crash region has no room for the kernel and its initramfs",
           "boot with a larger crashkernel=; the region may have been shrunk meanwhile"},
     Cause{ENOMEM, Errc::io, "not enough memory for the files, or too little room in the crash region",
