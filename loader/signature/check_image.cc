@@ -49,19 +49,37 @@ void fail(SignatureReport& report, State state, std::string error, std::string p
   report.problem = std::move(problem);
 }
 
+// A sentence; empty as long as the kernel is not known to lack the hash.
+std::string lacking_hash(const std::string& hash, const KernelPolicy& policy) {
+  return policy.crypto.has(hash) == false ? fmt::format("this kernel cannot compute {}", hash) : "";
+}
+// The same for the keys that verify a signature and the certificates above it. (Of two kinds that are known
+// here.)
+std::string lacking_key_algorithm(const std::vector<Certificate>& chain, const KernelPolicy& policy) {
+  for (const Certificate& certificate : chain) {
+    if (policy.crypto.has(certificate.key.starts_with("EC ") ? "ecdsa" : "rsa") != false) continue;
+    return fmt::format("this kernel cannot verify signatures by {} keys", certificate.key);
+  }
+  return "";
+}
+
 // The order of verify_pkcs7_message_sig: signatures, revocation, trust. Leaves problem empty when all hold.
 void judge_signers(const std::vector<Signer>& signers, KeyUse use, const TrustSources& sources,
                    const KernelPolicy& policy, Bytes image_digest, SignatureReport& report) {
   bool any_supported = false;
+  std::string unsupported;  // why, of the first signer
   bool refused = false;
   bool verified = false;  // by a certificate in the message or by a key that is known here
   for (const Signer& signer : signers) {
     SignerReport one = describe(signer);
     one.trust = judge_trust(signer, sources, use);
-    if (!signer.unsupported_crypto && !signer.problem.empty()) {
-      fail(report, State::invalid, "EKEYREJECTED", signer.problem);
-    }
-    any_supported = any_supported || !signer.unsupported_crypto;
+    std::string lacking = lacking_hash(signer.digest, policy);
+    std::string lacking_algorithm = lacking_key_algorithm(signer.chain, policy);
+    bool supported = !signer.unsupported_crypto && lacking.empty();
+    if (supported && !lacking_algorithm.empty()) fail(report, State::invalid, "ENOENT", lacking_algorithm);
+    if (supported && !signer.problem.empty()) fail(report, State::invalid, signer.error, signer.problem);
+    any_supported = any_supported || supported;
+    if (unsupported.empty()) unsupported = lacking.empty() ? signer.problem : lacking;
     verified = verified || !signer.chain.empty() || one.trust.state == Trust::State::trusted;
     for (Revocation& revocation : find_revocations(signer, image_digest, sources, policy)) {
       refused = refused || revocation.effect == Revocation::Effect::refused;
@@ -69,7 +87,7 @@ void judge_signers(const std::vector<Signer>& signers, KeyUse use, const TrustSo
     }
     report.signers.push_back(std::move(one));
   }
-  if (!any_supported) fail(report, State::invalid, "ENOPKG", report.signers.front().problem);
+  if (!any_supported) fail(report, State::invalid, "ENOPKG", unsupported);
   if (refused) fail(report, State::invalid, "EKEYREJECTED", "revoked");
   if (!verified) {
     fail(report, State::unverified, "ENOKEY",
@@ -102,17 +120,23 @@ SignatureReport check_authenticode(const PeCertificate& entry, const PeImage& pe
     report.signed_digest = to_hex(message.digest);
     judge_signers(message.message.signers, KeyUse::image, sources, policy, image_digest, report);
     const HashAlgorithm* hash = hash_by_name(message.digest_algorithm);
-    if (hash == nullptr || !hash->for_images) {
-      fail(report, State::invalid, "ENOPKG",
-           fmt::format("the kernel takes no {} digest", message.digest_algorithm));
+    std::string lacking = lacking_hash(message.digest_algorithm, policy);
+    // The kernel asks for trust before it gets here. Also overrides doubts about keys: whoever signed, it was
+    // another image.
+    auto fail_last = [&](std::string error, std::string problem) {
+      report.found_last = report.state != State::invalid;
+      if (report.found_last) report.problem.clear();
+      fail(report, State::invalid, std::move(error), std::move(problem));
+    };
+    if (hash == nullptr || !hash->for_images || !lacking.empty()) {
+      fail_last("ENOPKG", !lacking.empty()
+                              ? lacking
+                              : fmt::format("the kernel takes no {} digest", message.digest_algorithm));
       return report;
     }
     report.digest = to_hex(digest_of(*hash, pe.digested));
     if (report.digest != report.signed_digest) {
-      // Overrides doubts about keys: whoever signed, it was another image.
-      if (report.state != State::invalid) report.problem.clear();
-      fail(report, State::invalid, "EKEYREJECTED",
-           "the image was changed after it was signed: its digest is another");
+      fail_last("EKEYREJECTED", "the image was changed after it was signed: its digest is another");
     }
   } catch (const Error& e) {
     fail(report, State::invalid, "EBADMSG", e.message());
@@ -123,15 +147,10 @@ SignatureReport check_authenticode(const PeCertificate& entry, const PeImage& pe
 // What the kernel's check will find, out of the report about the signature that it looks at.
 CheckOutcome outcome_of(const SignatureReport& report, std::string_view what) {
   using Outcome = CheckOutcome::State;
-  if (report.state == State::invalid) {
-    return {Outcome::bad, report.error, fmt::format("{}: {}", what, report.problem)};
-  }
-  for (const Revocation& revocation : report.revocations) {
-    if (revocation.effect != Revocation::Effect::unknown) continue;
-    return {Outcome::unknown, "EKEYREJECTED",
-            fmt::format("{}: {} revokes {}, which this kernel may or may not honour", what, revocation.source,
-                        revocation.what)};
-  }
+  auto bad = [&](const std::string& error, const std::string& problem) {
+    return CheckOutcome{Outcome::bad, error, fmt::format("{}: {}", what, problem)};
+  };
+  if (report.state == State::invalid && !report.found_last) return bad(report.error, report.problem);
   const Trust* best = nullptr;
   for (const SignerReport& signer : report.signers) {
     if (best == nullptr || signer.trust.state == Trust::State::trusted ||
@@ -139,11 +158,20 @@ CheckOutcome outcome_of(const SignatureReport& report, std::string_view what) {
       best = &signer.trust;
     }
   }
-  if (best->state == Trust::State::trusted)
-    return {Outcome::good, "", fmt::format("{}: {}", what, best->detail)};
-  if (best->state == Trust::State::unknown)
-    return {Outcome::unknown, "ENOKEY", fmt::format("{}: {}", what, best->detail)};
-  return {Outcome::bad, "ENOKEY", fmt::format("{}: {}", what, best->detail)};
+  if (report.state == State::invalid) {
+    return best->state == Trust::State::untrusted ? bad("ENOKEY", report.problem + "; " + best->detail)
+                                                  : bad(report.error, report.problem);
+  }
+  for (const Revocation& revocation : report.revocations) {
+    if (revocation.effect != Revocation::Effect::unknown) continue;
+    return {Outcome::unknown, "EKEYREJECTED",
+            fmt::format("{}: {} revokes {}, which this kernel may or may not honour", what, revocation.source,
+                        revocation.what)};
+  }
+  if (best->state == Trust::State::untrusted) return bad("ENOKEY", best->detail);
+  bool good = best->state == Trust::State::trusted;
+  return {good ? Outcome::good : Outcome::unknown, good ? "" : "ENOKEY",
+          fmt::format("{}: {}", what, best->detail), good && best->platform_key};
 }
 
 // The PE signatures of one layer. `innermost`: the kernel looks at its first one.
@@ -168,7 +196,9 @@ void check_layer(const ImageLayer& layer, size_t index, bool innermost, const Tr
       // verify_pefile.c reads the first entry of the table and no other.
       bool first = &entry == &pe->certificates.front();
       check.signatures.back().decides = innermost && first;
-      if (innermost && first) facts.pe = outcome_of(check.signatures.back(), "its PE signature");
+      CheckOutcome outcome = outcome_of(check.signatures.back(), "its PE signature");
+      check.signatures.back().error = outcome.state == Outcome::bad ? outcome.error : "";
+      if (innermost && first) facts.pe = std::move(outcome);
     }
   }
   if (innermost && facts.pe.state == Outcome::absent) {
@@ -199,7 +229,7 @@ void check_appended(Bytes image, size_t layer, const TrustSources& sources, Imag
 }
 
 CheckOutcome check_ima_signature(const ImaAttribute& attribute, Bytes file, const TrustSources& sources,
-                                 SignatureReport& report) {
+                                 const KernelPolicy& policy, SignatureReport& report) {
   const GivenKey* by = nullptr;
   bool named = false;
   for (const GivenKey& candidate : sources.keys) {
@@ -218,6 +248,8 @@ CheckOutcome check_ima_signature(const ImaAttribute& attribute, Bytes file, cons
   if (!named) report.problem = "the key it names is not known here";
   if (report.state == State::invalid) report.error = "EACCES";
   report.signers.push_back(signer);
+  if (std::string lacking = lacking_hash(attribute.algorithm, policy); !lacking.empty())
+    return {CheckOutcome::State::bad, "EACCES", "security.ima: " + lacking};
   if (attribute.kind == ImaAttribute::Kind::verity_signature) {
     return {CheckOutcome::State::unknown, "EACCES",
             "security.ima is an fs-verity signature, which is not judged here"};
@@ -230,9 +262,7 @@ CheckOutcome check_ima_signature(const ImaAttribute& attribute, Bytes file, cons
     return {CheckOutcome::State::unknown, "EACCES",
             "security.ima names a key of the kernel; name its certificate with --cert"};
   }
-  CheckOutcome outcome = outcome_of(report, "security.ima");
-  if (outcome.state == CheckOutcome::State::bad) outcome.error = "EACCES";
-  return outcome;
+  return outcome_of(report, "security.ima");
 }
 
 void check_ima_attribute(const std::string& path, Bytes file, const TrustSources& sources, ImageCheck& check,
@@ -247,18 +277,18 @@ void check_ima_attribute(const std::string& path, Bytes file, const TrustSources
       check.ima_attribute = fmt::format("of type {}, not for kernel images", attribute.type);
       facts.ima_digest = {Outcome::bad, "EACCES", "security.ima is of a type that is not for kernel images"};
     } else if (attribute.kind == ImaAttribute::Kind::digest) {
-      bool matches = ima_digest_matches(attribute, file);
-      check.ima_attribute =
-          fmt::format("digest {}: {}", attribute.algorithm, matches ? "matches" : "does not match");
-      facts.ima_digest = {
-          matches ? Outcome::good : Outcome::bad, matches ? "" : "EACCES",
-          fmt::format("the digest in security.ima {}", matches ? "matches" : "does not match")};
+      std::string lacking = lacking_hash(attribute.algorithm, check.policy);
+      bool matches = lacking.empty() && ima_digest_matches(attribute, file);
+      std::string finding = !lacking.empty() ? lacking : matches ? "matches" : "does not match";
+      check.ima_attribute = fmt::format("digest {}: {}", attribute.algorithm, finding);
+      facts.ima_digest = {matches ? Outcome::good : Outcome::bad, matches ? "" : "EACCES",
+                          fmt::format("the digest in security.ima: {}", finding)};
     } else {
       check.ima_attribute = fmt::format("signature version {}, {}", attribute.version, attribute.algorithm);
       SignatureReport report;
       report.kind = "ima";
       report.digest_algorithm = attribute.algorithm;
-      facts.ima_signature = check_ima_signature(attribute, file, sources, report);
+      facts.ima_signature = check_ima_signature(attribute, file, sources, check.policy, report);
       check.signatures.push_back(std::move(report));
     }
   } catch (const Error& e) {
@@ -315,6 +345,8 @@ ImageCheck check_image(const CheckImageOptions& options) {
   struct statfs file_system {};
   if (::statfs(options.image.c_str(), &file_system) == 0)
     facts.file_system = static_cast<uint32_t>(file_system.f_type);
+  if (facts.packed) facts.owner = unpacked_owner;
+  if (facts.packed) facts.file_system = unpacked_file_system;
   for (size_t i = 0; i < layers.size(); ++i) {
     check_layer(layers[i], i, &layers[i] == facts.kernel, sources, check, facts);
   }

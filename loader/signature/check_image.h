@@ -36,7 +36,9 @@ struct SignatureReport {
   bool decides = false;  // the kernel looks at this one
   State state = State::invalid;
   std::string problem;  // why invalid or unverified
-  std::string error;    // errno with which the kernel's check ends; empty when valid
+  std::string
+      error;  // errno with which the kernel's check of it ends, who signed it included; empty: none known
+  bool found_last = false;  // invalid, but the kernel asks whether it trusts the signer before it finds that
   std::string digest_algorithm;
   std::string digest;         // of the image, hex, as computed
   std::string signed_digest;  // hex, as signed; empty when the message does not say

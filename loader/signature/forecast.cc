@@ -59,9 +59,9 @@ std::optional<bool> applies(const ImaRule& rule, const ImageFacts& image) {
     std::string_view name = next_token(value, '=');
     if (name == "uid" || name == "euid") {  // of whoever loads: root
       if (parse_number(value, 10) != 0) return false;
-    } else if (name == "fowner" && image.owner && !image.packed) {
+    } else if (name == "fowner" && image.owner) {
       if (parse_number(value, 10) != *image.owner) return false;
-    } else if (name == "fsmagic" && image.file_system && !image.packed) {
+    } else if (name == "fsmagic" && image.file_system) {
       if (parse_number(value, 16) != *image.file_system) return false;
     } else if (name == "mask") {
       if (value != "MAY_READ" && value != "^MAY_READ") return false;
@@ -73,23 +73,26 @@ std::optional<bool> applies(const ImaRule& rule, const ImageFacts& image) {
   return true;
 }
 
+// ima_appraise.c, ima_appraise_measurement. The appended signature counts without security.ima, with a digest
+// there (of the newer kind; the older one is not told apart here), or with a signature by a key that the
+// kernel lacks.
 CheckOutcome appraise(const ImaRule& rule, const ImageFacts& image) {
   if (rule.needs_verity)
     return {State::unknown, "", "the rule wants an fs-verity signature, which is not judged here"};
-  if (image.packed) {
-    if (!rule.allows_appended || image.appended.state == State::absent) {
-      return {State::bad, "EACCES", "the kernel gets an unpacked copy, which has no security.ima"};
-    }
-    return image.appended;
+  const CheckOutcome nothing;
+  const CheckOutcome& signature = image.packed ? nothing : image.ima_signature;
+  const CheckOutcome& digest = image.packed ? nothing : image.ima_digest;
+  bool lacks_key = signature.state == State::bad && signature.error == "ENOKEY";
+  bool try_appended = rule.allows_appended && image.appended.state != State::absent;
+  if (try_appended && (signature.state == State::absent || lacks_key)) return image.appended;
+  if (signature.state == State::good && signature.by_platform_key && rule.for_all) {
+    return {State::bad, "EACCES", signature.reason + ", which counts for rules about kexec only"};
   }
-  if (image.ima_signature.state == State::good) return image.ima_signature;
-  if (rule.allows_appended && image.appended.state != State::absent &&
-      image.ima_signature.state == State::absent) {
-    return image.appended;
-  }
-  if (image.ima_signature.state != State::absent) return image.ima_signature;
+  if (signature.state != State::absent) return signature;
+  if (image.packed)
+    return {State::bad, "EACCES", "the kernel gets an unpacked copy, which has no security.ima"};
   if (rule.needs_signature) return {State::bad, "EACCES", "the file has no security.ima signature"};
-  if (image.ima_digest.state != State::absent) return image.ima_digest;
+  if (digest.state != State::absent) return digest;
   return {State::bad, "EACCES", "the file has no security.ima"};
 }
 
@@ -125,14 +128,22 @@ void check_ima(const ImageFacts& image, const KernelPolicy& policy, Decision& de
   }
 }
 
-// Will IMA vouch for the image in place of its PE signature (ima_policy.c, ima_appraise_signature)?
-bool ima_guarantees(const KernelPolicy& policy) {
-  if (policy.ima.appraises != true || policy.config.enabled("CONFIG_INTEGRITY_TRUSTED_KEYRING") != true)
-    return false;
+// Will IMA vouch for the image in place of its PE signature (ima_policy.c, ima_appraise_signature)? nullopt:
+// its rules are not known.
+std::optional<bool> ima_guarantees(const KernelPolicy& policy) {
+  std::optional<bool> possible = policy.config.enabled("CONFIG_INTEGRITY_TRUSTED_KEYRING");
+  if (possible == false || policy.ima.appraises == false) return false;
+  if (!possible || !policy.ima.appraises || !policy.ima.complete) return std::nullopt;
   for (const ImaRule& rule : policy.ima.rules) {
     if (rule.appraise) return rule.needs_signature;  // the first decides, whatever its conditions
   }
   return false;
+}
+
+// errno of an image that no loader takes: each architecture's probe has its own
+// (arch/arm64/kernel/kexec_image.c, arch/x86/kernel/kexec-bzimage64.c).
+std::string probe_error(const KernelPolicy& policy) {
+  return policy.config.enabled("CONFIG_ARM64") == true ? "EINVAL" : "ENOEXEC";
 }
 
 void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
@@ -142,16 +153,22 @@ void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Dec
   }
   const ImageKind* kind = find_image_kind(image.kernel->format);
   if (kind == nullptr) {
-    return decision.refuse("ENOEXEC", fmt::format("kexec_file_load takes no {}", image.kernel->name()),
+    return decision.refuse(probe_error(policy),
+                           fmt::format("kexec_file_load takes no {}", image.kernel->name()),
                            "use the boot image: /boot/vmlinuz-RELEASE");
   }
-  decision.require(policy.config.enabled(kind->architecture), "ENOEXEC",
+  decision.require(policy.config.enabled(kind->architecture), probe_error(policy),
                    fmt::format("the kernel is not built for {} ({})", kind->name, kind->architecture),
                    "use a kernel image of this machine's architecture");
-  if (image.kernel->big_endian && policy.config.enabled("CONFIG_CPU_BIG_ENDIAN") != true) {
-    decision.doubt("a big-endian Image: the kernel takes it only on CPUs that can run both byte orders",
-                   "use a little-endian kernel");
-  }
+}
+
+// arch/arm64/kernel/kexec_image.c, image_load: asked last. Linux hides this property of the CPU from
+// programs.
+void check_byte_order(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
+  if (image.kernel == nullptr || !image.kernel->big_endian) return;
+  if (policy.config.enabled("CONFIG_CPU_BIG_ENDIAN") == true) return;
+  decision.doubt("a big-endian Image: the kernel takes it only on CPUs that can run both byte orders",
+                 "use a little-endian kernel");
 }
 
 void check_pe(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
@@ -178,16 +195,23 @@ void check_pe(const ImageFacts& image, const KernelPolicy& policy, Decision& dec
     if (hopeless) return decision.refuse(pe.error, why, sign_step);
     return decision.doubt(why, "name the signer's certificate with --cert, or run as root");
   }
-  if (policy.locked() && !ima_guarantees(policy)) {
+  std::optional<bool> guaranteed = ima_guarantees(policy);
+  if (policy.locked() && guaranteed != true) {
     std::string why = fmt::format("{}; kernel lockdown is \"{}\"", pe.reason, *policy.lockdown);
     // Without CONFIG_KEXEC_SIG kexec_file_load does not ask about lockdown.
     if (!verifies) return decision.doubt(why + "; whether it verifies signatures is not known", config_step);
+    if (!guaranteed) {
+      return decision.doubt(why + "; whether IMA stands in for it is not known",
+                            "build the kernel with CONFIG_IMA_READ_POLICY to be sure");
+    }
     if (hopeless) return decision.refuse("EPERM", why, sign_step);
     return decision.doubt(why, "name the signer's certificate with --cert, or run as root");
   }
   if (!enforced) {
     decision.doubt(fmt::format("{}; whether the kernel enforces signatures is not known", pe.reason),
                    config_step);
+  } else if (policy.locked()) {
+    decision.note(fmt::format("{}; under lockdown IMA stands in for it", pe.reason));
   } else if (!policy.lockdown) {
     decision.doubt(fmt::format("{}; the state of kernel lockdown is not known", pe.reason),
                    "mount securityfs");
@@ -203,9 +227,10 @@ SyscallForecast forecast_file_load(const ImageFacts& image, const KernelPolicy& 
     decision.refuse("EPERM", "kernel.kexec_load_disabled is set", "reboot: it cannot be unset");
   decision.require(policy.config.enabled("CONFIG_KEXEC_FILE"), "ENOSYS",
                    "the kernel is built without CONFIG_KEXEC_FILE", other_kernel_step);
+  check_ima(image, policy, decision);  // when the file is read
   check_architecture(image, policy, decision);
-  check_ima(image, policy, decision);
   check_pe(image, policy, decision);
+  check_byte_order(image, policy, decision);
   return decision.take();
 }
 
@@ -216,6 +241,7 @@ SyscallForecast forecast_load(const ImageFacts& image, const KernelPolicy& polic
   decision.require(policy.config.enabled("CONFIG_KEXEC"), "ENOSYS",
                    "the kernel is built without CONFIG_KEXEC", other_kernel_step);
   check_architecture(image, policy, decision);
+  check_byte_order(image, policy, decision);
   // What helps is kexec_file_load with a signed image, where the kernel has that call.
   const std::string step =
       policy.config.enabled("CONFIG_KEXEC_FILE") == false

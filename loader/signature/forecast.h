@@ -16,20 +16,24 @@ namespace kdk {
 struct CheckOutcome {
   enum class State { absent, good, bad, unknown };
   State state = State::absent;
-  std::string error;   // errno the kernel returns for it: "EKEYREJECTED"
-  std::string reason;  // a sentence
+  std::string error;             // errno the kernel returns for it: "EKEYREJECTED"
+  std::string reason;            // a sentence
+  bool by_platform_key = false;  // good, but by a key that is in the .platform keyring alone
 };
 
 struct ImageFacts {
   const ImageLayer* kernel = nullptr;   // the layer that would be loaded; nullptr: it could not be unpacked
-  bool packed = false;                  // the kernel gets an unpacked copy without the file's attributes
+  bool packed = false;                  // the kernel gets an unpacked copy, see below
   CheckOutcome pe;                      // first entry of its certificate table
   CheckOutcome ima_signature;           // security.ima of type signature
   CheckOutcome ima_digest;              // security.ima of type digest
   CheckOutcome appended;                // module-style signature
-  std::optional<uint32_t> owner;        // of the file: IMA's fowner=
+  std::optional<uint32_t> owner;        // of the file that the kernel gets: IMA's fowner=
   std::optional<uint64_t> file_system;  // its magic number: IMA's fsmagic=
 };
+// An unpacked copy is in memory: no attributes, root's, on tmpfs (loader/kexec/kexec.h, memory_file).
+inline constexpr uint32_t unpacked_owner = 0;
+inline constexpr uint64_t unpacked_file_system = 0x01021994;
 
 enum class Verdict { accepted, refused, unknown };
 std::string_view to_string(Verdict verdict);

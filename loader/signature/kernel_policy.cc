@@ -9,6 +9,10 @@ namespace kdk {
 namespace {
 
 constexpr uint64_t max_policy = 1 << 20;
+// boot_params.secure_boot (arch/x86/include/uapi/asm/bootparam.h), enum efi_secureboot_mode
+// (include/linux/efi.h)
+constexpr uint64_t secure_boot_offset = 0x1ec;
+constexpr uint8_t secure_boot_disabled = 2, secure_boot_enabled = 3;
 
 // Three values: and, or.
 std::optional<bool> both(std::optional<bool> a, std::optional<bool> b) {
@@ -55,6 +59,14 @@ void read_secure_boot(const SysRoot& root, KernelPolicy& policy) {
     policy.secure_boot_reason = std::move(reason);
   };
   try {
+    // What the stub left for the kernel on x86, which is what the kernel itself goes by
+    // (arch/x86/include/asm/efi.h, arch_ima_efi_boot_mode).
+    if (root.exists("/sys/kernel/boot_params/data")) {
+      std::vector<uint8_t> params = read_file(root.path("/sys/kernel/boot_params/data"), 1 << 16);
+      uint8_t mode = params.size() > secure_boot_offset ? params[secure_boot_offset] : 0;
+      if (mode == secure_boot_enabled) return decide(true, "the EFI stub found it on");
+      if (mode == secure_boot_disabled) return decide(false, "the EFI stub found it off");
+    }
     if (!root.exists("/sys/firmware")) return decide(std::nullopt, "no /sys/firmware");
     if (!root.exists("/sys/firmware/efi")) return decide(false, "not booted by EFI");
     if (!root.exists("/sys/firmware/efi/efivars")) return decide(std::nullopt, "no efivars");
@@ -227,6 +239,7 @@ KernelPolicy read_kernel_policy(const SysRoot& root) {
   if (policy.config.source().empty()) {
     policy.problems.emplace_back("no configuration of this kernel in /proc/config.gz, /boot or /lib/modules");
   }
+  policy.crypto = read_kernel_crypto(root, policy.config);
   policy.lockdown = read_lockdown(root, policy.config, policy.problems);
   read_secure_boot(root, policy);
   policy.load_disabled = root.read_line("/proc/sys/kernel/kexec_load_disabled").value_or("0") == "1";

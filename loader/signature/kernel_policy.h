@@ -11,6 +11,7 @@
 
 #include "core/base/file.h"
 #include "loader/machine/kernel_config.h"
+#include "loader/signature/kernel_crypto.h"
 
 namespace kdk {
 
@@ -38,6 +39,7 @@ struct ImaState {
 struct KernelPolicy {
   std::string release;  // running kernel; may be empty
   KernelConfig config;
+  KernelCrypto crypto;
   std::optional<std::string> lockdown;  // "none", "integrity", "confidentiality"; nullopt: not known
   std::optional<bool> secure_boot;
   std::string secure_boot_reason;

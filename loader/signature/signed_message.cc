@@ -3,8 +3,10 @@
 #include <fmt/format.h>
 #include <openssl/cms.h>
 #include <openssl/pkcs7.h>
+#include <openssl/rsa.h>
 #include <openssl/x509v3.h>
 
+#include <algorithm>
 #include <climits>
 
 #include "loader/signature/crypto.h"
@@ -102,6 +104,26 @@ void walk_chain(const std::vector<Certificate>& certificates, Signer& signer) {
   signer.chain.pop_back();  // a loop: the kernel stops there too
 }
 
+// What the kernel's RSA code says of a signature that does not hold (crypto/rsa-pkcs1pad.c,
+// pkcs1pad_verify_complete): only one that the key has made for something else is "rejected"; else what comes
+// out is no padded digest.
+std::string rsa_error(EVP_PKEY* key, Bytes signature) {
+  std::unique_ptr<EVP_PKEY_CTX, OpensslFree<EVP_PKEY_CTX_free>> context(EVP_PKEY_CTX_new(key, nullptr));
+  std::vector<uint8_t> padded(static_cast<size_t>(std::max(EVP_PKEY_get_size(key), 2)));
+  size_t size = padded.size();
+  bool computed =
+      context && EVP_PKEY_verify_recover_init(context.get()) == 1 &&
+      EVP_PKEY_CTX_set_rsa_padding(context.get(), RSA_NO_PADDING) == 1 &&
+      EVP_PKEY_verify_recover(context.get(), padded.data(), &size, signature.data(), signature.size()) == 1;
+  clear_openssl_errors();
+  if (!computed || size != padded.size() || padded[0] != 0) return "EINVAL";
+  return padded[1] == 1 ? "EKEYREJECTED" : "EBADMSG";
+}
+
+std::string signature_error(EVP_PKEY* key, Bytes signature) {
+  return key != nullptr && EVP_PKEY_is_a(key, "RSA") == 1 ? rsa_error(key, signature) : "EKEYREJECTED";
+}
+
 void judge_signer(const std::vector<Certificate>& certificates, Signer& signer) {
   if (signer.unsupported_crypto || !signer.problem.empty()) return;
   for (const Certificate& certificate : certificates) {
@@ -116,6 +138,7 @@ void judge_signer(const std::vector<Certificate>& certificates, Signer& signer) 
                                  signer.signed_at, certificate.not_before, certificate.not_after);
   } else if (!signer.verify(certificate)) {
     signer.problem = fmt::format("the key of \"{}\" did not make this signature", certificate.subject);
+    signer.error = signature_error(certificate.public_key(), signer.signature);
   } else {
     walk_chain(certificates, signer);
   }
@@ -189,6 +212,7 @@ Signer describe_pkcs7_signer(const std::shared_ptr<PKCS7>& message, PKCS7_SIGNER
     if (time->type == V_ASN1_UTCTIME) signer.signed_at = time_text(time->value.utctime);
     if (time->type == V_ASN1_GENERALIZEDTIME) signer.signed_at = time_text(time->value.generalizedtime);
   }
+  signer.signature = bytes_of(info->enc_digest);
   signer.verify = [message, info,
                    copy = std::vector<uint8_t>(content.begin(), content.end())](const Certificate& by) {
     return verify_pkcs7(message.get(), info, copy, by.handle.get());
@@ -237,6 +261,7 @@ Signer describe_cms_signer(const std::shared_ptr<CMS_ContentInfo>& message, CMS_
   if (CMS_signed_get_attr_count(info) > 0) {
     signer.problem = "has signed attributes, which the kernel does not allow here";
   }
+  signer.signature = bytes_of(CMS_SignerInfo_get0_signature(info));
   signer.verify = [message, info, content](const Certificate& by) {
     return verify_cms(message.get(), info, content, by.handle.get());
   };

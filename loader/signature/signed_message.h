@@ -27,8 +27,10 @@ struct Signer {
   // The signer's certificate and its issuers as far as the message carries them, each signature verified.
   // Empty: the certificate is not in the message, and only its owner's keyring can verify.
   std::vector<Certificate> chain;
-  std::string problem;              // broken or against the kernel's rules; empty: nothing known against it
-  bool unsupported_crypto = false;  // the kernel skips such a signer instead of refusing the message
+  std::string problem;  // broken or against the kernel's rules; empty: nothing known against it
+  std::string error = "EKEYREJECTED";  // the kernel's errno for the problem
+  bool unsupported_crypto = false;     // the kernel skips such a signer instead of refusing the message
+  Bytes signature;                     // inside the message, which `verify` keeps
   // Does this certificate's key verify the signature over the content? Always false when the content does not
   // match.
   std::function<bool(const Certificate&)> verify;

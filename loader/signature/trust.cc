@@ -78,7 +78,8 @@ Trust judge_by_list(const KernelKeys& kernel, KeyUse use, Matches&& matches, boo
     for (std::string_view keyring : keyrings_for(use)) {
       if (std::find(key.keyrings.begin(), key.keyrings.end(), keyring) == key.keyrings.end()) continue;
       return {Trust::State::trusted, fmt::format("/proc/keys ({})", keyring),
-              fmt::format("the kernel has the key of \"{}\" in {}", key.subject, keyring)};
+              fmt::format("the kernel has the key of \"{}\" in {}", key.subject, keyring),
+              keyring == ".platform"};
     }
   }
   if (elsewhere == nullptr) {
@@ -215,7 +216,8 @@ Trust judge_ima_trust(const std::string& key_id, const GivenKey* verified_by, co
   }
   if (verified_by != nullptr) {
     return {Trust::State::trusted, verified_by->source,
-            "its key made the signature, if the kernel has it in .ima or .platform"};
+            "its key made the signature, if the kernel has it in .ima or .platform",
+            verified_by->source == "db"};
   }
   return {Trust::State::unknown, "",
           "the kernel's own keys cannot be seen, and no given key made the signature"};

@@ -48,8 +48,9 @@ void add_given_keys(TrustSources& sources, const std::string& name, const GivenK
 struct Trust {
   enum class State { trusted, untrusted, unknown };
   State state = State::unknown;
-  std::string by;      // the source that decided: "/proc/keys (.platform)", "db", "--cert FILE"
-  std::string detail;  // a sentence
+  std::string by;             // the source that decided: "/proc/keys (.platform)", "db", "--cert FILE"
+  std::string detail;         // a sentence
+  bool platform_key = false;  // trusted, by a key that is in .platform and no other keyring that counts
 };
 std::string_view to_string(Trust::State state);
 

@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import struct
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -19,6 +18,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent.parent / "support"))
 import schemas  # noqa: E402
+from signing import changed, make_image, make_zboot, new_signer, run  # noqa: E402
 
 PROGRAM = sys.argv[1]
 RELEASE = "6.12-test"
@@ -40,34 +40,6 @@ GLOBAL, DATABASE, SHIM = ("8be4df61-93ca-11d2-aa0d-00e098032b8c", "d719b2cb-3d3a
 X509, SHA256, X509_SHA256 = ("a5c059a1-94e4-4aa7-87b5-ab155c2bf072", "c1c41626-504c-4092-aca9-41f936934328",
                              "3bd2a492-96c0-4079-b420-fcf98ef103ed")
 TEXT, DATA, CHECKSUM, HEADER = 0x500, 0x2500, 0x98, 0x380  # offsets in the images of make_image
-
-
-def run(*arguments, check=True):
-    result = subprocess.run([str(a) for a in arguments], capture_output=True, text=True)
-    if check and result.returncode != 0:
-        raise RuntimeError(f"{arguments}: {result.stdout}{result.stderr}")
-    return result
-
-
-def make_image(flags=0xA, x86=False, tail=b""):
-    """A small PE image that is an arm64 Image or a bzImage by its magic numbers. 0x400 bytes of headers, two sections."""
-    header = bytearray(0x400)
-    header[0:2] = b"MZ"
-    struct.pack_into("<QQQ", header, 8, 0, 0x200000, flags)
-    if not x86:
-        header[56:60] = b"ARM\x64"
-    struct.pack_into("<I", header, 0x3C, 0x40)
-    struct.pack_into("<IHHIIIHH", header, 0x40, 0x4550, 0x8664 if x86 else 0xAA64, 2, 0, 0, 0, 240, 0x206)
-    optional = 0x58
-    struct.pack_into("<HBBIIIIIQII", header, optional, 0x20B, 2, 20, 0x2000, 0xA00, 0, 0x1000, 0x1000, 0, 0x1000, 0x200)
-    struct.pack_into("<HHHHHHIIIIHH", header, optional + 40, 0, 0, 0, 0, 0, 0, 0, 0x5000, 0x400, 0, 10, 0)
-    struct.pack_into("<QQQQII", header, optional + 72, 0, 0, 0, 0, 0, 16)
-    for i, (name, size, at) in enumerate([(b".text", 0x2000, 0x400), (b".data", 0xA00, 0x2400)]):
-        struct.pack_into("<8sIIII", header, optional + 240 + 40 * i, name, size, 0x1000 + 0x3000 * i, size, at)
-    if x86:
-        header[0x202:0x206] = b"HdrS"
-    body = bytes((i * 7 + i // 256) & 0xFF for i in range(0x2000 + 0xA00))
-    return bytes(header) + body + tail
 
 
 def signature_list(kind, data, owner=uuid.UUID(GLOBAL)):
@@ -104,18 +76,9 @@ class CheckImage(unittest.TestCase):
     def setUpClass(cls):
         cls.directory = Path(tempfile.mkdtemp())
         cls.addClassCleanup(shutil.rmtree, cls.directory)
-        for name in ("alice", "bob"):
-            run("openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", f"/CN={name}",
-                "-keyout", cls.path(f"{name}.key"), "-out", cls.path(f"{name}.pem"))
-        run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "30",
-            "-subj", "/CN=carol", "-keyout", cls.path("carol.key"), "-out", cls.path("carol.pem"))
-        # A leaf under alice.
-        run("openssl", "req", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=leaf", "-keyout", cls.path("leaf.key"),
-            "-out", cls.path("leaf.csr"))
-        cls.path("leaf.ext").write_text("subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n")
-        run("openssl", "x509", "-req", "-in", cls.path("leaf.csr"), "-CA", cls.path("alice.pem"), "-CAkey",
-            cls.path("alice.key"), "-CAcreateserial", "-days", "30", "-extfile", cls.path("leaf.ext"), "-out",
-            cls.path("leaf.pem"))
+        cls.signers = {name: new_signer(cls.directory, name) for name in ("alice", "bob")}
+        cls.signers["carol"] = new_signer(cls.directory, "carol", curve="P-256")
+        cls.signers["leaf"] = new_signer(cls.directory, "leaf", issuer=cls.signers["alice"])
         cls.image = cls.path("Image")
         cls.image.write_bytes(make_image())
         cls.signed = cls.sign(cls.image, "alice")
@@ -125,15 +88,8 @@ class CheckImage(unittest.TestCase):
         return cls.directory / name
 
     @classmethod
-    def sign(cls, image, name, *more):
-        out = Path(f"{image}.{name}")
-        run("sbsign", "--key", cls.path(f"{name}.key"), "--cert", cls.path(f"{name}.pem"), "--output", out, image, *more)
-        return out
-
-    @classmethod
-    def der(cls, name):
-        return subprocess.run(["openssl", "x509", "-in", cls.path(f"{name}.pem"), "-outform", "DER"],
-                              capture_output=True, check=True).stdout
+    def sign(cls, image, name):
+        return cls.signers[name].sign_pe(image, Path(f"{image}.{name}"))
 
     @classmethod
     def key_line(cls, name, serial="01a2b3c4"):
@@ -190,7 +146,7 @@ class CheckImage(unittest.TestCase):
         self.assertEqual(signer["serial"].lstrip("0"), serial.split("=")[1].lower().lstrip("0"))
         self.assertIn(signer["key_id"], self.key_line("alice"))
         # DER does as well as PEM.
-        self.path("alice.der").write_bytes(self.der("alice"))
+        self.path("alice.der").write_bytes(self.signers["alice"].der())
         self.check(self.signed, self.no_kexec_load(), "--cert", self.path("alice.der"), verdict="accepted")
         text = run(PROGRAM, "check-image", "--sysroot", self.no_kexec_load().root, self.signed, *self.cert("alice")).stdout
         self.assertIn("verdict   accepted by kexec_file_load", text)
@@ -216,31 +172,31 @@ class CheckImage(unittest.TestCase):
         path = self.path("tail")
         path.write_bytes(make_image(tail=b"t" * 96))
         good = self.sign(path, "alice").read_bytes()
-        changed = self.path("changed")
+        altered = self.path("changed")
         for name, at in [("header", HEADER), ("text", TEXT), ("data", DATA), ("behind the sections", 0x2E10),
                          ("first byte of a section", 0x400), ("last byte of the last section", 0x2DFF)]:
             with self.subTest(name):
                 data = bytearray(good)
                 data[at] ^= 1
-                changed.write_bytes(data)
-                document = self.check(changed, self.no_kexec_load(), *self.cert("alice"), verdict="refused",
+                altered.write_bytes(data)
+                document = self.check(altered, self.no_kexec_load(), *self.cert("alice"), verdict="refused",
                                       code="EKEYREJECTED")
                 self.assertEqual(document["signatures"][0]["state"], "invalid")
         with self.subTest("the checksum is not signed"):
             data = bytearray(good)
             data[CHECKSUM] ^= 1
-            changed.write_bytes(data)
-            self.check(changed, self.no_kexec_load(), *self.cert("alice"), verdict="accepted")
+            altered.write_bytes(data)
+            self.check(altered, self.no_kexec_load(), *self.cert("alice"), verdict="accepted")
         with self.subTest("bytes behind the table are"):
-            changed.write_bytes(good + b"12345678")
-            self.check(changed, self.no_kexec_load(), *self.cert("alice"), verdict="refused")
+            altered.write_bytes(good + b"12345678")
+            self.check(altered, self.no_kexec_load(), *self.cert("alice"), verdict="refused")
         with self.subTest("last byte of the signature"):
             message = good.index(b"\x30\x82", 0x2E60)
             size = struct.unpack_from(">H", good, message + 2)[0] + 4
             data = bytearray(good)
             data[message + size - 1] ^= 1
-            changed.write_bytes(data)
-            document = self.check(changed, self.no_kexec_load(), *self.cert("alice"), verdict="refused")
+            altered.write_bytes(data)
+            document = self.check(altered, self.no_kexec_load(), *self.cert("alice"), verdict="refused")
             self.assertEqual(document["signatures"][0]["state"], "invalid")
 
     def test_truncated_table(self):
@@ -299,12 +255,12 @@ class CheckImage(unittest.TestCase):
 
     def signed_part_digest(self, name):
         path = self.path(f"{name}.tbs")
-        self.path(f"{name}.der").write_bytes(self.der(name))
+        self.path(f"{name}.der").write_bytes(self.signers[name].der())
         run("openssl", "asn1parse", "-inform", "DER", "-in", self.path(f"{name}.der"), "-strparse", "4", "-noout", "-out", path)
         return run("openssl", "dgst", "-sha256", "-r", path).stdout.split()[0]
 
     def test_firmware_database(self):
-        db = {("db", DATABASE): signature_list(SHA256, b"x" * 32) + signature_list(X509, self.der("alice")),
+        db = {("db", DATABASE): signature_list(SHA256, b"x" * 32) + signature_list(X509, self.signers["alice"].der()),
               ("SecureBoot", GLOBAL): b"\1"}
         document = self.check(self.signed, self.no_kexec_load(efi=db), verdict="accepted")
         self.assertEqual(document["signatures"][0]["signers"][0]["trust"]["by"], "db")
@@ -315,11 +271,11 @@ class CheckImage(unittest.TestCase):
         self.check(self.signed, self.no_kexec_load(efi=db, config=config), verdict="unknown")
 
     def test_machine_owner_keys_count_under_secure_boot_only(self):
-        mok = {("MokListRT", SHIM): signature_list(X509, self.der("alice")), ("SecureBoot", GLOBAL): b"\1"}
+        mok = {("MokListRT", SHIM): signature_list(X509, self.signers["alice"].der()), ("SecureBoot", GLOBAL): b"\1"}
         self.check(self.signed, self.no_kexec_load(efi=mok), verdict="accepted")
         self.check(self.signed, self.no_kexec_load(efi=mok | {("SecureBoot", GLOBAL): b"\0"}), verdict="unknown")
         machine = self.no_kexec_load(efi={("SecureBoot", GLOBAL): b"\1"})
-        machine.write("sys/firmware/efi/mok-variables/MokListRT", signature_list(X509, self.der("alice")))
+        machine.write("sys/firmware/efi/mok-variables/MokListRT", signature_list(X509, self.signers["alice"].der()))
         self.check(self.signed, machine, verdict="accepted")
 
     def test_revoked(self):
@@ -327,17 +283,17 @@ class CheckImage(unittest.TestCase):
             efi = {("dbx", DATABASE): signature_list(kind, data)}
             return self.no_kexec_load(efi=efi, config=config)
 
-        lists = self.check(self.signed, dbx(X509, self.der("alice")), *self.cert("alice"), verdict="refused",
+        lists = self.check(self.signed, dbx(X509, self.signers["alice"].der()), *self.cert("alice"), verdict="refused",
                            code="EKEYREJECTED")
         self.assertEqual(lists["signatures"][0]["revocations"][0]["source"], "dbx")
-        self.check(self.signed, dbx(X509, self.der("bob")), *self.cert("alice"), verdict="accepted")
+        self.check(self.signed, dbx(X509, self.signers["bob"].der()), *self.cert("alice"), verdict="accepted")
         # Built without the revocation list, the kernel drops certificates of dbx.
         config = ENFORCING.replace("CONFIG_SYSTEM_REVOCATION_LIST=y\n", "")
-        document = self.check(self.signed, dbx(X509, self.der("alice"), config), *self.cert("alice"), verdict="accepted")
+        document = self.check(self.signed, dbx(X509, self.signers["alice"].der(), config), *self.cert("alice"), verdict="accepted")
         self.assertEqual(document["signatures"][0]["revocations"][0]["effect"], "firmware_only")
         # The issuer is revoked: so is what it issued.
         leaf = self.sign(self.image, "leaf")
-        self.check(leaf, dbx(X509, self.der("alice")), *self.cert("leaf"), verdict="refused")
+        self.check(leaf, dbx(X509, self.signers["alice"].der()), *self.cert("leaf"), verdict="refused")
         digest = bytes.fromhex(self.signed_part_digest("alice"))
         self.check(self.signed, dbx(X509_SHA256, digest + bytes(16)), *self.cert("alice"), verdict="unknown")
         self.check(self.signed, dbx(X509_SHA256, digest), *self.cert("alice"), verdict="refused")
@@ -347,7 +303,7 @@ class CheckImage(unittest.TestCase):
                          [{"source": "dbx", "what": "this very image, by its digest", "effect": "firmware_only"}])
 
     def test_damaged_variable_is_said(self):
-        efi = {("dbx", DATABASE): signature_list(X509, self.der("alice"))[:-1]}
+        efi = {("dbx", DATABASE): signature_list(X509, self.signers["alice"].der())[:-1]}
         document = self.check(self.signed, self.no_kexec_load(efi=efi), *self.cert("alice"))
         self.assertTrue(any(p.startswith("dbx: ") for p in document["problems"]), document["problems"])
 
@@ -388,10 +344,43 @@ class CheckImage(unittest.TestCase):
         self.check(self.signed, self.no_kexec_load(config=config), *self.cert("alice"), verdict="refused",
                    code="EKEYREJECTED")
 
+    def test_algorithms_the_kernel_lacks(self):
+        def lacks(config="", crypto="name         : sha256\ndriver       : sha256-generic\n\nname         : rsa\n"):
+            machine = self.no_kexec_load(config=ENFORCING + config)
+            machine.write("proc/crypto", crypto)
+            return machine
+        signed = self.sign(self.image, "carol")
+        document = self.check(signed, lacks(), *self.cert("carol"), verdict="refused", code="ENOENT")
+        self.assertIn("EC prime256v1", document["signatures"][0]["problem"])
+        # There, or where it comes from is known, or nothing is known.
+        self.check(signed, lacks(crypto="name         : sha256\nname         : ecdsa-nist-p256\n"), *self.cert("carol"),
+                   verdict="accepted")
+        self.check(signed, lacks("CONFIG_CRYPTO_ECDSA=m\n"), *self.cert("carol"), verdict="accepted")
+        self.check(signed, self.no_kexec_load(), *self.cert("carol"), verdict="accepted")
+        document = self.check(self.signed, lacks(crypto="name         : rsa\n"), *self.cert("alice"), verdict="refused",
+                              code="ENOPKG")
+        self.assertIn("cannot compute sha256", document["signatures"][0]["problem"])
+
+    def test_trust_comes_before_the_digest(self):
+        path = self.path("changed-and-untrusted")
+        path.write_bytes(changed(self.signed.read_bytes(), TEXT))
+        stranger = self.no_kexec_load(keys=self.KEYRINGS + self.key_line("bob"))
+        document = self.check(path, stranger, verdict="refused", code="ENOKEY")
+        self.assertIn("changed after it was signed", document["signatures"][0]["problem"])
+        known = self.no_kexec_load(keys=self.KEYRINGS + self.key_line("alice"))
+        self.check(path, known, *self.cert("alice"), verdict="refused", code="EKEYREJECTED")
+
+    def test_secure_boot_as_the_stub_left_it(self):
+        config = LAX + "CONFIG_IMA_ARCH_POLICY=y\n"
+        for mode, code in [(3, "ENODATA"), (2, None), (0, None)]:
+            machine = self.no_kexec_load(config=config)  # without EFI variables
+            machine.write("sys/kernel/boot_params/data", bytes(0x1EC) + bytes([mode]) + bytes(0xE13))
+            self.check(self.image, machine, verdict="refused" if code else "accepted", code=code)
+
     def test_other_architecture(self):
         path = self.path("bzImage")
         path.write_bytes(make_image(x86=True))
-        self.check(path, Machine(self.directory), verdict="refused", code="ENOEXEC")
+        self.check(path, Machine(self.directory), verdict="refused", code="EINVAL")
 
     def test_nothing_known(self):
         machine = Machine(self.directory)
@@ -421,14 +410,8 @@ class CheckImage(unittest.TestCase):
         self.assertEqual([layer["format"] for layer in document["image"]["layers"]], ["gzip data", "Image"])
 
     def zboot(self, name, inner, signer):
-        payload = gzip.compress(inner)
-        image = bytearray(make_image(tail=payload + bytes(-len(payload) % 8)))
-        image[4:8] = b"zimg"
-        struct.pack_into("<II", image, 8, 0x2E00, len(payload))
-        image[24:56] = b"gzip".ljust(32, b"\0")
-        image[56:60] = struct.pack("<I", 0x818223CD)
         path = self.path(name)
-        path.write_bytes(image)
+        path.write_bytes(make_zboot(inner))
         return self.sign(path, signer)
 
     def test_zboot_needs_its_inner_signature(self):
@@ -455,15 +438,7 @@ class CheckImage(unittest.TestCase):
     # --- IMA
 
     def append_signature(self, name):
-        """As scripts/sign-file of the kernel does."""
-        data = self.image.read_bytes()
-        message = subprocess.run(["openssl", "cms", "-sign", "-binary", "-noattr", "-nocerts", "-outform", "DER", "-md",
-                                  "sha256", "-in", self.image, "-signer", self.path(f"{name}.pem"), "-inkey",
-                                  self.path(f"{name}.key")], capture_output=True, check=True).stdout
-        trailer = struct.pack(">BBB5xI", 0, 0, 2, len(message)) + b"~Module signature appended~\n"
-        path = self.path("appended")
-        path.write_bytes(data + message + trailer)
-        return path
+        return self.signers[name].append_to(self.image, self.path("appended"))
 
     def ima_machine(self, rule):
         config = ENFORCING.replace("CONFIG_KEXEC_SIG=y\n", "").replace("# CONFIG_IMA is not set\n", WITH_IMA)
@@ -486,6 +461,35 @@ class CheckImage(unittest.TestCase):
         self.check(path, self.ima_machine("appraise func=KEXEC_KERNEL_CHECK appraise_type=imasig"), *self.cert("alice"),
                    verdict="refused", code="EACCES")
 
+    def test_appended_signature_beside_an_attribute(self):
+        machine = self.ima_machine("appraise func=KEXEC_KERNEL_CHECK appraise_type=imasig|modsig")
+        machine.write("proc/keys", self.KEYRINGS + self.key_line("alice"))
+        path = self.append_signature("alice")
+        for name, verdict in [("alice", "accepted"), ("bob", "accepted")]:  # the kernel lacks bob's key: not looked at
+            self.set_attribute(path, self.signers[name].ima_signature(path))
+            self.check(path, machine, *self.cert("alice"), *self.cert("bob"), verdict=verdict)
+        self.set_attribute(path, self.signers["alice"].ima_signature(self.image))  # of another file
+        self.check(path, machine, *self.cert("alice"), verdict="refused", code="EACCES")
+
+    def test_platform_keys_count_for_rules_about_kexec(self):
+        path = self.path("ima-db")
+        path.write_bytes(self.image.read_bytes())
+        self.set_attribute(path, self.signers["alice"].ima_signature(path))
+        for rule, verdict in [("appraise func=KEXEC_KERNEL_CHECK appraise_type=imasig", "accepted"),
+                              ("appraise uid=0 appraise_type=imasig", "refused")]:
+            machine = self.ima_machine(rule)
+            machine.write(f"sys/firmware/efi/efivars/db-{DATABASE}",
+                          struct.pack("<I", 6) + signature_list(X509, self.signers["alice"].der()))
+            self.check(path, machine, verdict=verdict)
+
+    def test_an_unpacked_copy_is_roots_and_on_tmpfs(self):
+        path = self.path("copied.gz")
+        path.write_bytes(gzip.compress(self.image.read_bytes()))
+        for rule, verdict in [("appraise func=KEXEC_KERNEL_CHECK fowner=1234", "accepted"),
+                              ("appraise func=KEXEC_KERNEL_CHECK fowner=0", "refused"),
+                              ("dont_appraise fsmagic=0x1021994\nappraise fowner=0", "accepted")]:
+            self.check(path, self.ima_machine(rule), verdict=verdict)
+
     def set_attribute(self, path, value):
         try:
             os.setxattr(path, "security.ima", value)
@@ -498,9 +502,7 @@ class CheckImage(unittest.TestCase):
             path = self.path(f"ima-{name}")
             path.write_bytes(self.image.read_bytes())
             self.check(path, machine, verdict="refused", code="EACCES")
-            run("evmctl", "ima_sign", "-a", "sha256", "--key", self.path(f"{name}.key"), "--keyid-from-cert",
-                self.path(f"{name}.pem"), "--sigfile", path)
-            self.set_attribute(path, Path(f"{path}.sig").read_bytes())
+            self.set_attribute(path, self.signers[name].ima_signature(path))
             document = self.check(path, machine, *self.cert(name), verdict="accepted")
             self.assertEqual([(s["kind"], s["state"]) for s in document["signatures"]], [("ima", "valid")])
             self.check(path, machine, *self.cert("bob"), verdict="unknown")

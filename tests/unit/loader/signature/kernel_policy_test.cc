@@ -187,6 +187,9 @@ TEST_F(ForecastTest, ImaStandsInForThePeSignatureUnderLockdown) {
   EXPECT_EQ(forecast().verdict, Verdict::refused);  // not guaranteed: user space may load keys
   config("CONFIG_INTEGRITY_TRUSTED_KEYRING=y\n");
   EXPECT_EQ(forecast().verdict, Verdict::accepted);
+  policy_.ima.complete = false;  // an earlier rule may decide otherwise
+  EXPECT_EQ(forecast().verdict, Verdict::unknown);
+  policy_.ima.complete = true;
   facts_.ima_signature = {State::bad, "EACCES", "bad"};
   EXPECT_EQ(forecast().file_load.error, "EACCES");
   // The first appraise rule decides, and a digest is no signature.
