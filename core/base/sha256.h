@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/base/bytes.h"
+#include "core/base/sha256_constants.h"
 
 namespace kdk {
 
@@ -22,8 +23,7 @@ class Sha256 {
   std::string hex() const;
 
  private:
-  std::array<uint32_t, 8> state_ = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
-                                    0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  std::array<uint32_t, 8> state_ = sha256_initial_state;
   std::array<uint8_t, 64> block_{};  // not full yet
   uint64_t size_ = 0;                // bytes added
 };
