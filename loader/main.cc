@@ -166,6 +166,21 @@ void add_syscall_options(CLI::App& command, Options& options) {
   add_letter("-a,--kexec-syscall-auto", "auto");
 }
 
+void add_digest_options(CLI::App& command, Options& options) {
+  const std::map<std::string, DigestMode> modes = {
+      {"auto", DigestMode::automatic}, {"on", DigestMode::on}, {"off", DigestMode::off}};
+  CLI::Option* digest = command.add_option_function<std::string>(
+      "--digest", [modes, &options](const std::string& name) { options.request.digest = modes.at(name); },
+      "Compare the loaded memory with its SHA-256 before the crash kernel starts: on, off, auto (the "
+      "default: on when that takes less than 0.2 s)");
+  digest->type_name("WHEN")->check(CLI::IsMember({"auto", "on", "off"}));
+  command
+      .add_flag_callback(
+          "-i,--no-checks", [&options] { options.request.digest = DigestMode::off; },
+          "The same as --digest off")
+      ->excludes(digest);
+}
+
 void add_plan_options(CLI::App& command, Options& options) {
   command
       .add_option(
@@ -197,6 +212,7 @@ void add_plan_options(CLI::App& command, Options& options) {
   command.add_flag("!--no-crash-defaults", options.request.add_defaults,
                    "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
   add_syscall_options(command, options);
+  add_digest_options(command, options);
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
   add_common_options(command, options);

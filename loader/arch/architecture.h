@@ -12,6 +12,7 @@
 #include <string_view>
 
 #include "loader/image/image.h"
+#include "loader/purgatory/code.h"
 
 namespace kdk {
 
@@ -33,6 +34,17 @@ struct Loader {
   void (*check)(const Machine& machine, LoadPlan& plan);
 };
 
+// How segments of our making are checked before the crash kernel starts (plan/digest.h).
+struct DigestSupport {
+  const purgatory::Code* code;
+  bool maps_memory;  // entered with the MMU off: the purgatory needs page tables to be fast
+  bool by_kernel;    // with kexec_file_load the kernel brings a purgatory that does the same
+  // Bytes a second that a slow CPU of the architecture does, without and with SHA-256 instructions. Where the
+  // numbers are from: docs/kdump-load.md.
+  double plain_rate;
+  double fast_rate;
+};
+
 struct Architecture {
   std::string_view name;          // "arm64": in plans and messages
   std::string_view machine_name;  // "aarch64": what uname -m says
@@ -47,6 +59,7 @@ struct Architecture {
   std::span<const Loader> loaders;  // first the one for machines that do not tell which they have
   // Bytes the crash kernel sets aside at boot for devices (bounce buffers).
   uint64_t (*device_memory)(const LoadPlan& plan);
+  DigestSupport digest;
 };
 
 extern const Architecture arm64_architecture;

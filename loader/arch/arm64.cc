@@ -10,6 +10,7 @@
 #include "loader/arch/arm64_boot_checks.h"
 #include "loader/arch/arm64_file.h"
 #include "loader/arch/trampoline.h"
+#include "loader/plan/digest.h"
 #include "loader/plan/elf64.h"
 #include "loader/plan/placement.h"
 #include "loader/plan/segment_checks.h"
@@ -86,6 +87,7 @@ void compose(const Machine& machine, LoadInputs& inputs, LoadPlan& plan) {
   plan.segments.push_back(
       {"elfcorehdr", request.elfcorehdr, std::move(elfcorehdr), plan.header_upkeep == HeaderUpkeep::kernel});
   plan.entry = trampoline_at;
+  add_digest(machine, inputs.digest, placer, plan);
 }
 
 // Documentation/arch/arm64/booting.rst.
@@ -110,7 +112,7 @@ Outcome check_boot_protocol(const LoadPlan& plan) {
     uint64_t end = std::max(initrd->memory.end(), kernel->memory.end());
     if (end - window > uint64_t{32} << 30) return failed("kernel and initrd are more than 32 GiB apart");
   }
-  if (plan.entry != trampoline->memory.start) return failed("the entry point is not the trampoline");
+  if (!enters_trampoline(plan)) return failed("the entry point does not lead to the trampoline");
   if (load<ul64>(trampoline->data, 24) != dtb->memory.start ||
       load<ul64>(trampoline->data, 32) != kernel->memory.start) {
     return failed("the trampoline points elsewhere");
@@ -178,6 +180,11 @@ const Architecture arm64_architecture = {
     .read_kernel = read_kernel,
     .loaders = loaders,
     .device_memory = device_memory,
+    .digest = {.code = &purgatory::arm64_code,
+               .maps_memory = true,
+               .by_kernel = false,
+               .plain_rate = 100e6,
+               .fast_rate = 500e6},
 };
 
 }  // namespace kdk

@@ -141,6 +141,11 @@ const Architecture x86_64_architecture = {
     .read_kernel = read_kernel,
     .loaders = loaders,
     .device_memory = device_memory,
+    .digest = {.code = &purgatory::x86_64_code,
+               .maps_memory = false,
+               .by_kernel = true,
+               .plain_rate = 150e6,
+               .fast_rate = 800e6},
 };
 
 }  // namespace kdk

@@ -14,6 +14,7 @@
 #include "loader/arch/x86_64.h"
 #include "loader/arch/x86_64_boot_params.h"
 #include "loader/arch/x86_64_trampoline.h"
+#include "loader/plan/digest.h"
 #include "loader/plan/elf64.h"
 #include "loader/plan/placement.h"
 #include "loader/plan/segment_checks.h"
@@ -83,6 +84,7 @@ void compose_segments(const Machine& machine, LoadInputs& inputs, LoadPlan& plan
   plan.segments.push_back(
       {"elfcorehdr", core, std::move(elfcorehdr), plan.header_upkeep == HeaderUpkeep::kernel});
   plan.entry = trampoline_at;
+  add_digest(machine, inputs.digest, placer, plan);
 }
 
 namespace {
@@ -103,7 +105,7 @@ Outcome check_boot_protocol(const Machine& machine, const LoadPlan& plan) {
   if (kernel->memory.start % header.alignment != 0 || kernel->memory.size < header.init_size)
     return failed("the kernel's segment is misaligned or too small");
   TrampolineTargets targets = read_trampoline(trampoline->data);
-  if (plan.entry != trampoline->memory.start || targets.boot_params != params->memory.start ||
+  if (!enters_trampoline(plan) || targets.boot_params != params->memory.start ||
       targets.kernel_entry != kernel->memory.start + entry_offset) {
     return failed("the trampoline points elsewhere");
   }

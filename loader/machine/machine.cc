@@ -338,6 +338,7 @@ Machine read_machine(const SysRoot& root) {
   machine.boot_params = read_boot_params(root);
   machine.firmware_bits = read_optional_number(root, "/sys/firmware/efi/fw_platform_size");
   machine.elfcorehdr_size = read_elfcorehdr_size(root);
+  machine.purgatory = read_purgatory_facts(root, machine.device_tree, !machine.architecture->has_device_tree);
   return machine;
 }
 

@@ -13,6 +13,7 @@
 #include "loader/machine/kcore.h"
 #include "loader/machine/kernel_config.h"
 #include "loader/machine/memory_map.h"
+#include "loader/machine/purgatory_facts.h"
 
 namespace kdk {
 
@@ -59,6 +60,8 @@ struct Machine {
   std::optional<uint64_t> acpi_rsdp;      // physical address of ACPI's root table, where EFI names it
   std::optional<uint64_t>
       elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size: what the kernel reserves for it
+
+  PurgatoryFacts purgatory;
 
   bool locked_down() const { return lockdown == "integrity" || lockdown == "confidentiality"; }
 };

@@ -21,11 +21,13 @@ uint64_t Placer::from_bottom(std::string_view name, uint64_t size, uint64_t alig
 }
 
 uint64_t Placer::from_top(std::string_view name, uint64_t size, uint64_t alignment) {
-  if (!in_bounds(top_, bottom_, size)) throw_no_room(region_, name, size);
-  uint64_t start = align_down(top_ - size, alignment);
-  if (start < bottom_) throw_no_room(region_, name, size);
-  top_ = start;
-  return start;
+  if (!fits_top(size, alignment)) throw_no_room(region_, name, size);
+  top_ = align_down(top_ - size, alignment);
+  return top_;
+}
+
+bool Placer::fits_top(uint64_t size, uint64_t alignment) const {
+  return in_bounds(top_, bottom_, size) && align_down(top_ - size, alignment) >= bottom_;
 }
 
 }  // namespace kdk

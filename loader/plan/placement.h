@@ -19,6 +19,7 @@ class Placer {
   // there is no room.
   uint64_t from_bottom(std::string_view name, uint64_t size, uint64_t alignment, uint64_t offset = 0);
   uint64_t from_top(std::string_view name, uint64_t size, uint64_t alignment);
+  bool fits_top(uint64_t size, uint64_t alignment) const;  // from_top would not throw
 
  private:
   Range region_;

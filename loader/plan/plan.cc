@@ -7,6 +7,7 @@
 #include "core/base/sha256.h"
 #include "loader/plan/checks.h"
 #include "loader/plan/choose_loader.h"
+#include "loader/plan/digest.h"
 
 namespace kdk {
 namespace {
@@ -112,6 +113,7 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
   // Before compose: it may move the initramfs into a segment.
   Check unpacking = check_unpacking(plan, inputs.initrd ? Bytes(inputs.initrd->bytes) : Bytes());
   choice.loader->compose(machine, inputs, plan);
+  if (plan.call == LoadCall::kexec_file_load) describe_file_digest(inputs.digest, plan);
   if (plan.call == LoadCall::kexec_file_load && !plan.image.is_plain())
     plan.unpacked_kernel = std::move(inputs.kernel.bytes);
   if (plan.call == LoadCall::kexec_file_load && plan.initrd && !plan.initrd->is_whole_file())
@@ -119,6 +121,7 @@ LoadPlan make_plan(const Machine& machine, LoadInputs inputs) {
 
   check_machine(machine, plan);
   choice.loader->check(machine, plan);
+  plan.checks.push_back(run_check("digest", [&] { return check_digest(plan); }));
   check_command_line(plan);
   plan.checks.push_back(std::move(unpacking));
   return plan;

@@ -26,6 +26,10 @@
 
 namespace kdk {
 
+// Whether memory is compared with digests before the crash kernel starts (digest.h).
+enum class DigestMode { automatic, on, off };
+std::string_view to_string(DigestMode mode);  // "auto", "on", "off"
+
 struct InputFile {
   std::string path;
   std::vector<uint8_t> bytes;
@@ -39,11 +43,12 @@ struct LoadInputs {
   CommandLineOptions command_line;
   BootSeeds seeds;
   std::optional<LoadCall> call;  // absent: chosen by the machine (choose_loader.h)
+  DigestMode digest = DigestMode::automatic;
 };
 
 // One kexec segment: `data` is copied to physical `memory`, the rest of it is zero.
 struct Segment {
-  std::string name;  // "kernel", "initrd", "trampoline", "elfcorehdr", "dtb"
+  std::string name;  // "kernel", "initrd", "trampoline", "elfcorehdr", "dtb", "purgatory"
   Range memory;
   std::vector<uint8_t> data;
   // The running kernel may write to it after the load, when hotplug changes the program headers: its content
@@ -112,6 +117,17 @@ struct DeviceTreePlan {
   std::vector<std::string_view> uefi_wanted;  // uefi_properties_read_by the crash kernel
 };
 
+struct DigestPlan {
+  DigestMode mode = DigestMode::automatic;  // asked for
+  bool on = false;
+  std::string reason;         // why it is on or off
+  uint64_t bytes = 0;         // what is, or would be, compared; 0 with kexec_file_load
+  double seconds = 0;         // an estimate on the safe side
+  bool instructions = false;  // the CPUs are known to have SHA-256 instructions
+  std::string console;        // who shows the message on a mismatch; empty: nobody
+  bool can_reset = false;     // the machine is reset then; else its CPU stops
+};
+
 struct LoadPlan {
   const Architecture* architecture = nullptr;
   LoadCall call = LoadCall::kexec_load;
@@ -128,12 +144,14 @@ struct LoadPlan {
   MemoryEstimate memory;
   HeaderUpkeep header_upkeep = HeaderUpkeep::reload;
 
+  DigestPlan digest;
+
   // kexec_load
   std::optional<KernelAddresses> addresses;
   std::vector<Range> dumped_ram;  // what the program headers offer of system_ram
   std::vector<CoreHeader> core_headers;
   std::vector<Segment> segments;  // ascending by address
-  std::optional<uint64_t> entry;  // physical address of the trampoline
+  std::optional<uint64_t> entry;  // physical address of the purgatory, or of the trampoline
 
   // kexec_file_load
   std::vector<ExpectedSegment> expected;  // ascending by address

@@ -6,6 +6,7 @@
 
 #include "core/base/log.h"
 #include "loader/kexec/kexec.h"
+#include "loader/plan/digest.h"
 
 namespace kdk {
 namespace {
@@ -113,7 +114,8 @@ Json segments_json(const std::vector<Segment>& segments) {
                     {"address", hex(segment.memory.start)},
                     {"memory_size", hex(segment.memory.size)},
                     {"data_bytes", segment.data.size()},
-                    {"rewritten_by_kernel", segment.rewritten_by_kernel}});
+                    {"rewritten_by_kernel", segment.rewritten_by_kernel},
+                    {"in_digest", in_digest(segment)}});
   }
   return list;
 }
@@ -163,6 +165,17 @@ Json device_tree_json(const std::optional<DeviceTreePlan>& tree) {
   return json;
 }
 
+Json digest_json(const DigestPlan& digest) {
+  return {{"mode", to_string(digest.mode)},
+          {"on", digest.on},
+          {"reason", clean(digest.reason)},
+          {"bytes", digest.bytes},
+          {"estimated_milliseconds", static_cast<uint64_t>(digest.seconds * 1000)},
+          {"sha256_instructions", digest.instructions},
+          {"console", digest.console.empty() ? Json(nullptr) : Json(clean(digest.console))},
+          {"resets", digest.can_reset}};
+}
+
 // Who makes and places the segments, and why some lists are empty then.
 Json placement_json(LoadCall call) {
   if (call == LoadCall::kexec_load) return {{"by", "kdump-load"}, {"reason", nullptr}};
@@ -189,13 +202,14 @@ Json request_json(const LoadRequest& request) {
           {"add_defaults", request.add_defaults},
           {"uki_initrd", request.uki_initrd},
           {"uki_command_line", request.uki_command_line},
-          {"syscall", request.call ? Json(to_string(*request.call)) : Json(nullptr)}};
+          {"syscall", request.call ? Json(to_string(*request.call)) : Json(nullptr)},
+          {"digest", to_string(request.digest)}};
 }
 
 }  // namespace
 
 std::string plan_to_json(const LoadPlan& plan, bool loaded) {
-  Json json = header_json("kdumpkit/load-plan", "2.2.0");
+  Json json = header_json("kdumpkit/load-plan", "2.3.0");
   json["architecture"] = plan.architecture->name;
   json["syscall"] = to_string(plan.call);
   json["syscall_reason"] = clean(plan.call_reason);
@@ -216,6 +230,7 @@ std::string plan_to_json(const LoadPlan& plan, bool loaded) {
   json["entry"] = plan.entry ? Json(hex(*plan.entry)) : Json(nullptr);
   json["placement"] = placement_json(plan.call);
   json["segments"] = segments_json(plan.segments);
+  json["digest"] = digest_json(plan.digest);
   json["expected_segments"] = expected_json(plan.expected);
   json["program_headers"] = core_headers_json(plan.core_headers);
   json["program_headers_kept_by"] = to_string(plan.header_upkeep);
@@ -254,7 +269,7 @@ std::string record_to_json(const LoadRecord& record) {
 }
 
 std::string status_to_json(const LoadStatus& status) {
-  Json json = header_json("kdumpkit/load-status", "1.4.0");
+  Json json = header_json("kdumpkit/load-status", "1.5.0");
   json["state"] = to_string(status.state);
   json["reasons"] = strings_json(status.reasons);
   json["reserved_bytes"] = status.reserved_bytes ? Json(*status.reserved_bytes) : Json(nullptr);

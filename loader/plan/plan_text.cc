@@ -73,6 +73,14 @@ void add_upkeep(std::string& out, const LoadPlan& plan) {
              : "\nhotplug: the running kernel cannot follow it; kdump-load reload loads again\n";
 }
 
+void add_digest_line(std::string& out, const LoadPlan& plan) {
+  const DigestPlan& digest = plan.digest;
+  out += fmt::format("digest    {} ({})", digest.on ? "on" : "off", escape_untrusted(digest.reason));
+  if (digest.on && digest.bytes != 0)
+    out += fmt::format(": {}, about {:.2f} s", size_text(digest.bytes), digest.seconds);
+  out += "\n";
+}
+
 void add_program_headers(std::string& out, const LoadPlan& plan, bool verbose) {
   if (!plan.addresses) return;
   out +=
@@ -115,6 +123,7 @@ void add_checks(std::string& out, const LoadPlan& plan) {
 std::string plan_to_text(const LoadPlan& plan, bool verbose) {
   std::string out;
   add_inputs(out, plan);
+  add_digest_line(out, plan);
   add_command_line(out, plan);
   add_segments(out, plan);
   add_program_headers(out, plan, verbose);

@@ -51,6 +51,13 @@ LoadCall parse_call(const std::string& text) {
   throw Error(Errc::format, "\"syscall\" is neither kexec_load nor kexec_file_load");
 }
 
+DigestMode parse_digest(const std::string& text) {
+  for (DigestMode mode : {DigestMode::automatic, DigestMode::on, DigestMode::off}) {
+    if (text == to_string(mode)) return mode;
+  }
+  throw Error(Errc::format, "\"digest\" is neither auto, on nor off");
+}
+
 LoadRequest parse_request(const Json& json) {
   LoadRequest request;
   request.kernel = json.at("kernel").get<std::string>();
@@ -64,6 +71,8 @@ LoadRequest parse_request(const Json& json) {
   request.uki_command_line = json.value("uki_command_line", false);
   if (json.contains("syscall") && !json.at("syscall").is_null())
     request.call = parse_call(json.at("syscall").get<std::string>());
+  // Older programs had none, which `auto` may well give them now.
+  request.digest = parse_digest(json.value("digest", std::string(to_string(DigestMode::automatic))));
   return request;
 }
 

@@ -46,6 +46,8 @@ std::vector<SegmentIdentity> identify_segments(const LoadPlan& plan, const BootS
     std::vector<uint8_t> copy = is_file ? std::vector<uint8_t>() : segment.data;
     zero_all(copy, seeds.kaslr);
     zero_all(copy, seeds.rng);
+    if (segment.name == "purgatory")
+      copy = purgatory::without_digests(*plan.architecture->digest.code, std::move(copy));
     identities.push_back({segment.name, segment.memory, sha256_hex(is_file ? segment.data : copy)});
   }
   for (const ExpectedSegment& segment : plan.expected) {
@@ -94,6 +96,7 @@ PreparedLoad prepare_load(const Machine& machine, const LoadRequest& request) {
   if (request.uki_initrd) inputs.initrd = InputFile{request.kernel, std::move(extras.initrd), ".initrd"};
   if (request.uki_command_line) inputs.command_line.unified = std::move(extras.command_line);
   inputs.call = request.call;
+  inputs.digest = request.digest;
   BootSeeds seeds = inputs.seeds = random_seeds();
   load.plan = make_plan(machine, std::move(inputs));
   load.segments = identify_segments(load.plan, seeds);

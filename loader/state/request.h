@@ -28,10 +28,12 @@ struct LoadRequest {
   bool uki_initrd = false;
   bool uki_command_line = false;
   std::optional<LoadCall> call;  // absent: the best one for the machine
+  DigestMode digest = DigestMode::automatic;
 };
 
-// One segment by content. The seeds for the crash kernel's randomness, new in every plan, count as zero; so
-// two plans of the same machine and files have equal identities.
+// One segment by content. The seeds for the crash kernel's randomness, new in every plan, count as zero, and
+// so do the digests in the purgatory, which depend on them; so two plans of the same machine and files have
+// equal identities.
 struct SegmentIdentity {
   std::string name;
   Range memory;

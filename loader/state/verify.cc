@@ -166,7 +166,7 @@ std::string verification_to_text(const LoadVerification& verification) {
 
 std::string verification_to_json(const LoadVerification& verification) {
   using Json = nlohmann::ordered_json;
-  Json json = {{"schema", {{"id", "kdumpkit/load-verify"}, {"version", "1.2.0"}}},
+  Json json = {{"schema", {{"id", "kdumpkit/load-verify"}, {"version", "1.3.0"}}},
                {"tool", {{"name", "kdump-load"}, {"version", KDK_VERSION}}},
                {"state", to_string(verification.state)},
                {"checks", Json::array()}};

@@ -40,6 +40,8 @@ std::optional<std::vector<std::pair<uint64_t, uint64_t>>> system_ram_of(std::str
 
 }  // namespace
 
+FakeTree::FakeTree() = default;
+
 FakeTree FakeTree::booted() {
   FakeTree tree;
   tree.chosen_properties["linux,initrd-start"] = big_endian(0x48000000, 8);
@@ -49,6 +51,7 @@ FakeTree FakeTree::booted() {
   tree.chosen_properties["stdout-path"] = {'/', 'u', 0};
   tree.chosen_properties["linux,uefi-system-table"] = big_endian(0x7f000000, 8);
   tree.reservations = {{0x48000000, 0x124000}, {0x80000, 0x1000}};
+  tree.psci_method = "hvc";
   return tree;
 }
 
@@ -104,7 +107,11 @@ std::vector<uint8_t> FakeTree::bytes() const {
   }
   if (devices) {
     check(fdt_begin_node(fdt, "psci"));
-    check(fdt_property_string(fdt, "compatible", "arm,psci-1.0"));
+    check(fdt_property(fdt, "compatible", "arm,psci-1.0\0arm,psci-0.2", 26));
+    if (psci_method != nullptr) {
+      check(fdt_property(fdt, "method", psci_method,
+                         static_cast<int>(std::string_view(psci_method).size() + 1)));
+    }
     check(fdt_end_node(fdt));
   }
   check(fdt_end_node(fdt));
@@ -140,6 +147,21 @@ FakeMachine::FakeMachine() {
       "BOOT_IMAGE=/boot/vmlinuz root=/dev/vda1 ro quiet console=ttyAMA0 crashkernel=256M panic_on_warn=1\n";
   tree = FakeTree::booted();
   crash_size = "268435456\n";
+  cpuinfo =
+      "processor\t: 0\nFeatures\t: fp asimd sha1 sha2 crc32\n\n"
+      "processor\t: 1\nFeatures\t: fp asimd sha1 sha2 crc32\n\n";
+  consoles = "tty0 ttyAMA0\n";
+  serial_ports = {{"ttyAMA0/type", "32"},
+                  {"ttyAMA0/io_type", "2"},
+                  {"ttyAMA0/iomem_base", "0x9000000"},
+                  {"ttyAMA0/port", "0x0"}};
+}
+
+FakeMachine FakeMachine::with_pages(uint64_t page_size) {
+  FakeMachine fake;
+  std::string_view usual = "PAGESIZE=4096";
+  fake.vmcoreinfo.replace(fake.vmcoreinfo.find(usual), usual.size(), fmt::format("PAGESIZE={}", page_size));
+  return fake;
 }
 
 FakeMachine FakeMachine::x86_64() {
@@ -171,6 +193,9 @@ FakeMachine FakeMachine::x86_64() {
       "CONFIG_KEXEC=y\nCONFIG_KEXEC_FILE=y\nCONFIG_KEXEC_SIG=y\n# CONFIG_KEXEC_SIG_FORCE is not set\n"
       "CONFIG_IMA_ARCH_POLICY=y\nCONFIG_IMA_APPRAISE=y\n";
   fake.elfcorehdr_size = "917616\n";
+  fake.cpuinfo = "processor\t: 0\nflags\t\t: fpu sse2 ssse3 sse4_1 sha_ni\n";
+  fake.consoles = "tty0 ttyS0\n";
+  fake.serial_ports = {{"ttyS0/type", "4"}, {"ttyS0/io_type", "0"}, {"ttyS0/port", "0x3F8"}};
   return fake;
 }
 
@@ -227,6 +252,9 @@ void FakeMachine::write(const std::filesystem::path& root) const {
   text("proc/sys/kernel/osrelease", "6.12.0-fake\n");
   text("sys/kernel/kexec_crash_loaded", crash_loaded);
   if (config) text("boot/config-6.12.0-fake", *config);
+  if (!cpuinfo.empty()) text("proc/cpuinfo", cpuinfo);
+  if (!consoles.empty()) text("sys/class/tty/console/active", consoles);
+  for (const auto& [name, value] : serial_ports) text("sys/class/tty/" + name, value + "\n");
   if (elfcorehdr_size) text("sys/kernel/crash_elfcorehdr_size", *elfcorehdr_size);
   if (!efi_systab.empty()) text("sys/firmware/efi/systab", efi_systab);
   if (!boot_params.empty()) write_test_file(root / "sys/kernel/boot_params/data", boot_params);

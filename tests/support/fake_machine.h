@@ -34,9 +34,11 @@ struct FakeTree {
   // default machine's.
   std::optional<std::vector<std::pair<uint64_t, uint64_t>>> memory;
   std::string memory_reg = "reg";
-  std::string memory_status;  // empty: no such property
-  bool devices = true;        // a node beside /chosen and the memory
+  std::string memory_status;          // empty: no such property
+  bool devices = true;                // a node beside /chosen and the memory
+  const char* psci_method = nullptr;  // of PSCI, which is that node; null: no such property
 
+  FakeTree();  // not inline: GCC 12 would warn of members it takes for uninitialized
   // A firmware tree after a first boot: initrd addresses, seeds, UEFI properties.
   static FakeTree booted();
   // What the EFI stub of Debian's kernels makes where firmware has no tree: /chosen alone.
@@ -74,14 +76,20 @@ struct FakeMachine {
   std::string architecture = "aarch64\n";      // /proc/sys/kernel/arch
   std::optional<std::string> config;           // /boot/config-6.12.0-fake
   std::optional<std::string> elfcorehdr_size;  // /sys/kernel/crash_elfcorehdr_size
-  std::optional<bool> secure_boot;             // EFI variable
-  std::string firmware_bits;                   // /sys/firmware/efi/fw_platform_size
-  std::string efi_systab;                      // /sys/firmware/efi/systab
-  std::vector<uint8_t> boot_params;            // /sys/kernel/boot_params/data
-  std::string crash_hotplug;                   // /sys/devices/system/{cpu,memory}/crash_hotplug
+  std::string cpuinfo;                         // /proc/cpuinfo
+  std::string consoles;                        // /sys/class/tty/console/active
+  // Attributes of /sys/class/tty/PORT, "ttyAMA0/type" and the like.
+  std::map<std::string, std::string> serial_ports;
+  std::optional<bool> secure_boot;   // EFI variable
+  std::string firmware_bits;         // /sys/firmware/efi/fw_platform_size
+  std::string efi_systab;            // /sys/firmware/efi/systab
+  std::vector<uint8_t> boot_params;  // /sys/kernel/boot_params/data
+  std::string crash_hotplug;         // /sys/devices/system/{cpu,memory}/crash_hotplug
 
   FakeMachine();
   static FakeMachine x86_64();
+  // The default machine with pages of so many bytes.
+  static FakeMachine with_pages(uint64_t page_size);
   std::vector<uint8_t> kcore_bytes() const;
   // Writes all of it below `root`, which is emptied first.
   void write(const std::filesystem::path& root) const;

@@ -85,6 +85,17 @@ class Cli(unittest.TestCase):
         tree = self.root / "sys/firmware/fdt"
         self.assertIn("takes no --dtb", self.plan("-s", "--dtb", tree, code=1).stderr)
 
+    def test_digest(self):
+        for arguments, mode, on in [([], "auto", True), (["--digest", "on"], "on", True), (["--digest", "off"], "off", False),
+                                    (["-i"], "off", False), (["--no-checks"], "off", False)]:
+            document = self.plan_json(*arguments)
+            self.assertEqual((document["digest"]["mode"], document["digest"]["on"]), (mode, on), arguments)
+            names = [s["name"] for s in document["segments"] if not s["in_digest"]]
+            self.assertEqual(names, ["purgatory"] if on else [])
+            self.assertIn(f"digest    {'on' if on else 'off'} (", self.plan(*arguments).stdout)
+        for wrong in [["--digest", "maybe"], ["--digest", "on", "-i"]]:
+            self.plan(*wrong, code=2)
+
     def test_x86_takes_no_device_tree(self):
         result = self.x86("--dtb", self.directory / "initrd", code=2)
         self.assertIn("--dtb: an x86-64 crash kernel takes no device tree", result.stderr)

@@ -65,12 +65,12 @@ TEST(Plan, HealthyMachine) {
   LoadPlan plan = plan_for(FakeMachine());
   for (const Check& check : plan.checks)
     EXPECT_EQ(check.status, Check::Status::ok) << check.name << ": " << check.detail;
-  EXPECT_EQ(plan.checks.size(), 12u);
-  ASSERT_EQ(plan.segments.size(), 5u);
+  EXPECT_EQ(plan.checks.size(), 13u);
+  ASSERT_EQ(plan.segments.size(), 6u);
   EXPECT_EQ(plan.find_segment("kernel")->memory, (Range{0x6ac00000, 0x200000}));
   EXPECT_EQ(plan.find_segment("initrd")->memory.start, 0x6ae00000u);
   EXPECT_EQ(plan.find_segment("dtb")->memory.start % (2 << 20), 0u);
-  EXPECT_EQ(plan.entry, plan.find_segment("trampoline")->memory.start);
+  EXPECT_EQ(plan.entry, plan.find_segment("purgatory")->memory.start);
   EXPECT_EQ(plan.command_line.text,
             "root=/dev/vda1 ro console=ttyAMA0 reset_devices nr_cpus=1 panic=10 cma=0 hugetlb_cma=0");
 }
@@ -258,7 +258,7 @@ TEST(Plan, DamagedOrUselessInitramfs) {
   inputs.initrd.reset();
   LoadPlan none = plan_for(FakeMachine(), inputs);
   EXPECT_EQ(check_of(none, "initrd_unpacks").status, Check::Status::warning);
-  EXPECT_EQ(none.segments.size(), 4u);
+  EXPECT_EQ(none.segments.size(), 5u);
 }
 
 TEST(Plan, CommandLineLimits) {
