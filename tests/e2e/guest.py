@@ -68,6 +68,8 @@ class Config:
     crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
     kernel_files: str = ""  # names of packed_kernels.py, made of the crash kernel, for packed-production.sh
 
+    resets: bool = False  # the crash kernel is not started: the machine is reset instead
+
     @property
     def crash_kernel_name(self) -> str:
         return self.crash_kernel or self.kernel
@@ -136,6 +138,11 @@ CONFIGS = {
     "6.12-amd64-uki": Config("6.12-cloud-amd64", "qemu64", production="packed-production.sh", load_args="--syscall file",
                              kernel_files="linux.efi"),
     "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null", board="gic-version=2"),
+    # A byte of the loaded initramfs is changed before the crash; see test_digest.py.
+    "6.12-arm64-damaged": Config("6.12-cloud-arm64", "cortex-a57", trigger="damage", production="damage-production.sh",
+                                 board="virtualization=on", resets=True),
+    "6.12-amd64-damaged": Config("6.12-cloud-amd64", "max", trigger="damage", production="damage-production.sh",
+                                 load_args="--syscall kexec", resets=True),
     # Dumps that did not come through kdump; see test_qemu_dump.py.
     "qemu-dump": Config("6.12-cloud-amd64", "max", memory=512, crashkernel="", production="dump.sh", crash_cpu=1,
                         vmcoreinfo_device=True),
@@ -327,6 +334,8 @@ def _make(config: Config, kernel: packages.Kernel, production: bytes, crash: byt
     with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
         result = _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
         needed = ["finished"] if config.crashkernel else ["facts.crash", "panicked.kdump"]
+        if config.resets:
+            needed = ["flip.rc"]
         if not all(result.path(name).exists() for name in needed):
             failed = RUNS / ("failed-" + final.name)
             shutil.rmtree(failed, ignore_errors=True)

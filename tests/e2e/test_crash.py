@@ -62,6 +62,10 @@ class Crash(e2e.TestCase):
         plan = self.valid_json(self.guest_run.text("plan.stdout"))
         self.assertTrue(plan["good"])
         self.assertEqual([], [check for check in plan["checks"] if check["status"] == "failed"])
+        # Whatever the kernel, level, page size and regions: its memory was compared before it started.
+        digest = plan["digest"]
+        self.assertEqual(plan["syscall"] == "kexec_load", digest["on"] and digest["bytes"] > 0, digest)
+        self.assertNotIn("the crash kernel is not started", self.guest_run.text("console.log"))
         self.assertEqual("armed", self.valid_json(self.guest_run.text("status.stdout"))["state"])
 
     def test_crash_regions(self):

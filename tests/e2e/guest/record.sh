@@ -9,7 +9,8 @@ keep() {
   "$@" >$file 2>/dev/null
   [ -s $file ] || rm $file
 }
-for file in /proc/iomem /proc/cmdline /proc/modules /proc/sys/kernel/arch /proc/sys/kernel/osrelease \
+for file in /proc/cpuinfo /sys/class/tty/console/active /sys/class/tty/tty[AS]*/type /sys/class/tty/tty[AS]*/io* \
+  /sys/class/tty/tty[AS]*/port /sys/firmware/acpi/tables/FACP /proc/iomem /proc/cmdline /proc/modules /proc/sys/kernel/arch /proc/sys/kernel/osrelease \
   /proc/sys/kernel/kexec_load_disabled /proc/sys/kernel/kexec_load_limit_panic /proc/meminfo /sys/firmware/fdt \
   /sys/firmware/efi/systab /sys/firmware/efi/fw_platform_size /sys/firmware/efi/efivars/SecureBoot-* \
   /sys/kernel/boot_params/data /sys/kernel/security/lockdown /sys/kernel/vmcoreinfo /sys/kernel/kexec_crash_* \

@@ -9,14 +9,18 @@
 //          bug      BUG()
 //          panic    panic()
 //          overflow the stack is used up
-// It happens on the CPU that the writer is bound to. Nothing here returns.
+// It happens on the CPU that the writer is bound to. Nothing there returns.
+//   echo ADDRESS > /sys/module/kdk_crash/parameters/flip
+// changes one bit at a physical address, also where the kernel protects its crash kernel from itself.
 #include <linux/delay.h>
 #include <linux/hrtimer.h>
 #include <linux/jiffies.h>
 #include <linux/kernel.h>
+#include <linux/mm.h>
 #include <linux/module.h>
 #include <linux/string.h>
 #include <linux/timer.h>
+#include <linux/vmalloc.h>
 
 struct kdk_queue {
   unsigned long reserved[5];
@@ -118,6 +122,27 @@ static int crash_set(const char* text, const struct kernel_param* unused) {
 static const struct kernel_param_ops crash_ops = {.set = crash_set};
 module_param_cb(crash, &crash_ops, NULL, 0200);
 MODULE_PARM_DESC(crash, "CONTEXT FAILURE: task|softirq|hardirq null|bug|panic|overflow, or nmi");
+
+// A mapping of its own: the linear map of the crash region is taken away on arm64 and read-only on x86-64.
+static int flip_set(const char* text, const struct kernel_param* unused) {
+  struct page* page;
+  u64 address;
+  u8* map;
+  int error = kstrtou64(text, 0, &address);
+
+  if (error) return error;
+  if (!pfn_valid(PHYS_PFN(address))) return -EINVAL;
+  page = pfn_to_page(PHYS_PFN(address));
+  map = vmap(&page, 1, VM_MAP, PAGE_KERNEL);
+  if (!map) return -ENOMEM;
+  map[offset_in_page(address)] ^= 1;
+  vunmap(map);
+  return 0;
+}
+
+static const struct kernel_param_ops flip_ops = {.set = flip_set};
+module_param_cb(flip, &flip_ops, NULL, 0200);
+MODULE_PARM_DESC(flip, "physical address of a byte to change");
 
 // Nothing to set up; loaded, it can be unloaded again.
 static int __init kdk_crash_init(void) {
