@@ -31,6 +31,7 @@ import own_zboot
 import packages
 import packed_kernels
 import qemu
+import signed_images
 from packages import Skip
 
 HERE = Path(__file__).resolve().parent
@@ -63,6 +64,8 @@ class Config:
     raw_disk_mib: int = 0
     network: bool = False
     firmware: str = ""  # a file for QEMU's -bios, instead of its own
+    secure_boot: bool = False  # UEFI (x86-64) that boots what is signed with its snakeoil key only
+    signed_images: bool = False  # puts what signed_images.py makes on the disk; a kdump-load that can check it
     board: str = ""  # more for QEMU's -machine
     append: str = ""  # more for the first kernel's command line
     crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
@@ -83,6 +86,8 @@ class Config:
 # slowly. The kernel cannot tell them apart.
 ARM64_MAX = "max,pauth-impdef=on"
 ARM64_EFI = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
+# Code and variables; the variables are the guest's own copy.
+SECURE_EFI = ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd")
 CONFIGS = {
     "6.1-a57": Config("6.1-cloud-arm64", "cortex-a57", keep_full=True),
     "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True),
@@ -137,6 +142,10 @@ CONFIGS = {
     # A unified kernel image with what it brings along; see test_packed.py.
     "6.12-amd64-uki": Config("6.12-cloud-amd64", "qemu64", production="packed-production.sh", load_args="--syscall file",
                              kernel_files="linux.efi"),
+    # What the kernel does with signatures, against the forecast; see test_signatures.py.
+    "signatures": Config("own-4k-arm64", "cortex-a57", production="signatures.sh", signed_images=True),
+    "signatures-secure-boot": Config("6.12-cloud-amd64", "max", production="signatures.sh", signed_images=True,
+                                     secure_boot=True),
     "6.12-arm64-hardirq": Config("6.12-cloud-arm64", "cortex-a57", crash_cpu=1, trigger="hardirq null", board="gic-version=2"),
     # A byte of the loaded initramfs is changed before the crash; see test_digest.py.
     "6.12-arm64-damaged": Config("6.12-cloud-arm64", "cortex-a57", trigger="damage", production="damage-production.sh",
@@ -176,16 +185,20 @@ class Programs:
     """The programs to put into the guest: static ones of its architecture."""
 
     def __init__(self, machine: machines.Machine, load: Path | None = None, capture: Path | None = None,
-                 overlay: Path | None = None):
-        built = Path(os.environ.get("KDK_BUILD", ROOT / "build")) / machine.name / "bin"
-        self.load, self.capture, self.overlay = load or built / "kdump-load", capture or built / "kdump-capture", overlay
-        for program in [self.load, self.capture]:
+                 overlay: Path | None = None, can_check_images: bool = False):
+        built = Path(os.environ.get("KDK_BUILD", ROOT / "build"))
+        preset = machine.name + "-signatures" if can_check_images else machine.name
+        self.load = load or built / preset / "bin" / "kdump-load"
+        self.capture, self.overlay = capture or built / machine.name / "bin" / "kdump-capture", overlay
+        for program, by in [(self.load, preset), (self.capture, machine.name)]:
             if not program.exists():
-                raise Skip(f"{program} is not built: cmake --preset {machine.name} && cmake --build --preset {machine.name}")
+                raise Skip(f"{program} is not built: cmake --preset {by} && cmake --build --preset {by}")
 
 
-def check_tools(machine: machines.Machine) -> None:
-    for tool in [machine.qemu[0], machine.tool("g++"), "mkfs.ext4", "debugfs"]:
+def check_tools(config: Config) -> None:
+    machine = config.machine
+    signing = ["openssl", "sbsign", "sbattach", "evmctl"] if config.signed_images else []
+    for tool in [machine.qemu[0], machine.tool("g++"), "mkfs.ext4", "debugfs", *signing]:
         if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
             raise Skip(f"{tool} is not installed: run scripts/deps")
 
@@ -196,11 +209,12 @@ def content(program: Path, machine: machines.Machine) -> bytes:
     return initramfs.stripped(program, machine.tool("strip")) if raw.startswith(b"\x7fELF") else raw
 
 
-def workload(machine: machines.Machine) -> bytes:
+def helper(machine: machines.Machine, name: str) -> bytes:
+    """A program for the guest, of one source file here."""
     with tempfile.TemporaryDirectory() as temp:
-        program = Path(temp, "workload")
+        program = Path(temp, name)
         subprocess.run([machine.tool("g++"), "-std=c++20", "-O2", "-static", "-s", "-Wl,--build-id=none",
-                        "-o", program, HERE / "workload.cc"], check=True)
+                        "-o", program, HERE / f"{name}.cc"], check=True)
         return program.read_bytes()
 
 
@@ -209,8 +223,13 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
     machine = kernel.machine
     conf = "".join(f"{name}='{value}'\n" for name, value in [
         ("CRASH_CPU", config.crash_cpu), ("TRIGGER", config.trigger), ("CRASH_APPEND", config.crash_append),
-        ("LOAD_ARGS", config.load_args), ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else "")])
-    production = {"bin/kdump-load": content(programs.load, machine), "bin/workload": workload(machine)}
+        ("LOAD_ARGS", config.load_args), ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else ""),
+        ("SECURE_BOOT", "yes" if config.secure_boot else "")])
+    production = {"bin/kdump-load": content(programs.load, machine), "bin/workload": helper(machine, "workload")}
+    if config.signed_images:
+        production["bin/kernel_calls"] = helper(machine, "kernel_calls")
+    if config.secure_boot:  # own kernels have it in /proc
+        production[f"boot/config-{kernel.release}"] = packages.configuration(kernel).read_bytes()
     if config.trigger != "c":
         production["kdk_crash.ko"] = module.kdk_crash(kernel).read_bytes()
     crash = {"bin/kdump-capture": content(programs.capture, machine)}
@@ -237,7 +256,7 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
 def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo: bool = False) -> Run:
     """Boots the guest, waits until both kernels are done and fills `out` (which must be new or empty)."""
     kernel = kernels.kernel(config.kernel)
-    check_tools(kernel.machine)
+    check_tools(config)
     return _run(config, kernel, *build_initramfs(config, kernel, programs), out, timeout, echo)
 
 
@@ -258,12 +277,17 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
             (files / "kernels" / name).write_bytes(packed_kernels.make(name, crash_kernel, crash))
         if config.bad_files:
             bad_files.make(files, kernel.image)
+        keys = Path(temp, "keys")
+        keys.mkdir()
+        attributes = signed_images.make(kernel, files, keys) if config.signed_images else {}
         with disk.open("wb") as image:
             image.truncate(config.disk_mib << 20)
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-d", files, disk], check=True)
         shutil.rmtree(files)
+        if attributes:
+            signed_images.set_attributes(disk, attributes, keys)
         further = further_disks(config, Path(temp))
-        qemu.boot(kernel.machine, qemu_options(config, kernel, [disk, *further], initrd), out, timeout, echo)
+        qemu.boot(kernel.machine, qemu_options(config, kernel, [disk, *further], initrd, keys), out, timeout, echo)
         # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
         subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
         subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)
@@ -288,7 +312,16 @@ def further_disks(config: Config, directory: Path) -> list[Path]:
     return disks
 
 
-def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path) -> list:
+def secure_boot_options(kernel: packages.Kernel, work: Path) -> list:
+    variables = work / "variables"
+    shutil.copyfile(SECURE_EFI[1], variables)
+    return ["-machine", "smm=on", "-global", "driver=cfi.pflash01,property=secure,value=on",
+            *(option for unit, file in enumerate([f"{SECURE_EFI[0]},readonly=on", variables]) for option in
+              ["-drive", f"if=pflash,format=raw,unit={unit},file={file}"]),
+            "-kernel", signed_images.boot_image(kernel, work)]
+
+
+def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path, work: Path) -> list:
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
     return [*(["-bios", config.firmware] if config.firmware else []), *(["-machine", config.board] if config.board else []),
@@ -298,16 +331,19 @@ def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], ini
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
                "-device", f"virtio-blk-pci,drive=disk{number}"]),
             *(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if config.network else []),
-            "-kernel", kernel.image, "-initrd", initrd, "-append", f"{kernel.machine.command_line} {panic} {config.append}".rstrip()]
+            *(secure_boot_options(kernel, work) if config.secure_boot else ["-kernel", kernel.image]), "-initrd", initrd,
+            "-append", f"{kernel.machine.command_line} {panic} {config.append}".rstrip()]
 
 
 def get(config: Config, programs: Programs | None = None) -> Run:
     """A run of this configuration: from the cache when nothing it depends on has changed."""
     kernel = kernels.kernel(config.kernel)
-    check_tools(kernel.machine)
-    if config.firmware and not Path(config.firmware).exists():
-        raise Skip(f"{config.firmware} is not installed: run scripts/deps")
-    production, crash = build_initramfs(config, kernel, programs or Programs(kernel.machine))
+    check_tools(config)
+    for firmware in [config.firmware, *(SECURE_EFI if config.secure_boot else [])]:
+        if firmware and not Path(firmware).exists():
+            raise Skip(f"{firmware} is not installed: run scripts/deps")
+    programs = programs or Programs(kernel.machine, can_check_images=config.signed_images)
+    production, crash = build_initramfs(config, kernel, programs)
     key = hashlib.sha256()
     # A kernel's place in the cache says which build it is.
     images = [str(kernels.kernel(name).image).encode() for name in (config.kernel, config.crash_kernel_name)]
@@ -316,6 +352,8 @@ def get(config: Config, programs: Programs | None = None) -> Run:
         harness += [Path(module_.__file__).read_bytes() for module_ in (packed_kernels, packed_kernels.kernel_files)]
     if config.bad_files:
         harness.append(Path(bad_files.__file__).read_bytes())
+    if config.signed_images:
+        harness += signed_images.sources()
     for part in [repr(config).encode(), kernel.release.encode(), *images, production, crash, *harness]:
         key.update(hashlib.sha256(part).digest())
     final = RUNS / f"{kernel.release}-{config.cpu.split(',')[0]}-{key.hexdigest()[:12]}"
@@ -381,11 +419,13 @@ def main() -> int:
                 packages.network_modules(kernel, download=True)
             if name == own_zboot.KERNEL:
                 own_zboot.vmlinuz(kernel, download=True)
+            if any(config.kernel == name and config.secure_boot for config in CONFIGS.values()):
+                packages.configuration(kernel, download=True)
             if any(config.kernel == name and config.trigger != "c" for config in CONFIGS.values()):
                 module.headers(kernel, download=True)
         return 0
     config = CONFIGS[options.config]
-    programs = Programs(config.machine, options.load, options.capture, options.overlay)
+    programs = Programs(config.machine, options.load, options.capture, options.overlay, config.signed_images)
     if options.command == "get":
         print(get(config, programs).directory)
         return 0

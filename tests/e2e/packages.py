@@ -91,6 +91,16 @@ def network_modules(kernel_: Kernel, download: bool = False) -> list[Path]:
     return sorted((tree / "modules").glob("*.ko"))
 
 
+def configuration(kernel_: Kernel, download: bool = False) -> Path:
+    """What a kernel was built with: its /boot/config-RELEASE."""
+    tree = STORE / (kernel_.package + "-config")
+    if not tree.exists():
+        if not download:
+            raise Skip(f"the configuration of {kernel_.package} is not in {CACHE}: run scripts/deps")
+        fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, lambda deb, to: extract(deb, to, "./boot/config-*"))
+    return next(tree.glob("boot/config-*"))
+
+
 def busybox(machine: Machine, download: bool = False) -> Path:
     """A static busybox: the guest's shell and tools. (It cannot be installed beside the host's own.)"""
     tree = provide("busybox-static", lambda deb, tree: extract(deb, tree, "./bin/busybox"), download, machine)
