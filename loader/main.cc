@@ -2,7 +2,6 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <cstdio>
-#include <map>
 
 #include "core/base/cli.h"
 #include "core/base/log.h"
@@ -10,22 +9,23 @@
 #include "loader/plan/plan.h"
 #include "loader/plan/plan_json.h"
 #include "loader/plan/plan_text.h"
+#include "loader/prove/cli.h"
 #include "loader/reserve/cli.h"
 #include "loader/signature/check_image.h"
 #include "loader/state/arm.h"
 #include "loader/state/cli.h"
+#include "loader/state/request_cli.h"
 #include "loader/state/status.h"
 
 namespace {
 
 using namespace kdk;
 
-struct Options {
-  LoadRequest request;
-  bool reuse_command_line = false;
+struct Options : RequestOptions {
   std::string sysroot = "/";
   bool dry_run = false;
   std::string output_dir;
+  std::vector<std::string> dump_directories;
   bool json = false;
   bool verbose = false;
   bool kexec_style = false;  // started the way kexec(8) is
@@ -110,7 +110,9 @@ int run_unload() {
 }
 
 int run_status(const Options& options) {
-  LoadStatus status = read_status(SysRoot(options.sysroot));
+  SysRoot root(options.sysroot);
+  LoadStatus status = read_status(root);
+  status.crash_test = find_crash_test(root, options.dump_directories);
   std::string text = options.json ? status_to_json(status) + "\n" : status_to_text(status);
   std::fwrite(text.data(), 1, text.size(), stdout);
   return status.state == LoadStatus::State::armed ? exit_done : exit_partial;
@@ -143,76 +145,8 @@ void add_common_options(CLI::App& command, Options& options) {
   command.add_flag("-v,--verbose", options.verbose, "Print more");
 }
 
-void add_syscall_options(CLI::App& command, Options& options) {
-  using Call = std::optional<LoadCall>;
-  const std::map<std::string, Call> calls = {
-      {"auto", std::nullopt}, {"file", LoadCall::kexec_file_load}, {"kexec", LoadCall::kexec_load}};
-  auto choose = [&options](Call call) { options.request.call = call; };
-  std::vector<CLI::Option*> choices = {command.add_option_function<std::string>(
-      "--syscall", [calls, choose](const std::string& name) { choose(calls.at(name)); },
-      "How to load: file (kexec_file_load: the kernel makes the segments and can check a signature), kexec "
-      "(kexec_load: kdump-load makes them), auto (the default: the one this machine allows)")};
-  choices[0]->type_name("HOW")->check(CLI::IsMember({"auto", "file", "kexec"}));
-  // As kexec(8) has them.
-  auto add_letter = [&](const std::string& names, const std::string& meaning) {
-    Call call = calls.at(meaning);
-    CLI::Option* letter = command.add_flag_callback(
-        names, [call, choose] { choose(call); }, "The same as --syscall " + meaning);
-    for (CLI::Option* other : choices) letter->excludes(other);
-    choices.push_back(letter);
-  };
-  add_letter("-s,--kexec-file-syscall", "file");
-  add_letter("-c,--kexec-syscall", "kexec");
-  add_letter("-a,--kexec-syscall-auto", "auto");
-}
-
-void add_digest_options(CLI::App& command, Options& options) {
-  const std::map<std::string, DigestMode> modes = {
-      {"auto", DigestMode::automatic}, {"on", DigestMode::on}, {"off", DigestMode::off}};
-  CLI::Option* digest = command.add_option_function<std::string>(
-      "--digest", [modes, &options](const std::string& name) { options.request.digest = modes.at(name); },
-      "Compare the loaded memory with its SHA-256 before the crash kernel starts: on, off, auto (the "
-      "default: on when that takes less than 0.2 s)");
-  digest->type_name("WHEN")->check(CLI::IsMember({"auto", "on", "off"}));
-  command
-      .add_flag_callback(
-          "-i,--no-checks", [&options] { options.request.digest = DigestMode::off; },
-          "The same as --digest off")
-      ->excludes(digest);
-}
-
 void add_plan_options(CLI::App& command, Options& options) {
-  command
-      .add_option(
-          "kernel,--kernel", options.request.kernel,
-          "Crash kernel: x86-64 bzImage; arm64 Image, also packed, or vmlinux; either in a unified kernel "
-          "image")
-      ->required();
-  auto* initrd =
-      command.add_option("--initrd,--ramdisk", options.request.initrd, "Initramfs of the crash kernel");
-  command
-      .add_flag("--uki-initrd", options.request.uki_initrd,
-                "Take the initramfs of the unified kernel image that the kernel is")
-      ->excludes(initrd);
-  command.add_option("--dtb", options.request.dtb,
-                     "Device tree to start from, instead of the running machine's (arm64)");
-  auto* given =
-      command.add_option("--command-line", options.request.command_line, "Command line of the crash kernel");
-  auto* reuse =
-      command.add_flag("--reuse-command-line,--reuse-cmdline", options.reuse_command_line,
-                       "Start from the running kernel's, without what harms a crash kernel (the default)");
-  given->excludes(reuse);
-  command
-      .add_flag("--uki-command-line", options.request.uki_command_line,
-                "Start from the command line of the unified kernel image that the kernel is, without what "
-                "harms a crash kernel")
-      ->excludes(given)
-      ->excludes(reuse);
-  command.add_option("--append", options.request.append, "Options put behind the command line");
-  command.add_flag("!--no-crash-defaults", options.request.add_defaults,
-                   "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
-  add_syscall_options(command, options);
-  add_digest_options(command, options);
+  add_request_options(command, options)->required();
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
   add_common_options(command, options);
@@ -242,7 +176,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", KDK_VERSION);
   app.require_subcommand(1);
   app.footer(
-      "Exit codes: 0 done (status: armed; verify: as loaded), 1 failed and nothing loaded, 2 usage, 3 "
+      "Exit codes: 0 done (status: armed; verify: as loaded; test: capture starts), 1 failed and nothing "
+      "loaded, 2 usage, 3 test: could not be tried; "
       "status, verify: not armed, "
       "stale or not known; check-image: refused, or not known; reserve: too little, or not known.");
   CLI::App* plan = app.add_subcommand("plan", "Show what would be loaded, and check it");
@@ -253,6 +188,12 @@ int run(int argc, char** argv) {
   CLI::App* unload = app.add_subcommand("unload", "Free the loaded crash kernel (also: -u)");
   CLI::App* status = app.add_subcommand("status", "Is this machine armed? (also: -S)");
   add_common_options(*status, options);
+  status
+      ->add_option("--dump-dir", options.dump_directories,
+                   "Also look here for the dump of the last `test --crash`; may be repeated")
+      ->type_name("DIR")
+      ->check([](const std::string& text) { return text.starts_with('/') ? "" : "an absolute path"; })
+      ->expected(1);
   CLI::App* check =
       app.add_subcommand("check-image", std::string("Who signed this kernel, and will this machine's kernel "
                                                     "accept it?") +
@@ -261,6 +202,7 @@ int run(int argc, char** argv) {
   add_verify_command(app, chosen);
   add_reload_command(app, chosen);
   add_reserve_command(app, chosen);
+  add_test_command(app, chosen);
   CheckImageOptions image;
   add_check_image_options(*check, image, options);
 

@@ -17,7 +17,7 @@ ALLOWED = {
     "core/kernel": ["core/base", "core/formats", "core/arch"],
     "core/diagnose": CORE[:4],
     # The loader runs on production machines and stays small: VMCOREINFO and notes, no dump readers, no walks.
-    "loader": CORE[:2],
+    "loader": CORE[:2] + ["core/config"],
     "capture": CORE + ["core/config"],
     "analyze/symbols": CORE,
     "analyze/unwind": CORE + ["analyze/symbols"],

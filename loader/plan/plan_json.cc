@@ -276,6 +276,8 @@ std::string status_to_json(const LoadStatus& status) {
   auto optional_bool = [](const std::optional<bool>& value) { return value ? Json(*value) : Json(nullptr); };
   json["crash_hotplug"] = {{"cpu", optional_bool(status.follows_cpus)},
                            {"memory", optional_bool(status.follows_memory)}};
+  json["crash_test"] =
+      status.crash_test ? Json::parse(crash_test_to_json(*status.crash_test)) : Json(nullptr);
   json["record"] = status.record ? Json::parse(record_to_json(*status.record)) : Json(nullptr);
   return json.dump(2);
 }

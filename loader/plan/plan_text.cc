@@ -153,6 +153,7 @@ std::string status_to_text(const LoadStatus& status) {
     out += fmt::format("hotplug       followed by the kernel: CPUs {}, memory {}\n",
                        word(status.follows_cpus), word(status.follows_memory));
   }
+  if (status.crash_test) out += crash_test_to_text(*status.crash_test);
   if (!status.record) return out;
   const LoadRecord& record = *status.record;
   out += fmt::format("loaded        {}\n", escape_untrusted(record.loaded_at));

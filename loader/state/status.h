@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "core/base/file.h"
+#include "loader/prove/crash_test.h"
 #include "loader/state/record.h"
 
 namespace kdk {
@@ -21,6 +22,8 @@ struct LoadStatus {
   // Whether the kernel follows hotplug in the loaded image. Absent: it cannot, or nothing is loaded.
   std::optional<bool> follows_cpus;
   std::optional<bool> follows_memory;
+  // Not looked for by read_status: that may take a while where there are many dumps.
+  std::optional<CrashTestOutcome> crash_test;
 };
 std::string_view to_string(LoadStatus::State state);
 

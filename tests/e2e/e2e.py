@@ -5,6 +5,7 @@ import subprocess
 import sys
 import unittest
 from pathlib import Path
+from typing import NoReturn
 
 import guest
 
@@ -44,13 +45,17 @@ class TestCase(unittest.TestCase):
         self.assertEqual(expect, seen, f"{step} in the guest: {detail}")
 
 
+def skip(reason: Exception) -> NoReturn:
+    """Exit code 77 (skipped) because the machine lacks something; in CI that is a failure."""
+    print(f"skipped: {reason}")
+    sys.exit(1 if os.environ.get("CI") == "true" else 77)
+
+
 def main(config: str) -> None:
-    """Makes the run of a configuration and tests it. Exit code 77 (skipped) when the machine lacks something; in CI
-    that is a failure."""
+    """Makes the run of a configuration and tests it."""
     try:
         TestCase.guest_run = guest.get(guest.CONFIGS[config])
-    except guest.Skip as skip:
-        print(f"skipped: {skip}")
-        sys.exit(1 if os.environ.get("CI") == "true" else 77)
+    except guest.Skip as reason:
+        skip(reason)
     print(f"guest run: {TestCase.guest_run.directory}", flush=True)
     unittest.main(argv=sys.argv[:1], verbosity=2)

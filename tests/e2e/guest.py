@@ -68,6 +68,7 @@ class Config:
     signed_images: bool = False  # puts what signed_images.py makes on the disk; a kdump-load that can check it
     board: str = ""  # more for QEMU's -machine
     append: str = ""  # more for the first kernel's command line
+    boots: int = 1  # of the same disk, one after another; console.log is the last one's
     crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
     kernel_files: str = ""  # names of packed_kernels.py, made of the crash kernel, for packed-production.sh
 
@@ -117,6 +118,9 @@ CONFIGS = {
     "6.1-amd64-state": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", production="state-production.sh"),
     # A crash region of half of the memory: room for more than kexec_load allows.
     "6.12-arm64-state": Config("6.12-cloud-arm64", "cortex-a57", crashkernel="512M", production="state-production.sh"),
+    # A crash on purpose, and the boot after it; see test_crash_test.py.
+    "crash-test": Config("6.12-cloud-amd64", "qemu64", production="crash-test-production.sh",
+                         crash="crash-test-crash.sh", boots=2),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
     "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
@@ -287,7 +291,10 @@ def _run(config: Config, kernel: packages.Kernel, production: bytes, crash: byte
         if attributes:
             signed_images.set_attributes(disk, attributes, keys)
         further = further_disks(config, Path(temp))
-        qemu.boot(kernel.machine, qemu_options(config, kernel, [disk, *further], initrd, keys), out, timeout, echo)
+        for number in range(config.boots):
+            if number:
+                (out / "console.log").rename(out / f"console-{number}.log")
+            qemu.boot(kernel.machine, qemu_options(config, kernel, [disk, *further], initrd, keys), out, timeout, echo)
         # Replays the journal, should the guest have died with the disk mounted. Exit code 1: it had to.
         subprocess.run(["/sbin/e2fsck", "-p", disk], stdout=subprocess.DEVNULL, check=False)
         subprocess.run(["/sbin/debugfs", "-R", f"rdump /out {temp}", disk], stderr=subprocess.DEVNULL, check=True)

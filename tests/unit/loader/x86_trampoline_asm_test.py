@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The x86-64 trampoline's bytes equal what GNU as makes of the assembly in its comments."""
+"""The bytes of x86-64 code equal what GNU as makes of the assembly in their comments: of the trampoline, or of another
+file, whose number of instructions then is the second argument."""
 import re
 import subprocess
 import sys
@@ -14,8 +15,9 @@ def main() -> int:
     rows = re.findall(r"^\s*((?:0x[0-9a-f]{2},\s*)+)//\s*(\d+): (.*)$", source, re.MULTILINE)
     code = [(bytes.fromhex(re.sub(r"0x|,|\s", "", row)), int(offset), text.split("#")[0].strip())
             for row, offset, text in rows]
-    if len(code) != 14:
-        print(f"{len(code)} commented instructions found instead of 14")
+    expected = int(sys.argv[2]) if len(sys.argv) > 2 else 14
+    if len(code) != expected:
+        print(f"{len(code)} commented instructions found instead of {expected}")
         return 1
     # "lgdt gdt_pointer(%rip) # 80": the name is byte 80 of the trampoline.
     names = re.findall(r"(\w+)\(%rip\)\S*\s*# (\d+)", source)
