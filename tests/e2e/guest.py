@@ -32,6 +32,7 @@ import packages
 import packed_kernels
 import qemu
 import signed_images
+import systemd
 from packages import Skip
 
 HERE = Path(__file__).resolve().parent
@@ -69,6 +70,8 @@ class Config:
     board: str = ""  # more for QEMU's -machine
     append: str = ""  # more for the first kernel's command line
     boots: int = 1  # of the same disk, one after another; console.log is the last one's
+    plug_memory: int = 0  # MiB that can be plugged in later; there are slots for it then
+    systemd: bool = False  # systemd is the first kernel's init, and udev has our rule
     crash_kernel: str = ""  # the kernel to crash into, a name of kernels.MACHINES; empty: the same
     kernel_files: str = ""  # names of packed_kernels.py, made of the crash kernel, for packed-production.sh
 
@@ -89,6 +92,7 @@ ARM64_MAX = "max,pauth-impdef=on"
 ARM64_EFI = "/usr/share/qemu-efi-aarch64/QEMU_EFI.fd"
 # Code and variables; the variables are the guest's own copy.
 SECURE_EFI = ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_VARS_4M.snakeoil.fd")
+HOTPLUG = {"plug_memory": 512, "crash_cpu": 2, "production": "hotplug-production.sh", "save_args": "-d 17 --compress zstd"}
 CONFIGS = {
     "6.1-a57": Config("6.1-cloud-arm64", "cortex-a57", keep_full=True),
     "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True),
@@ -121,6 +125,14 @@ CONFIGS = {
     # A crash on purpose, and the boot after it; see test_crash_test.py.
     "crash-test": Config("6.12-cloud-amd64", "qemu64", production="crash-test-production.sh",
                          crash="crash-test-crash.sh", boots=2),
+    # Grows after it was armed, and crashes on the new CPU; see test_hotplug.py. User memory is kept, free pages are not.
+    "6.1-amd64-hotplug": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", systemd=True, **HOTPLUG),
+    # This kernel takes a CPU later only under a hypervisor that it knows, which QEMU without KVM is not: the third CPU is
+    # there from the beginning and comes online later.
+    "6.12-amd64-hotplug": Config("6.12-cloud-amd64", "qemu64", smp="3", append="maxcpus=2", **HOTPLUG),
+    "6.12-amd64-hotplug-kexec": Config("6.12-cloud-amd64", "qemu64", smp="3", append="maxcpus=2", systemd=True,
+                                       load_args="--syscall kexec", **HOTPLUG),
+    "6.12-arm64-hotplug": Config("6.12-cloud-arm64", "cortex-a57", firmware=ARM64_EFI, **(HOTPLUG | {"crash_cpu": 1})),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
     "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
@@ -194,6 +206,7 @@ class Programs:
         preset = machine.name + "-signatures" if can_check_images else machine.name
         self.load = load or built / preset / "bin" / "kdump-load"
         self.capture, self.overlay = capture or built / machine.name / "bin" / "kdump-capture", overlay
+        self.rules = built / machine.name / "loader" / "98-kdumpkit.rules"
         for program, by in [(self.load, preset), (self.capture, machine.name)]:
             if not program.exists():
                 raise Skip(f"{program} is not built: cmake --preset {by} && cmake --build --preset {by}")
@@ -228,7 +241,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
     conf = "".join(f"{name}='{value}'\n" for name, value in [
         ("CRASH_CPU", config.crash_cpu), ("TRIGGER", config.trigger), ("CRASH_APPEND", config.crash_append),
         ("LOAD_ARGS", config.load_args), ("SAVE_ARGS", config.save_args), ("KEEP_FULL", "yes" if config.keep_full else ""),
-        ("SECURE_BOOT", "yes" if config.secure_boot else "")])
+        ("SECURE_BOOT", "yes" if config.secure_boot else ""),
+        ("PLUG_CPU", "yes" if "maxcpus" in config.smp else ""), ("PLUG_MEMORY", config.plug_memory or "")])
     production = {"bin/kdump-load": content(programs.load, machine), "bin/workload": helper(machine, "workload")}
     if config.signed_images:
         production["bin/kernel_calls"] = helper(machine, "kernel_calls")
@@ -251,6 +265,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
             image.add("modules/" + file.name, file.read_bytes())
         for file in packages.network_modules(booted) if config.network else []:
             image.add("modules/network-" + file.name, file.read_bytes())
+        if config.systemd and files is production:
+            systemd.add(image, machine, programs.rules)
         if programs.overlay:
             image.add_tree(programs.overlay)
         images.append(image.pack())
@@ -329,10 +345,13 @@ def secure_boot_options(kernel: packages.Kernel, work: Path) -> list:
 
 
 def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], initrd: Path, work: Path) -> list:
+    memory = str(config.memory)
+    if config.plug_memory:
+        memory += f",slots=1,maxmem={config.memory + config.plug_memory}M"
     # Without a crash kernel it stops at the panic, so that QEMU can look at it.
     panic = f"panic=5 crashkernel={config.crashkernel}" if config.crashkernel else "panic=0"
     return [*(["-bios", config.firmware] if config.firmware else []), *(["-machine", config.board] if config.board else []),
-            "-cpu", config.cpu, "-smp", config.smp, "-m", str(config.memory),
+            "-cpu", config.cpu, "-smp", config.smp, "-m", memory,
             *(["-device", "vmcoreinfo"] * config.vmcoreinfo_device),
             *(option for number, disk in enumerate(disks) for option in
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
@@ -430,6 +449,8 @@ def main() -> int:
                 packages.configuration(kernel, download=True)
             if any(config.kernel == name and config.trigger != "c" for config in CONFIGS.values()):
                 module.headers(kernel, download=True)
+            if any(config.kernel == name and config.systemd for config in CONFIGS.values()):
+                systemd.tree(kernel.machine, download=True)
         return 0
     config = CONFIGS[options.config]
     programs = Programs(config.machine, options.load, options.capture, options.overlay, config.signed_images)

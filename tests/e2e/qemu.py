@@ -2,6 +2,7 @@
 
   host: nmi         an NMI
   host: plug        one more CPU, where -smp left room for it
+  host: plug memory MIB   a memory module, where -m left a slot for it
   host: dump NAME   QEMU's own dump-guest-memory, to NAME.elf and NAME.kdump (flattened kdump-compressed, zlib)
 
 A panic that no crash kernel follows ends the guest, after a dump named "panicked".
@@ -82,19 +83,26 @@ def _answer(line: str, qmp: Path, out: Path) -> bool:
     if re.search(r"---\[ end Kernel panic", line):
         dump(Qmp(qmp), out, "panicked")
         return False
-    asked = re.match(r"(?:\[ *[\d.]+\] )?host: (nmi|plug|dump (\w+))\s*$", line)
+    asked = re.match(r"(?:\[ *[\d.]+\] )?host: (nmi|plug|plug memory (\d+)|dump (\w+))\s*$", line)
     if asked and asked[1] == "nmi":
         Qmp(qmp)("inject-nmi")
     elif asked and asked[1] == "plug":
         plug_cpu(Qmp(qmp))
+    elif asked and asked[2]:
+        plug_memory(Qmp(qmp), int(asked[2]))
     elif asked:
-        dump(Qmp(qmp), out, asked[2])
+        dump(Qmp(qmp), out, asked[3])
     return True
 
 
 def plug_cpu(qmp: Qmp) -> None:
     free = [cpu for cpu in qmp("query-hotpluggable-cpus") if "qom-path" not in cpu]
     qmp("device_add", driver=free[-1]["type"], **free[-1]["props"])
+
+
+def plug_memory(qmp: Qmp, mib: int) -> None:
+    qmp("object-add", **{"qom-type": "memory-backend-ram", "id": "plugged", "size": mib << 20})
+    qmp("device_add", driver="pc-dimm", memdev="plugged", id="dimm")
 
 
 def dump(qmp: Qmp, out: Path, name: str) -> None:
