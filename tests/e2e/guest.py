@@ -155,7 +155,11 @@ CONFIGS = {
     "own-64k": Config("own-64k-arm64", "cortex-a57", memory=2048, crashkernel="384M",
                       append="default_hugepagesz=2M"),  # 512M otherwise
     "own-4k-to-64k": Config("own-4k-arm64", "cortex-a57", crashkernel="384M", crash_kernel="own-64k-arm64"),
-    # A unified kernel image with what it brings along; see test_packed.py.
+    # Kernel files of every kind, one loaded after another, by both calls; see test_packed.py.
+    "6.12-arm64-packed": Config("6.12-cloud-arm64", "cortex-a57", production="packed-production.sh", load_args="--syscall kexec",
+                                kernel_files="Image.gz Image.lz4 Image.xz Image.zst linux.efi vmlinux vmlinuz.efi"),
+    "own-4k-packed": Config("own-4k-arm64", "cortex-a57", production="packed-production.sh", load_args="--syscall file",
+                            kernel_files="Image.gz zboot.efi"),
     "6.12-amd64-uki": Config("6.12-cloud-amd64", "qemu64", production="packed-production.sh", load_args="--syscall file",
                              kernel_files="linux.efi"),
     # What the kernel does with signatures, against the forecast; see test_signatures.py.

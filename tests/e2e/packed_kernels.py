@@ -24,12 +24,14 @@ def make(name: str, kernel: packages.Kernel | own_kernel.OwnKernel, initrd: byte
     machine, content = kernel.machine, kernel.image.read_bytes()
     if name in PACKED:
         return kernel_files.packed(content, PACKED[name], quick=True)
+    if name == "zboot.efi":
+        return kernel_files.zboot(content, "zstd22", quick=True)
     if name == "vmlinuz.efi":
         return own_zboot.vmlinuz(kernel).read_bytes()
     if name == "vmlinux":
         return objcopy(machine, ["--strip-debug"], kernel.vmlinux)
     if name == "linux.efi":
-        inner = content if machine.name == "x86-64" else kernel_files.zboot(content, "zstd22", quick=True)
+        inner = content if machine.name == "x86-64" else make("zboot.efi", kernel, initrd)
         line = f"{machine.command_line} {COMMAND_LINE}\n\0".encode()
         return kernel_files.unified(machine.triplet.split("-")[0],
                                     [(".cmdline", line), (".initrd", initrd), (".linux", inner)])
