@@ -8,6 +8,8 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
+#include <thread>
 
 #include "core/base/log.h"
 #include "core/formats/vmcoreinfo.h"
@@ -277,6 +279,27 @@ std::optional<uint64_t> read_elfcorehdr_size(const SysRoot& root) {
 
 }  // namespace
 
+std::optional<uint64_t> read_crash_size(const SysRoot& root) {
+  constexpr std::string_view path = "/sys/kernel/kexec_crash_size";
+  constexpr auto step = std::chrono::milliseconds(100), patience = std::chrono::milliseconds(30000);
+  if (!root.exists(path)) return std::nullopt;
+  Fd fd = Fd::open(root.path(path), O_RDONLY);
+  char text[32];
+  ssize_t n = 0;
+  for (auto waited = step;; waited += step) {
+    do n = ::read(fd.get(), text, sizeof text);
+    while (n < 0 && errno == EINTR);
+    if (n >= 0) break;
+    if (errno != EBUSY) throw error_from_errno(errno, path);
+    if (waited > patience)
+      throw error_from_errno(errno, path).with_hint("another program is loading a kernel: try again");
+    std::this_thread::sleep_for(step);
+  }
+  std::string_view line(text, static_cast<size_t>(n));
+  while (line.ends_with('\n')) line.remove_suffix(1);
+  return require_number(line, 10, path);
+}
+
 std::vector<CpuNote> read_cpu_notes(const SysRoot& root) {
   std::vector<CpuNote> notes;
   for (unsigned cpu : list_cpus(root)) {
@@ -323,7 +346,7 @@ Machine read_machine(const SysRoot& root) {
   machine.command_line = root.read_line("/proc/cmdline").value_or("");
   if (machine.architecture->has_device_tree)
     machine.device_tree = read_device_tree(root, machine.device_tree_source);
-  machine.crash_size = read_optional_number(root, "/sys/kernel/kexec_crash_size");
+  machine.crash_size = read_crash_size(root);
   machine.managed_memory = read_managed_memory(root);
   if (root.is_live()) machine.has_boot_capability = read_boot_capability(root);
   machine.lockdown = read_lockdown(root);

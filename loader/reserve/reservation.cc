@@ -4,7 +4,7 @@
 #include <fmt/format.h>
 
 #include "loader/kexec/kexec.h"
-#include "loader/machine/parse.h"
+#include "loader/machine/machine.h"
 #include "loader/plan/checks.h"
 #include "loader/state/record.h"
 
@@ -106,10 +106,8 @@ Reservation read_reservation(const SysRoot& root, const Machine& machine) {
 }
 
 uint64_t shrink_reservation(const SysRoot& root, uint64_t bytes) {
-  std::optional<std::string> line = root.read_line(size_path);
-  if (!line) throw Error(Errc::missing, fmt::format("{}: this kernel has no kexec", size_path));
-  std::optional<uint64_t> reserved = parse_number(*line, 10);
-  if (!reserved) throw Error(Errc::format, fmt::format("{}: \"{}\" is not a number", size_path, *line));
+  std::optional<uint64_t> reserved = read_crash_size(root);
+  if (!reserved) throw Error(Errc::missing, fmt::format("{}: this kernel has no kexec", size_path));
   if (*reserved == 0) throw Error(Errc::missing, "no memory is reserved: there is nothing to make smaller");
   if (bytes > *reserved) {
     throw Error(Errc::unsupported,
@@ -124,7 +122,7 @@ uint64_t shrink_reservation(const SysRoot& root, uint64_t bytes) {
   std::string text = std::to_string(bytes) + "\n";
   write_all(fd, as_bytes(text), size_path);
   fd = Fd();
-  return parse_number(root.read_line(size_path).value_or(""), 10).value_or(0);
+  return read_crash_size(root).value_or(0);
 }
 
 }  // namespace kdk

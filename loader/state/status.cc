@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "loader/kexec/kexec.h"
-#include "loader/machine/parse.h"
+#include "loader/machine/machine.h"
 #include "loader/machine/softirqs.h"
 
 namespace kdk {
@@ -69,9 +69,7 @@ std::vector<std::string> find_changes(const SysRoot& root, const LoadRecord& rec
 
 LoadStatus read_status(const SysRoot& root) {
   LoadStatus status;
-  if (std::optional<std::string> size = root.read_line("/sys/kernel/kexec_crash_size")) {
-    status.reserved_bytes = parse_number(*size, 10);
-  }
+  status.reserved_bytes = read_crash_size(root);
   if (!crash_kernel_loaded(root)) {
     if (status.reserved_bytes == 0)
       status.reasons.emplace_back("no memory is reserved: boot with crashkernel=");

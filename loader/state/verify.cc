@@ -63,12 +63,14 @@ std::vector<std::string> compare_segments(const std::vector<SegmentIdentity>& lo
 }
 
 // A header that follows hotplug has had its content changed by the kernel where ours would be another one
-// now; of one that the kernel made even the bound of its size in the plan may move.
+// now; of one that the kernel made even the bound of its size in the plan may move, as may that of the page
+// tables for the jump (control_pages), which need not map memory that came later.
 std::vector<SegmentIdentity> comparable_segments(const SysRoot& root, std::vector<SegmentIdentity> segments) {
   if (kernel_follows_hotplug(root, "cpu") != true && kernel_follows_hotplug(root, "memory") != true)
     return segments;
-  std::erase_if(segments,
-                [](const SegmentIdentity& s) { return s.name == "elfcorehdr" && s.sha256.empty(); });
+  std::erase_if(segments, [](const SegmentIdentity& s) {
+    return s.name == "control_pages" || (s.name == "elfcorehdr" && s.sha256.empty());
+  });
   for (SegmentIdentity& segment : segments) {
     if (segment.name == "elfcorehdr") segment.sha256.clear();
   }

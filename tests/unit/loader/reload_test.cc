@@ -21,9 +21,10 @@ using namespace std::chrono_literals;
 
 class ReloadTest : public ::testing::Test {
  protected:
-  ReloadTest() : root_(dir_.path()) {
+  explicit ReloadTest(FakeMachine fake = {}, std::vector<uint8_t> kernel = testing::FakeImage().bytes())
+      : fake_(std::move(fake)), root_(dir_.path()) {
     fake_.write(dir_.path());
-    testing::write_test_file(kernel_, testing::FakeImage().bytes());
+    testing::write_test_file(kernel_, kernel);
     testing::write_test_file(initrd_, testing::gzip(testing::fake_cpio({{"init", 5000}})));
     request_.kernel = kernel_;
     request_.initrd = initrd_;
@@ -64,6 +65,11 @@ class ReloadTest : public ::testing::Test {
   KexecActions kexec_;
   int loads_ = 0;
   size_t cpus_loaded_ = 0;
+};
+
+class ReloadX86Test : public ReloadTest {
+ protected:
+  ReloadX86Test() : ReloadTest(FakeMachine::x86_64(), testing::FakeBzImage().bytes()) {}
 };
 
 using Strings = std::vector<std::string>;
@@ -112,6 +118,19 @@ TEST_F(ReloadTest, AHeaderThatTheKernelKeepsIsNotCompared) {
   FakeMachine changed = fake_;
   changed.cpus.push_back({2, 0x7fe00000});
   changed.crash_hotplug = "0\n";  // the kernel did not take the flag
+  become(changed);
+  EXPECT_EQ(differing(), (Strings{"machine", "plan"}));
+  changed.crash_hotplug = "1\n";
+  become(changed);
+  EXPECT_EQ(differing(), Strings{});
+  EXPECT_EQ(reload(root_, true, kexec_), ReloadOutcome::still_fits);
+  EXPECT_EQ(loads_, 0);
+}
+
+TEST_F(ReloadX86Test, MemoryThatTheKernelFollowsNeedsNoFurtherPageTables) {
+  FakeMachine changed = fake_;
+  changed.iomem += "100000000-10ffffffff : System RAM\n";  // 64 GiB: their bound grows
+  changed.crash_hotplug = "0\n";
   become(changed);
   EXPECT_EQ(differing(), (Strings{"machine", "plan"}));
   changed.crash_hotplug = "1\n";
