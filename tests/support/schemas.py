@@ -3,6 +3,7 @@
 
   schemas.py NAME FILE...    NAME: report, capture-summary, load-plan, ...; FILE "-": stdin
 """
+import functools
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import jsonschema
 SCHEMAS = Path(__file__).resolve().parent.parent.parent / "schemas"
 
 
+@functools.cache
 def validator(name: str) -> jsonschema.Draft202012Validator:
     store = {}
     for path in SCHEMAS.glob("*.schema.json"):
