@@ -216,9 +216,8 @@ class Programs:
                 raise Skip(f"{program} is not built: cmake --preset {by} && cmake --build --preset {by}")
 
 
-def check_tools(config: Config) -> None:
-    machine = config.machine
-    signing = ["openssl", "sbsign", "sbattach", "evmctl"] if config.signed_images else []
+def check_tools(machine: machines.Machine, sign: bool = False) -> None:
+    signing = ["openssl", "sbsign", "sbattach", "evmctl"] if sign else []
     for tool in [machine.qemu[0], machine.tool("g++"), "mkfs.ext4", "debugfs", *signing]:
         if not shutil.which(tool, path=os.environ["PATH"] + ":/usr/sbin:/sbin"):
             raise Skip(f"{tool} is not installed: run scripts/deps")
@@ -280,7 +279,7 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
 def run(config: Config, programs: Programs, out: Path, timeout: int = 900, echo: bool = False) -> Run:
     """Boots the guest, waits until both kernels are done and fills `out` (which must be new or empty)."""
     kernel = kernels.kernel(config.kernel)
-    check_tools(config)
+    check_tools(config.machine, config.signed_images)
     return _run(config, kernel, *build_initramfs(config, kernel, programs), out, timeout, echo)
 
 
@@ -368,7 +367,7 @@ def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], ini
 def get(config: Config, programs: Programs | None = None) -> Run:
     """A run of this configuration: from the cache when nothing it depends on has changed."""
     kernel = kernels.kernel(config.kernel)
-    check_tools(config)
+    check_tools(config.machine, config.signed_images)
     for firmware in [config.firmware, *(SECURE_EFI if config.secure_boot else [])]:
         if firmware and not Path(firmware).exists():
             raise Skip(f"{firmware} is not installed: run scripts/deps")
