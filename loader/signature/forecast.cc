@@ -4,6 +4,8 @@
 
 #include <algorithm>
 
+#include "core/base/error.h"
+#include "loader/image/bzimage.h"
 #include "loader/machine/parse.h"
 #include "loader/signature/image_kind.h"
 
@@ -162,6 +164,23 @@ void check_architecture(const ImageFacts& image, const KernelPolicy& policy, Dec
                    "use a kernel image of this machine's architecture");
 }
 
+// arch/x86/kernel/kexec-bzimage64.c, bzImage64_probe: asked before any signature. Whether the CPU's 5-level page
+// tables are in its way is a matter of the load plan, which reads it from the running kernel.
+void check_entry(const ImageFacts& image, Decision& decision) {
+  if (image.kernel == nullptr || image.kernel->format != ImageFormat::bzimage) return;
+  const std::string step = "use a 64-bit kernel that may lie above 4 GiB (CONFIG_RELOCATABLE)";
+  try {
+    BzImage header = parse_bzimage(image.kernel->bytes);
+    if (!header.entry_64bit) {
+      decision.refuse("ENOEXEC", "it has no 64-bit entry point (xloadflags)", step);
+    } else if (!header.above_4g) {
+      decision.refuse("ENOEXEC", "it cannot be loaded above 4 GiB (xloadflags)", step);
+    }
+  } catch (const Error& e) {
+    decision.doubt("its boot header: " + e.message(), "get the file again");
+  }
+}
+
 // arch/arm64/kernel/kexec_image.c, image_load: asked last. Linux hides this property of the CPU from
 // programs.
 void check_byte_order(const ImageFacts& image, const KernelPolicy& policy, Decision& decision) {
@@ -229,6 +248,7 @@ SyscallForecast forecast_file_load(const ImageFacts& image, const KernelPolicy& 
                    "the kernel is built without CONFIG_KEXEC_FILE", other_kernel_step);
   check_ima(image, policy, decision);  // when the file is read
   check_architecture(image, policy, decision);
+  check_entry(image, decision);
   check_pe(image, policy, decision);
   check_byte_order(image, policy, decision);
   return decision.take();

@@ -167,6 +167,8 @@ def make_amd64(root: Path, kernel, work: Path) -> dict[str, bytes]:
     plain = make_image(x86=True)
     signed = add_authenticode(images, plain, trusted, unknown)
     add_more(images, plain, signed, trusted, unknown, work)
+    below_4g = images.add("below-4g", make_image(x86=True, xloadflags=0x7D))
+    images.sign("below-4g", below_4g, trusted)
     images.add("ima", plain, trusted.ima_signature(images.path / "plain"))
     images.add("ima-and-signed", signed, trusted.ima_signature(images.path / "signed"))
     images.add("ima-unknown-and-signed", signed, unknown.ima_signature(images.path / "signed"))

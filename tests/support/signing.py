@@ -65,7 +65,7 @@ def new_signer(directory: Path, name: str, issuer: Signer | None = None, curve: 
     return signer
 
 
-def make_image(flags=0xA, x86=False, tail=b""):
+def make_image(flags=0xA, x86=False, tail=b"", xloadflags=0x7F):
     """A small PE image that kernels take for an arm64 Image or a bzImage. 0x400 bytes of headers, two sections."""
     header = bytearray(0x400)
     header[0:2] = b"MZ"
@@ -86,7 +86,7 @@ def make_image(flags=0xA, x86=False, tail=b""):
         header[0x202:0x206] = b"HdrS"
         struct.pack_into("<H", header, 0x206, 0x20F)
         header[0x211] = 1  # loaded high
-        struct.pack_into("<IHBBHI", header, 0x230, 0x200000, 1, 21, 0, 0x7F, 2047)
+        struct.pack_into("<IBBHI", header, 0x230, 0x200000, 1, 21, xloadflags, 2047)
         struct.pack_into("<QI", header, 0x258, 0x1000000, 0x200000)
     body = bytes((i * 7 + i // 256) & 0xFF for i in range(0x2000 + 0xA00))
     return bytes(header) + body + tail

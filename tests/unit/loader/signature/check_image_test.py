@@ -382,6 +382,16 @@ class CheckImage(unittest.TestCase):
         path.write_bytes(make_image(x86=True))
         self.check(path, Machine(self.directory), verdict="refused", code="EINVAL")
 
+    def test_bzimage_that_the_kernel_cannot_enter(self):
+        """Asked before any signature."""
+        config = ENFORCING.replace("CONFIG_ARM64", "CONFIG_X86_64").replace("KEXEC_IMAGE_VERIFY", "KEXEC_BZIMAGE_VERIFY")
+        for name, xloadflags, code in [("good", 0x7F, None), ("entry-32", 0x7E, "ENOEXEC"), ("below-4g", 0x7D, "ENOEXEC")]:
+            path = self.path(name)
+            path.write_bytes(make_image(x86=True, xloadflags=xloadflags))
+            document = self.check(self.sign(path, "alice"), self.no_kexec_load(config=config), *self.cert("alice"),
+                                  verdict="refused" if code else "accepted", code=code)
+            self.assertEqual(bool(code), "xloadflags" in " ".join(document["forecast"]["kexec_file_load"]["reasons"]))
+
     def test_nothing_known(self):
         machine = Machine(self.directory)
         shutil.rmtree(machine.root)
