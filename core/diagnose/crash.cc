@@ -63,6 +63,23 @@ bool starts_report(std::string_view function) {
   return std::find(names.begin(), names.end(), function) != names.end();
 }
 
+// A log without a panic means that there was none only when it is whole and nothing else says that the kernel
+// crashed; a dump that was cut short may have lost the very lines.
+void doubt_no_panic(const Kernel& kernel, const KernelLog& log, CrashClass& crash_class) {
+  if (crash_class.name != "no_panic") return;
+  const bool damaged = !log.problems.empty() || kernel.dump().info().incomplete;
+  if (log.records.empty()) {
+    crash_class.title = "What happened is not known: the kernel log is not in the dump, or cannot be read";
+  } else if (damaged) {
+    crash_class.title = "What happened is not known: the log shows no panic or oops, but data is missing";
+  } else if (kernel.vmcoreinfo().decimal("CRASHTIME")) {  // only the crash path of kdump writes that
+    crash_class.title = "The kernel crashed, but its log names no panic or oops";
+  } else {
+    return;
+  }
+  crash_class.name = "unknown";
+}
+
 // The kernel prints the symbol of a return address itself, we that of the call before it: they differ when a
 // call that never returns ends its function.
 bool same_function(Kernel& kernel, const Frame& frame, const LogTraceEntry& entry) {
@@ -113,10 +130,12 @@ const CpuState* crashing_cpu(const Crash& crash) {
 Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
   Crash crash;
   crash.crash_class = classify(log);
+  const bool no_panic = crash.crash_class.name == "no_panic";  // in what there is of the log
+  doubt_no_panic(kernel, log, crash.crash_class);
   crash.crash_time = kernel.vmcoreinfo().decimal("CRASHTIME");
 
   std::optional<size_t> crash_record;
-  if (!crash.crash_class.evidence.empty() && crash.crash_class.name != "no_panic") {
+  if (!crash.crash_class.evidence.empty() && !no_panic) {
     uint64_t seq = crash.crash_class.evidence.front().seq;
     for (size_t i = 0; i < log.records.size() && !crash_record; ++i) {
       if (log.records[i].seq == seq) crash_record = i;
@@ -132,7 +151,7 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
   LogCrash from_log = find_log_crash(log, crash_record);
   for (const LogTraceEntry& entry : from_log.trace) crash.log_trace.push_back(entry.function);
   // A dump of a live system has traces of warnings only: whoever printed them did not crash.
-  if (crash.crash_class.name == "no_panic") from_log.cpu_line.reset();
+  if (no_panic) from_log.cpu_line.reset();
 
   crash.cpus = collect_cpus(kernel, log, from_log.cpu_line, crash.problems);
   for (CpuState& state : crash.cpus) unwind_cpu(kernel, state, aids, crash.problems);

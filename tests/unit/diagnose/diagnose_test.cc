@@ -158,8 +158,23 @@ TEST(Diagnose, NothingButMemory) {
   machine.open(0);
   Crash crash = diagnose(*machine.kernel, KernelLog{});
   EXPECT_TRUE(crash.cpus.empty());
-  EXPECT_EQ(crash.crash_class.name, "no_panic");
+  EXPECT_EQ(crash.crash_class.name, "unknown");
+  EXPECT_TRUE(crash.crash_class.title.starts_with("What happened is not known: the kernel log is not"))
+      << crash.crash_class.title;
   EXPECT_TRUE(mentions(crash.problems, "no register notes"));
+}
+
+// Only a whole log of a kernel that left no time of a crash makes a live system.
+TEST(Diagnose, ALogWithoutAPanicIsNoProofOfALiveSystem) {
+  std::unique_ptr<CrashedMachine> machine = crashed_two_cpus();
+  KernelLog log = test::log_of("all is well");
+  EXPECT_EQ(diagnose(*machine->kernel, log).crash_class.name, "unknown");  // CRASHTIME
+  machine = crashed_two_cpus({.crash_notes = false, .crash_time = false});
+  EXPECT_EQ(diagnose(*machine->kernel, log).crash_class.name, "no_panic");
+  log.problems.push_back("2 log records could not be read");
+  const Crash crash = diagnose(*machine->kernel, log);
+  EXPECT_EQ(crash.crash_class.name, "unknown");
+  EXPECT_TRUE(crash.crash_class.title.ends_with("data is missing")) << crash.crash_class.title;
 }
 
 TEST(CrashJson, SixtyFourBitValuesAreStrings) {
