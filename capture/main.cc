@@ -4,7 +4,9 @@
 #include <cstdio>
 #include <functional>
 
+#include "capture/argument.h"
 #include "capture/codec_name.h"
+#include "capture/estimate_cli.h"
 #include "capture/info.h"
 #include "capture/output/reassemble.h"
 #include "capture/run/cli.h"
@@ -24,13 +26,14 @@ struct SaveArguments {
   SaveOptions options;
   std::vector<std::string> files;
   std::string compress = "zstd";
+  std::string levels = "31", max_size;
   std::string exclude, summary, log, progress = "auto";
   std::string format = "kdump";
   bool zlib = false, lzo = false, snappy = false, zstd = false, elf = false, flattened = false;
   unsigned split = 0, message_level = 7;
   std::optional<unsigned> num_threads;
   bool compress_given = false;
-  bool show_stats = false, dump_dmesg = false, reassemble = false;
+  bool show_stats = false, dump_dmesg = false, reassemble = false, mem_usage = false, rearrange = false;
 };
 
 void add_vmcoreinfo(CLI::App& command, std::optional<std::filesystem::path>& file) {
@@ -50,8 +53,15 @@ void add_save(CLI::App& app, SaveArguments& a) {
       "Exit status: 0 saved, 1 nothing saved, 2 usage, 3 saved in part (what is missing is printed).");
   save->add_option("files", a.files, "INPUT... OUTPUT")->required()->expected(1, -1)->type_name("FILE");
   CLI::Option* level =
-      save->add_option("-d,--level", a.options.level, "Dump level 0 to 31: what to leave out")
-          ->check(CLI::Range(0u, 31u))
+      save->add_option(
+              "-d,--level", a.levels,
+              "Dump level 0 to 31: what to leave out; several, as 1,17,31: the next one when the dump "
+              "does not fit")
+          ->check([](const std::string& text) {
+            return parse_levels(text).empty()
+                       ? std::string("use numbers from 0 to 31, with commas between them")
+                       : std::string();
+          })
           ->capture_default_str();
   save->add_option("--exclude", a.exclude, "The same by names: zero,cache,private,user,free, or all or none")
       ->check([](const std::string& names) {
@@ -86,6 +96,15 @@ void add_save(CLI::App& app, SaveArguments& a) {
           "Save N files: give one INPUT and N OUTPUTs, or one OUTPUT to have .1 to .N added to its name")
       ->check(CLI::Range(2u, 1024u))
       ->type_name("N");
+  save->add_option(
+          "-L,--max-size", a.max_size,
+          "No OUTPUT may become larger: bytes, or with K, M, G, T (powers of 1024). What is most useful "
+          "is written first")
+      ->check([](const std::string& text) {
+        return parse_size(text) ? std::string()
+                                : std::string("use a number of bytes, or one with K, M, G or T");
+      })
+      ->type_name("SIZE");
   save->add_flag("--dry-run", a.options.dry_run,
                  "Do everything but write OUTPUT: tells how large it would be");
   save->add_flag("--show-stats", a.show_stats, "Print a table of page classes at the end");
@@ -112,6 +131,10 @@ void add_save(CLI::App& app, SaveArguments& a) {
   familiar->add_flag("--dump-dmesg", a.dump_dmesg, "Save the kernel log only, as text: log INPUT -o OUTPUT");
   familiar->add_flag("--reassemble", a.reassemble,
                      "Join the parts of a split set: reassemble INPUT... OUTPUT");
+  familiar->add_option("-i", a.options.vmcoreinfo, "--vmcoreinfo")->type_name("FILE");
+  familiar->add_flag("-R", a.rearrange, "Make a file of the stream on standard input: reassemble - OUTPUT");
+  familiar->add_flag("--mem-usage", a.mem_usage,
+                     "Say what dumps of INPUT (/proc/kcore) would hold: estimate INPUT");
 }
 
 [[noreturn]] void usage(const std::string& what) {
@@ -128,10 +151,23 @@ void sort_out_files(SaveArguments& a) {
                                         : OutputFormat::kdump;
   if (options.format == OutputFormat::elf && (a.zlib || a.lzo || a.snappy || a.zstd || a.compress_given))
     usage("an ELF dump is not compressed");
+  if (options.format == OutputFormat::elf && !a.max_size.empty())
+    usage("an ELF dump has its pages in their order: --max-size would cut what is needed most");
   if (a.flattened && a.files.size() == 1) a.files.emplace_back("-");
+  if (a.mem_usage) {
+    options.inputs.assign(a.files.begin(), a.files.end());
+    return;
+  }
+  if (a.rearrange) {
+    if (a.files.size() != 1) usage("-R needs an OUTPUT and nothing else");
+    a.files.insert(a.files.begin(), "-");
+    a.reassemble = true;
+  }
   if (a.files.size() < 2) usage("INPUT and OUTPUT are needed");
   options.output = a.files.back();
   options.inputs.assign(a.files.begin(), a.files.end() - 1);
+  if (a.files.back() == "-" && parse_levels(a.levels).size() > 1)
+    usage("what was sent cannot be taken back: a list of levels needs a file");
   const bool whole = options.format == OutputFormat::kdump && a.split == 0 && !options.dry_run;
   if ((a.dump_dmesg || a.reassemble) && (!whole || (a.dump_dmesg && a.reassemble)))
     usage("--dump-dmesg and --reassemble go with no other output");
@@ -149,7 +185,11 @@ void sort_out_files(SaveArguments& a) {
 
 int run_save(SaveArguments& a) {
   SaveOptions& options = a.options;
+  const std::vector<unsigned> levels = parse_levels(a.levels);  // was checked
+  options.level = levels.front();
+  options.fallback_levels.assign(levels.begin() + 1, levels.end());
   if (!a.exclude.empty()) options.level = parse_exclude(a.exclude).value_or(options.level);
+  if (!a.max_size.empty()) options.max_size = parse_size(a.max_size).value_or(0);
   const char* letter = a.zlib ? "zlib" : a.lzo ? "lzo" : a.snappy ? "snappy" : a.zstd ? "zstd" : nullptr;
   parse_codec_name(letter != nullptr ? letter : a.compress, options.codec,
                    options.codec_level);  // was checked
@@ -238,6 +278,7 @@ int run(int argc, char** argv) {
   info->add_option("INPUT", input.files, "The dump, or all parts of a split one")->required();
   std::function<int()> chosen;  // by a subcommand that has a file of its own
   add_run_commands(app, chosen);
+  add_estimate_command(app, chosen);
   for (CLI::App* command : {log, info}) add_vmcoreinfo(*command, input.vmcoreinfo);
   info->add_flag("--json", json, "As JSON (schemas/capture-info)");
 
@@ -250,6 +291,12 @@ int run(int argc, char** argv) {
   }
   if (verbose) set_log_level(LogLevel::info);
   if (chosen) return chosen();
+  if (save.mem_usage) {
+    EstimateOptions estimate;
+    estimate.inputs = save.options.inputs;
+    estimate.vmcoreinfo = save.options.vmcoreinfo;
+    return run_estimate(estimate, false);
+  }
   if (save.reassemble) {
     part_files = save.files;
     parts.force = save.options.force;

@@ -2,9 +2,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <thread>
 
+#include "capture/filter/choose.h"
 #include "capture/filter/kernel_facts.h"
 #include "capture/summary.h"
 #include "core/base/log.h"
@@ -17,13 +20,27 @@ namespace {
 // Below this much free memory the output must not fill the page cache.
 constexpr uint64_t little_memory = uint64_t{1} << 30;
 
-constexpr const char* cautious_reason = "an earlier try did not survive the look at them";
-
-// For people.
-std::string output_names(const CaptureReport& report) {
-  if (report.outputs == std::vector<std::string>{"-"}) return "the stream on standard output";
-  return fmt::format("{}", fmt::join(report.outputs, ", "));
+// Levels to try one after the other. What leaves out nothing that an earlier one does not cannot fit if that
+// did not.
+std::vector<unsigned> levels_to_try(const SaveOptions& options, std::vector<std::string>& notes) {
+  const auto bits = [](unsigned level) {
+    return (level & level_cache_private) != 0 ? level | level_cache : level;
+  };
+  std::vector<unsigned> levels{options.level};
+  for (unsigned level : options.fallback_levels) {
+    const auto larger =
+        std::ranges::find_if(levels, [&](unsigned earlier) { return (bits(level) & ~bits(earlier)) == 0; });
+    if (larger == levels.end()) {
+      levels.push_back(level);
+    } else {
+      notes.push_back(
+          fmt::format("level {} will not be tried: it leaves out no more than level {}", level, *larger));
+    }
+  }
+  return levels;
 }
+
+constexpr const char* cautious_reason = "an earlier try did not survive the look at them";
 
 class Capture {
  public:
@@ -36,8 +53,7 @@ class Capture {
     try {
       read_kernel_log();
       first_report();
-      choose_pages();
-      write_dump();
+      save_pages();
     } catch (Error& e) {
       progress_.finish();
       report_.status = CaptureStatus::failed;
@@ -58,6 +74,7 @@ class Capture {
     if (target.files.empty()) target.files = {options_.output};
     target.format = options_.format;
     target.dry_run = options_.dry_run;
+    target.max_bytes = options_.max_size;
     return target;
   }
 
@@ -142,102 +159,55 @@ class Capture {
     save_summary();
   }
 
+  // With the first level at which the dump fits, else what of it fits with the last.
+  void save_pages() {
+    const std::vector<unsigned> levels = levels_to_try(options_, report_.notes);
+    const std::vector<std::string> reasons = report_.reasons, notes = report_.notes;
+    std::string history;
+    for (size_t i = 0; i < levels.size(); ++i) {
+      report_.reasons = reasons;
+      report_.notes = notes;
+      if (!history.empty()) report_.notes.push_back(history);
+      level_ = report_.level_used = levels[i];
+      report_.why_level = history;
+      choose_pages();
+      const std::optional<std::string> too_large = write_dump(i + 1 == levels.size());
+      if (!too_large) return;
+      history +=
+          fmt::format("{}level {} does not fit: {}", history.empty() ? "" : "; ", levels[i], *too_large);
+      log_warning("level {} does not fit ({}): starting again with level {}", levels[i], *too_large,
+                  levels[i + 1]);
+    }
+  }
+
   void choose_pages() {
     begin("scan", "choosing pages");
-    std::string why_not = options_.cautious ? cautious_reason : why_no_kernel_;
-    if (kernel_ && !options_.cautious) {
-      try {
-        filter_pages();
-      } catch (const Error& e) {
-        why_not = e.message();
-        report_.scan.reset();
-      }
-    }
+    ChooseRequest request;
+    request.level = level_;
+    request.stop = &stop_;
+    request.progress = [this](uint64_t done, uint64_t total) { show_progress(done, total, 0); };
+    request.why_not = options_.cautious ? cautious_reason : why_no_kernel_;
+    PageChoice choice = kdk::choose_pages(*dump_, options_.cautious ? nullptr : kernel_.get(), request);
     if (stop_) throw Error(Errc::io, "interrupted before anything was written");
-    if (!report_.scan) {
-      report_.scan = keep_everything(dump_->ram());
-      report_.level_used = options_.level & level_zero;
-      if (report_.level_used != options_.level) {
-        report_.why_level = why_not;
-        report_.reasons.push_back("pages cannot be told apart, so all are saved: " + why_not);
-      } else {
-        report_.notes.push_back("poisoned and offline pages cannot be told apart: " + why_not);
-      }
-    }
-    drop_absent_pages();
+    std::ranges::move(choice.reasons, std::back_inserter(report_.reasons));
+    std::ranges::move(choice.notes, std::back_inserter(report_.notes));
+    report_.level_used = choice.level;
+    if (!choice.why_level.empty())
+      report_.why_level += (report_.why_level.empty() ? "" : "; ") + choice.why_level;
+    report_.scan = std::move(choice.scan);
+    report_.memory_model = std::move(choice.memory_model);
+    report_.pins = std::move(choice.pins);
+    report_.free_check = std::move(choice.free_check);
+    report_.cpu_lists = std::move(choice.cpu_lists);
+    report_.excluded_before = choice.excluded_before;
+    report_.pages_to_write = report_.scan->keep.count();
+    // In an ELF file every page has its place: where files may not become larger, another order saves less.
+    if (options_.format != OutputFormat::elf) order_ = std::move(choice.order);
     end();
   }
 
-  // Fills report_.scan. Throws when struct pages cannot be used.
-  void filter_pages() {
-    KernelMemory& memory = kernel_->memory();
-    const PageMarkers markers = read_page_markers(kernel_->vmcoreinfo());
-    MemMap map(memory, markers);
-    report_.memory_model = map.model();
-    report_.pins = find_pins(*kernel_, map, markers);
-    ScanRequest request;
-    request.level = options_.level;
-    request.pinned = &report_.pins->ranges;
-    request.stop = &stop_;
-    request.progress = [this](uint64_t done, uint64_t total) { show_progress(done, total, 0); };
-    report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
-    if (!report_.scan->complete) return;
-    report_.free_check = check_free_pages(*kernel_, map, markers, *report_.scan);
-    const FreeCheck& check = *report_.free_check;
-    if (check.result == FreeCheck::Result::more_found && (options_.level & level_free) != 0) {
-      report_.level_used = request.level = options_.level & ~unsigned{level_free};
-      report_.why_level = check.detail;
-      report_.reasons.push_back(
-          fmt::format("free pages are saved too, because the marks are not to be trusted: {}", check.detail));
-      report_.scan = scan_pages(memory, map, markers, dump_->ram(), request);
-    } else if (check.result == FreeCheck::Result::fewer_found) {
-      report_.notes.push_back("the dump may be larger than it need be: " + check.detail);
-    }
-    // Looking at them costs time that only pays when they go.
-    if ((report_.level_used & level_free) != 0) {
-      report_.cpu_lists = find_cpu_lists(*kernel_, map, markers, *report_.scan);
-      exclude_cpu_lists(*report_.cpu_lists, report_.level_used, report_.pins->ranges, *report_.scan);
-      if (!report_.cpu_lists->problem.empty()) {
-        report_.notes.push_back(fmt::format("{}free pages on lists of CPUs are kept: {}",
-                                            report_.cpu_lists->pages == 0 ? "" : "some ",
-                                            report_.cpu_lists->problem));
-      }
-    }
-    note_contradictions(*report_.scan);
-  }
-
-  void note_contradictions(const Scan& scan) {
-    if (scan.pinned_conflicts != 0) {
-      report_.notes.push_back(
-          fmt::format("{} pages in use by the kernel are marked as if they could go; they are kept",
-                      scan.pinned_conflicts));
-    }
-    const uint64_t odd = scan.bad_orders + scan.broken_compounds;
-    if (odd != 0)
-      report_.notes.push_back(
-          fmt::format("{} struct pages contradict themselves; their pages are kept", odd));
-    const uint64_t unknown = scan.of(PageClass::unknown).found;
-    if (unknown != 0) {
-      report_.notes.push_back(fmt::format("{} pages have no readable struct page; they are kept", unknown));
-    }
-  }
-
-  // Pages that the input itself leaves out get no descriptor.
-  void drop_absent_pages() {
-    Scan& scan = *report_.scan;
-    for (const PfnRange& range : dump_->ram()) {
-      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
-        if (!scan.keep.test(pfn)) continue;
-        const PageState state = dump_->state(pfn);
-        if (state == PageState::present || state == PageState::unreadable) continue;
-        scan.keep.clear(pfn);
-        ++report_.excluded_before;
-      }
-    }
-    report_.pages_to_write = scan.keep.count();
-  }
-
-  void write_dump() {
+  // Says why the dump does not fit, unless this is the `last` level to be tried; then nothing of it is left.
+  std::optional<std::string> write_dump(bool last) {
     TargetOptions target_is = target_options();
     begin("dump", fmt::format("{} {} of {} pages to {}", options_.dry_run ? "would save" : "saving",
                               report_.pages_to_write, report_.scan->ram_pages,
@@ -249,7 +219,14 @@ class Capture {
     target_is.drop_page_cache =
         options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
     const ElfCoreHeader elf = elf_header(*dump_, kernel_.get());
-    Target target(target_is, {header_, elf, dump_->ram(), report_.scan->keep});
+    std::optional<Target> made;
+    try {
+      made.emplace(target_is, TargetContent{header_, elf, dump_->ram(), report_.scan->keep});
+    } catch (const Error& e) {
+      if (last || !says_full(e)) throw;
+      return e.message();
+    }
+    Target& target = *made;
 
     const Budget budget = plan_budget(options_.threads, std::thread::hardware_concurrency(), available);
     PipelineOptions pipeline;
@@ -260,6 +237,7 @@ class Capture {
       pipeline.reuse = PipelineOptions::Reuse::same_codec;
     pipeline.threads = budget.threads;
     pipeline.unit_bytes = budget.unit_bytes;
+    if (order_) pipeline.order = &*order_;
     pipeline.stop = &stop_;
     report_.pipeline = run_pipeline(
         *dump_, report_.scan->keep, target.sink(), pipeline,
@@ -267,21 +245,20 @@ class Capture {
     end();
     begin("sync", options_.dry_run ? "adding up" : "waiting for the disk");
     const PipelineResult& result = *report_.pipeline;
-    if (result.failure || result.stopped) {
-      keep_incomplete(target, result.failure ? result.failure->message() : "interrupted");
-    } else {
-      finish(target);
-    }
+    std::optional<Error> failure = result.failure;
+    if (!failure && !result.stopped) failure = commit(target);
     end();
+    if (failure && !last && !target.streams() && says_full(*failure)) return failure->message();
+    if (failure || result.stopped) keep_incomplete(target, failure ? failure->message() : "interrupted");
+    return std::nullopt;
   }
 
-  void finish(Target& target) {
+  std::optional<Error> commit(Target& target) {
     const PipelineResult& result = *report_.pipeline;
     try {
       target.commit(result.read_errors == 0);
     } catch (const Error& e) {
-      keep_incomplete(target, e.message());
-      return;
+      return e;
     }
     report_.outputs = target.names();
     report_.output_bytes = target.size();
@@ -290,6 +267,7 @@ class Capture {
           fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));
     }
     note_left_out(target);
+    return std::nullopt;
   }
 
   // What is written stands: nothing in the file points to data that is not there, and it says INCOMPLETE.
@@ -306,6 +284,19 @@ class Capture {
     report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
                                           result.pages_written, report_.pages_to_write, output_names(report_),
                                           why));
+    if (order_) report_.reasons.push_back(describe_cut(result));
+  }
+
+  // What is most needed was written first.
+  static std::string describe_cut(const PipelineResult& result) {
+    std::string whole, cut;
+    for (const PipelineResult::Group& group : result.groups) {
+      std::string& list = group.written == group.pages ? whole : cut;
+      list += (list.empty() ? "" : ", ") + group.name;
+      if (group.written != group.pages) list += fmt::format(" ({} of {} pages)", group.written, group.pages);
+    }
+    return fmt::format("whole in it: {}; cut: {}", whole.empty() ? "nothing" : whole,
+                       cut.empty() ? "nothing" : cut);
   }
 
   void note_left_out(Target& target) {
@@ -358,6 +349,8 @@ class Capture {
   std::unique_ptr<Dump> dump_;
   std::unique_ptr<Kernel> kernel_;
   std::string why_no_kernel_;
+  unsigned level_ = 0;  // that is being tried
+  std::optional<PageOrder> order_;
   KdumpHeader header_;
   KernelLog log_;
   std::chrono::steady_clock::time_point stage_start_;
@@ -367,60 +360,6 @@ class Capture {
 
 CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& stop) {
   return Capture(options, stop).run();
-}
-
-std::string report_text(const CaptureReport& report) {
-  if (!report.pipeline || !report.scan) return {};
-  const PipelineResult& result = *report.pipeline;
-  uint64_t milliseconds = 0;
-  for (const CaptureReport::Stage& stage : report.stages) milliseconds += stage.milliseconds;
-  std::string text =
-      fmt::format("{}: {:.1f} MiB, {} of {} pages, level {}, {}, {} thread{}, {:.2f} s\n",
-                  report.dry_run ? "would write" : output_names(report),
-                  static_cast<double>(report.output_bytes) / (1 << 20), result.pages_written,
-                  report.scan->ram_pages, report.level_used, to_string(report.codec), result.threads,
-                  result.threads == 1 ? "" : "s", static_cast<double>(milliseconds) / 1000);
-  std::string left_out;
-  for (size_t c = 0; c < page_class_count; ++c) {
-    const uint64_t pages = report.scan->classes[c].excluded;
-    if (pages == 0) continue;
-    left_out +=
-        fmt::format("{}{} {}", left_out.empty() ? "" : ", ", to_string(static_cast<PageClass>(c)), pages);
-  }
-  if (report.excluded_before != 0) {
-    left_out += fmt::format("{}by the input {}", left_out.empty() ? "" : ", ", report.excluded_before);
-  }
-  if (!left_out.empty()) text += fmt::format("left out (pages): {}\n", left_out);
-  if (report.free_check) {
-    const FreeCheck& check = *report.free_check;
-    text += fmt::format(
-        "free pages: {} found, {}\n", check.found,
-        check.zones == 0 ? "not checked" : fmt::format("{} counted by the kernel", check.kernel_count));
-  }
-  return text;
-}
-
-std::string stats_text(const CaptureReport& report) {
-  if (!report.scan) return {};
-  std::string text = fmt::format("{:<14}{:>12}{:>12}{:>12}\n", "pages", "found", "left out", "kept");
-  const auto add = [&](std::string_view name, uint64_t found, uint64_t excluded) {
-    text += fmt::format("{:<14}{:>12}{:>12}{:>12}\n", name, found, excluded, found - excluded);
-  };
-  uint64_t excluded = report.excluded_before;
-  for (size_t c = 0; c < page_class_count; ++c) {
-    const ClassCounts& counts = report.scan->classes[c];
-    excluded += counts.excluded;
-    if (counts.found != 0) add(to_string(static_cast<PageClass>(c)), counts.found, counts.excluded);
-  }
-  if (report.excluded_before != 0) {
-    text += fmt::format("{:<14}{:>12}{:>12}\n", "by the input", "", report.excluded_before);
-  }
-  add("all", report.scan->ram_pages, excluded);
-  if (report.pipeline) {
-    text += fmt::format("zero pages among the kept: {}; equal to another: {}; stored uncompressed: {}; page data: {} bytes\n",
-                        report.pipeline->zero_pages, report.pipeline->shared_pages, report.pipeline->raw_pages, report.pipeline->data_bytes);
-  }
-  return text;
 }
 
 }  // namespace kdk

@@ -36,6 +36,8 @@ struct SaveOptions {
   std::vector<std::filesystem::path> split;   // the files of a split set, instead of `output`
   OutputFormat format = OutputFormat::kdump;
   unsigned level = level_all;
+  std::vector<unsigned> fallback_levels = {};  // one after the other, when the dump does not fit
+  uint64_t max_size = 0;                       // of each output file, bytes; 0: no limit
   Codec codec = Codec::zstd;
   int codec_level = 0;   // 0: the codec's default
   unsigned threads = 0;  // 0: as many as CPUs, at most 8
@@ -56,6 +58,9 @@ struct SaveOptions {
 // could be written at all; the summary file, if asked for, then says so too. `stop`: set to end early (a
 // signal).
 CaptureReport save_dump(const SaveOptions& options, const std::atomic<bool>& stop);
+
+// Where the dump is, for people.
+std::string output_names(const CaptureReport& report);
 
 // What save prints on stdout at the end.
 std::string report_text(const CaptureReport& report);

@@ -125,9 +125,18 @@ Json checks_json(const CaptureReport& r) {
 Json pages_json(const CaptureReport& r) {
   if (!r.pipeline) return nullptr;
   const PipelineResult& p = *r.pipeline;
-  return {{"written_pages", p.pages_written}, {"zero_pages", p.zero_pages}, {"shared_pages", p.shared_pages},
-          {"raw_pages", p.raw_pages},         {"data_bytes", p.data_bytes},
-          {"read_errors", p.read_errors},     {"read_error_examples", pfns(p.error_examples)}};
+  Json order = Json::array();
+  for (const PipelineResult::Group& group : p.groups) {
+    order.push_back({{"name", group.name}, {"pages", group.pages}, {"written_pages", group.written}});
+  }
+  return {{"written_pages", p.pages_written},
+          {"zero_pages", p.zero_pages},
+          {"shared_pages", p.shared_pages},
+          {"raw_pages", p.raw_pages},
+          {"data_bytes", p.data_bytes},
+          {"read_errors", p.read_errors},
+          {"read_error_examples", pfns(p.error_examples)},
+          {"order", order}};
 }
 
 }  // namespace
@@ -148,7 +157,7 @@ std::string_view to_string(CaptureStatus status) {
 
 std::string summary_json(const CaptureReport& r) {
   Json json;
-  json["schema"] = {{"id", "kdumpkit/capture-summary"}, {"version", "1.2.0"}};
+  json["schema"] = {{"id", "kdumpkit/capture-summary"}, {"version", "1.3.0"}};
   json["tool"] = {{"name", "kdump-capture"}, {"version", KDK_VERSION}};
   json["status"] = to_string(r.status);
   json["reasons"] = strings(r.reasons);

@@ -43,9 +43,4 @@ char task_state_letter(uint64_t state, uint64_t exit_state);
 // "running", "sleeping", "uninterruptible", ... for a letter of task_state_letter().
 std::string_view task_state_name(char letter);
 
-// init_task by content, for kernels whose kallsyms lack data symbols: a struct in the kernel image whose comm
-// is "swapper/0" (or "swapper"), whose pid is 0 and whose task list links point back. nullopt when there is
-// not exactly one.
-std::optional<VirtAddr> find_init_task(Kernel& kernel);
-
 }  // namespace kdk

@@ -101,6 +101,7 @@ PageFacts PageClassifier::classify(const uint8_t* page, const uint8_t* second) c
   const uint32_t type = load32(page + m_.mapcount);
   const bool slab = has_type(type, m_.slab) || (flags & slab_mask_) != 0;
   PageFacts facts;
+  facts.slab = slab;
 
   if (!slab && has_type(type, m_.buddy)) {
     const uint64_t order = load64(page + m_.private_);

@@ -56,6 +56,7 @@ struct PageFacts {
       0;  // the answer holds for 2^order pages from this one, which the caller checks for alignment
   bool compound = false;   // head of a compound page: the others are its tails
   bool bad_order = false;  // marked free, but with an order that cannot be: treated as kernel
+  bool slab = false;       // of a slab cache (never left out)
 };
 
 class PageClassifier {

@@ -33,6 +33,7 @@ class Kind {
     ranges_ = merge_ranges(std::move(ranges_), ram);
     for (const PfnRange& range : ranges_) kind_.pages += range.count();
     pins.ranges.insert(pins.ranges.end(), ranges_.begin(), ranges_.end());
+    kind_.ranges = std::move(ranges_);
     pins.kinds.push_back(std::move(kind_));
   }
 
@@ -58,7 +59,7 @@ struct LinearMap {
   }
 };
 
-void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& mapped) {
+void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& linear_tables, Kind& mapped) {
   Translator& translator = kernel.memory().translator();
   const VaLayout& layout = translator.layout();
   const uint64_t page_size = kernel.memory().page_size();
@@ -69,7 +70,9 @@ void walk_kernel_tables(Kernel& kernel, Kind& image, Kind& tables, Kind& mapped)
       tables.add(entry.pa, page_size);
       // The linear map's last level is by far the most of all tables (2 GiB of them per TiB) and says nothing
       // new.
-      return entry.size > last_table_span || !linear.covers(entry.va.value, entry.size);
+      const bool go_on = entry.size > last_table_span || !linear.covers(entry.va.value, entry.size);
+      if (!go_on) linear_tables.add(entry.pa, page_size);
+      return go_on;
     }
     const uint64_t offset = entry.va.value - entry.pa.value;
     if (layout.image_offset != 0 && offset == layout.image_offset)
@@ -197,7 +200,8 @@ Pins find_pins(Kernel& kernel, MemMap& map, const PageMarkers& markers) {
   const std::vector<PfnRange>& ram = kernel.dump().ram();
   Kind image("kernel_image", page_size), tables("page_tables", page_size), mapped("mapped", page_size);
   Kind memory_map("memory_map", page_size), per_cpu("per_cpu", page_size), stacks("task_stacks", page_size);
-  walk_kernel_tables(kernel, image, tables, mapped);
+  Kind linear_tables("linear_tables", page_size);
+  walk_kernel_tables(kernel, image, tables, linear_tables, mapped);
   drop_given_back(kernel, map, markers, image);
   for (const PfnRange& range : map.own_pages()) {
     memory_map.add({range.begin.value * page_size}, range.count() * page_size);
@@ -207,7 +211,14 @@ Pins find_pins(Kernel& kernel, MemMap& map, const PageMarkers& markers) {
   Pins pins;
   for (Kind* kind : {&image, &tables, &mapped, &memory_map, &per_cpu, &stacks}) kind->finish(pins, ram);
   pins.ranges = merge_ranges(std::move(pins.ranges), ram);
+  pins.linear_tables = merge_ranges(linear_tables.ranges(), ram);
   return pins;
+}
+
+const std::vector<PfnRange>& Pins::of(std::string_view kind) const {
+  static const std::vector<PfnRange> none;
+  const auto found = std::ranges::find(kinds, kind, &PinKind::name);
+  return found == kinds.end() ? none : found->ranges;
 }
 
 }  // namespace kdk

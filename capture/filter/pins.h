@@ -21,14 +21,19 @@
 namespace kdk {
 
 struct PinKind {
-  std::string name;     // "kernel_image", "page_tables", "mapped", "memory_map", "per_cpu", "task_stacks"
-  uint64_t pages = 0;   // page frames it names; kinds may overlap
-  std::string problem;  // why it is absent or not whole; empty otherwise
+  std::string name;    // "kernel_image", "page_tables", "mapped", "memory_map", "per_cpu", "task_stacks"
+  uint64_t pages = 0;  // page frames it names; kinds may overlap
+  std::vector<PfnRange> ranges;  // these, sorted, disjoint, clipped to the dump's RAM
+  std::string problem;           // why it is absent or not whole; empty otherwise
 };
 
 struct Pins {
   std::vector<PfnRange> ranges;  // sorted, disjoint, clipped to the dump's RAM
   std::vector<PinKind> kinds;
+  std::vector<PfnRange> linear_tables;  // of the page tables: the last level of the linear map's
+
+  // Empty when there is no such kind.
+  const std::vector<PfnRange>& of(std::string_view kind) const;
 };
 
 // What cannot be found is said in its kind. Throws what PageClassifier throws.

@@ -51,7 +51,10 @@ class Scanner {
     ClassCounts& counts = scan_.classes[static_cast<size_t>(page_class)];
     counts.found += range.count();
     done_ += range.count();
-    if (excluded(page_class, request_.level)) counts.excluded += exclude(range, page_class);
+    if (excluded(page_class, request_.level))
+      counts.excluded += exclude(range, page_class);
+    else
+      mark_blocks(range, page_class);
   }
 
   bool stopped() {
@@ -64,6 +67,7 @@ class Scanner {
   struct Compound {
     Pfn end;
     PageClass page_class = PageClass::kernel;
+    bool slab = false;
   };
 
   Pfn skip_unreadable(const MemMap::Run& run) {
@@ -87,6 +91,7 @@ class Scanner {
       if (pfn < compound_.end) {
         if (in_compound(page)) {
           decide_page(pfn, page, compound_.page_class);
+          if (compound_.slab) scan_.blocks[pfn.value / 64] |= block_slab;
           ++i;
           continue;
         }
@@ -122,7 +127,8 @@ class Scanner {
         i += end.value - pfn.value;
         continue;
       }
-      if (facts.compound && pages > 1) enter_compound(pfn, pages, page, facts.page_class);
+      if (facts.compound && pages > 1) enter_compound(pfn, pages, page, facts);
+      if (facts.slab) scan_.blocks[pfn.value / 64] |= block_slab;
       decide_page(pfn, page, facts.compound && pages > 1 ? compound_.page_class : facts.page_class);
       ++i;
     }
@@ -135,10 +141,11 @@ class Scanner {
     entry.last = pfn;
   }
 
-  void enter_compound(Pfn pfn, uint64_t pages, const uint8_t* page, PageClass page_class) {
+  void enter_compound(Pfn pfn, uint64_t pages, const uint8_t* page, const PageFacts& facts) {
+    PageClass page_class = facts.page_class;
     // A poisoned huge page does not say which of its pages is bad: leave all of it out.
     if (page_class == PageClass::hugetlb && classifier_.is_poisoned(page)) page_class = PageClass::poisoned;
-    compound_ = {pfn + pages, page_class};
+    compound_ = {pfn + pages, page_class, facts.slab};
     std::copy_n(page, head_bytes_.size(), head_bytes_.begin());
   }
 
@@ -185,6 +192,29 @@ class Scanner {
     return gone + clear({pfn, range.end});
   }
 
+  // Notes what is kept there.
+  void mark_blocks(PfnRange range, PageClass page_class) {
+    const uint8_t bit = block_bit(page_class);
+    for (uint64_t block = range.begin.value / 64; block <= (range.end.value - 1) / 64; ++block)
+      scan_.blocks[block] |= bit;
+  }
+
+  static uint8_t block_bit(PageClass page_class) {
+    switch (page_class) {
+      case PageClass::cache:
+      case PageClass::cache_private:
+        return block_cache;
+      case PageClass::anonymous:
+      case PageClass::hugetlb:
+        return block_user;
+      case PageClass::free:
+      case PageClass::unaccepted:
+        return block_free;
+      default:
+        return block_kernel;
+    }
+  }
+
   uint64_t clear(PfnRange range) {
     if (range.begin >= range.end) return 0;
     if (range.count() == 1)
@@ -221,6 +251,7 @@ Scan scan_pages(KernelMemory& memory, MemMap& map, const PageMarkers& markers,
   Scan scan;
   scan.keep = bitmap_of(ram);
   scan.ram_pages = page_count(ram);
+  scan.blocks = ByteMap((scan.keep.size() + 63) / 64);
   Scanner scanner(memory, map, markers, request, scan);
   // RAM between the ranges with struct pages has none: kept, class unknown. Both lists are sorted.
   const std::vector<PfnRange>& present = map.present();

@@ -30,6 +30,18 @@ struct ScanRequest {
   std::function<void(uint64_t done, uint64_t total)> progress;
 };
 
+// A byte for each block of 64 page frames; memory only where one is not 0.
+using ByteMap = std::vector<uint8_t, LazyZeroAllocator<uint8_t>>;
+
+// What the pages that a block keeps are: bits of Scan::blocks.
+enum BlockBit : uint8_t {
+  block_slab = 1,
+  block_kernel = 2,
+  block_user = 4,
+  block_cache = 8,
+  block_free = 16,
+};
+
 struct ClassCounts {
   uint64_t found = 0;     // pages of this class in the RAM of the dump
   uint64_t excluded = 0;  // of these, left out
@@ -52,6 +64,7 @@ struct Scan {
     Pfn first, last;
   };
   std::array<FreeOrder, 64> free_orders;
+  ByteMap blocks;  // BlockBits, by PFN / 64; empty when struct pages were not looked at
   bool complete = true;
 
   const ClassCounts& of(PageClass c) const { return classes[static_cast<size_t>(c)]; }

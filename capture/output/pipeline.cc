@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
+#include <cerrno>
 #include <charconv>
 #include <chrono>
 #include <condition_variable>
@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "capture/output/stored_pages.h"
+#include "capture/output/units.h"
 #include "core/base/bus_error.h"
 
 namespace kdk {
@@ -20,53 +21,12 @@ namespace {
 
 constexpr size_t max_examples = 16;
 
-// Hands out runs of pages to be written, in ascending order.
-class Units {
- public:
-  struct Unit {
-    uint64_t first_index = 0;  // descriptor index of the first page
-    std::vector<Pfn> pages;
-  };
-
-  Units(const PfnBitmap& bits, size_t pages_per_unit) : bits_(bits), pages_per_unit_(pages_per_unit) {}
-
-  // False when all are taken.
-  bool next(Unit& unit) {
-    std::lock_guard lock(mutex_);
-    unit.pages.clear();
-    unit.first_index = index_;
-    const PfnBitmap::Words& words = bits_.words();
-    while (word_ < words.size() && unit.pages.size() < pages_per_unit_) {
-      uint64_t rest = words[word_] & ~taken_;
-      while (rest != 0 && unit.pages.size() < pages_per_unit_) {
-        const unsigned bit = static_cast<unsigned>(std::countr_zero(rest));
-        unit.pages.push_back({word_ * 64 + bit});
-        rest &= rest - 1;
-        taken_ |= uint64_t{1} << bit;
-      }
-      if (rest == 0) {
-        ++word_;
-        taken_ = 0;
-      }
-    }
-    index_ += unit.pages.size();
-    return !unit.pages.empty();
-  }
-
- private:
-  const PfnBitmap& bits_;
-  const size_t pages_per_unit_;
-  std::mutex mutex_;
-  size_t word_ = 0;
-  uint64_t taken_ = 0;  // bits of the current word that were handed out
-  uint64_t index_ = 0;
-};
-
 // What workers and the waiting thread share.
 struct Shared {
   std::atomic<uint64_t> done = 0, written = 0, zero = 0, same = 0, raw = 0, bytes = 0, errors = 0;
-  std::atomic<bool> give_up = false;  // a worker failed, or stop was asked for
-  std::mutex mutex;                   // guards what follows
+  std::vector<std::atomic<uint64_t>> by_group;  // pages written of each
+  std::atomic<bool> give_up = false;            // a worker failed, the file is full, or stop was asked for
+  std::mutex mutex;                             // guards what follows
   std::condition_variable finished;
   unsigned running = 0;
   std::optional<Error> failure;
@@ -88,7 +48,7 @@ class Worker {
         compressor_(make_compressor(options.codec, options.codec_level, page_size_)) {}
 
   void run() {
-    Units::Unit unit;
+    Unit unit;
     while (!should_stop() && units_.next(unit)) write_unit(unit);
   }
 
@@ -98,7 +58,7 @@ class Worker {
     return shared_.give_up.load(std::memory_order_relaxed);
   }
 
-  void write_unit(const Units::Unit& unit) {
+  void write_unit(const Unit& unit) {
     // Room for every page at its worst, so that compressors write in place.
     const size_t slot = std::max<size_t>(page_size_, compressor_->max_size());
     buffer_.resize(unit.pages.size() * page_size_ + slot);
@@ -110,12 +70,13 @@ class Worker {
     for (size_t i = 0; i < unit.pages.size(); ++i) {
       if (!add_page(unit.pages, i)) note_read_error(unit.pages[i]);
     }
-    sink_.write({unit.first_index, unit.pages, packed_, {buffer_.data(), used_}, placed_});
-    for (size_t i = 0; i < unit.pages.size(); ++i) {
+    const size_t written = sink_.write({unit.pages, unit.indexes, packed_, {buffer_.data(), used_}, placed_});
+    for (size_t i = 0; i < written; ++i) {
       // Only now may other threads point at it: before, the write could have failed.
       if (packed_[i].kind == PackedPage::Kind::data) stored_.add(hashes_[i], {unit.pages[i], placed_[i]});
     }
-    finish_unit(unit);
+    finish_unit(unit, written);
+    if (written < unit.pages.size()) throw error_from_errno(EFBIG, "the largest size allowed is reached");
   }
 
   // False when the page cannot be read.
@@ -133,13 +94,9 @@ class Worker {
       return false;
     if (zero) {
       packed.kind = PackedPage::Kind::zero;
-      ++zero_;
       return true;
     }
-    if (point_at_equal(pages, index, view.bytes, hash)) {
-      ++same_;
-      return true;
-    }
+    if (point_at_equal(pages, index, view.bytes, hash)) return true;
     if (!store_page(view, packed)) return false;
     hashes_[index] = hash;
     seen_.insert_or_assign(hash, index);
@@ -189,7 +146,6 @@ class Worker {
     packed.kind = PackedPage::Kind::data;
     packed.size = static_cast<uint32_t>(size != 0 ? size : page_size_);
     packed.flags = size == 0 ? 0 : codec_flag(reuse ? view.codec : options_.codec);
-    if (size == 0) ++raw_;
     used_ += packed.size;
     return true;
   }
@@ -202,20 +158,29 @@ class Worker {
   }
 
   void note_read_error(Pfn pfn) {
-    ++errors_;
+    ++shared_.errors;
     std::lock_guard lock(shared_.mutex);
     if (shared_.examples.size() < max_examples) shared_.examples.push_back(pfn);
   }
 
-  void finish_unit(const Units::Unit& unit) {
-    shared_.done += unit.pages.size();
-    shared_.written += unit.pages.size() - errors_;
-    shared_.zero += zero_;
-    shared_.same += same_;
-    shared_.raw += raw_;
-    shared_.bytes += used_;
-    shared_.errors += errors_;
-    zero_ = same_ = raw_ = errors_ = 0;
+  // `written`: pages of it that are in the file, those in front.
+  void finish_unit(const Unit& unit, size_t written) {
+    uint64_t lost = 0, zero = 0, same = 0, raw = 0, bytes = 0;
+    for (size_t i = 0; i < written; ++i) {
+      const PackedPage& page = packed_[i];
+      lost += page.kind == PackedPage::Kind::lost;
+      zero += page.kind == PackedPage::Kind::zero;
+      same += page.kind == PackedPage::Kind::repeat || page.kind == PackedPage::Kind::stored;
+      raw += page.kind == PackedPage::Kind::data && page.flags == 0;
+      bytes += page.size;
+    }
+    shared_.done += written;
+    shared_.written += written - lost;
+    shared_.by_group[unit.group] += written - lost;
+    shared_.zero += zero;
+    shared_.same += same;
+    shared_.raw += raw;
+    shared_.bytes += bytes;
   }
 
   Units& units_;
@@ -232,7 +197,6 @@ class Worker {
   std::vector<PageLocation> placed_;           // and where they went
   std::unordered_map<uint64_t, size_t> seen_;  // and by hash, which it is
   size_t used_ = 0;
-  uint64_t zero_ = 0, same_ = 0, raw_ = 0, errors_ = 0;
 };
 
 }  // namespace
@@ -287,9 +251,11 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink&
                             const std::function<void(const PipelineProgress&)>& progress) {
   install_bus_error_handler();
   const size_t pages_per_unit = std::max<size_t>(16, options.unit_bytes / dump.info().page_size);
-  Units units(dumped, pages_per_unit);
-  const uint64_t total = dumped.count();
+  const PageOrder no_order;
+  Units units(dumped, dump.ram(), options.order != nullptr ? *options.order : no_order, pages_per_unit);
+  const uint64_t total = units.total();
   Shared shared;
+  shared.by_group = std::vector<std::atomic<uint64_t>>(units.groups().size());
   StoredPages stored(total);
   const auto work = [&] {
     try {
@@ -348,6 +314,10 @@ PipelineResult run_pipeline(const Dump& dump, const PfnBitmap& dumped, PageSink&
   result.read_errors = shared.errors;
   result.error_examples = std::move(shared.examples);
   std::ranges::sort(result.error_examples);
+  for (size_t g = 0; g < units.groups().size(); ++g) {
+    const Units::Group& group = units.groups()[g];
+    if (group.pages != 0) result.groups.push_back({group.name, group.pages, shared.by_group[g]});
+  }
   result.failure = std::move(shared.failure);
   result.stopped = options.stop != nullptr && options.stop->load() && shared.done < total;
   if (progress) progress({shared.done, total, shared.bytes});

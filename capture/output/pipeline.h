@@ -1,11 +1,11 @@
 // Copies the chosen pages into the output: workers take runs of pages, read, test for zeros, compress, and
 // write each run's data as one piece at an offset they claim; then they publish the run's descriptors.
 //
-// Only the descriptor table is in page order, and its places are known beforehand, so no worker ever waits
-// for another: one short lock per MiB of pages to take the next run, none per page, and one CPU is as good as
-// any number. A page that cannot be read (I/O error, SIGBUS from poisoned memory, corrupt input) costs its
-// own descriptor and nothing else. Data goes out before the descriptors that point at it, so a file cut short
-// at any moment is sound.
+// Only the descriptor table is in page order, and its places are known beforehand, so the most useful pages
+// go first (filter/page_order.h), and no worker ever waits for another: one short lock per MiB of pages to
+// take the next run, none per page, and one CPU is as good as any number. A page that cannot be read (I/O
+// error, SIGBUS from poisoned memory, corrupt input) costs its own descriptor and nothing else. Data goes out
+// before the descriptors that point at it, so a file cut short at any moment is sound.
 #pragma once
 
 #include <atomic>
@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "capture/filter/page_order.h"
 #include "core/base/error.h"
 #include "core/formats/codec.h"
 #include "core/formats/dump.h"
@@ -31,6 +32,7 @@ struct PipelineOptions {
   // Which pages that the input has compressed are copied as they are, after it was seen that they expand.
   enum class Reuse : uint8_t { none, same_codec, any_codec };
   Reuse reuse = Reuse::none;
+  const PageOrder* order = nullptr;         // nullptr: in the order of page frames
   const std::atomic<bool>* stop = nullptr;  // set from a signal handler
 };
 
@@ -48,9 +50,15 @@ struct PipelineResult {
   uint64_t data_bytes = 0;          // page data written
   uint64_t read_errors = 0;         // pages that could not be read: their descriptors stay empty
   std::vector<Pfn> error_examples;  // the first few, ascending
-  std::optional<Error> failure;     // writing failed; what was published before stands
-  bool stopped = false;             // `stop` was set
-  unsigned threads = 0;             // that really ran
+  struct Group {
+    std::string name;      // see filter/page_order.h
+    uint64_t pages = 0;    // of the dump
+    uint64_t written = 0;  // of these, as in pages_written
+  };
+  std::vector<Group> groups;     // in the order of writing, without empty ones
+  std::optional<Error> failure;  // writing failed; what was published before stands
+  bool stopped = false;          // `stop` was set
+  unsigned threads = 0;          // that really ran
 };
 
 // Reads the pages of `dumped` and writes them to `sink`, which was made for the same bitmap. `progress` is

@@ -8,8 +8,8 @@ namespace kdk {
 namespace {
 
 constexpr uint64_t odd = 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio: bits well mixed
-// 32 bytes each: 2 MiB, of which only what is used is touched.
-constexpr uint64_t fewest = 1 << 10, most = 1 << 16;
+// 32 bytes each: 4 MiB, of which only what is used is touched.
+constexpr uint64_t fewest = 1 << 10, most = 1 << 17;
 
 }  // namespace
 

@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <system_error>
 
 #include "core/base/error.h"
 #include "core/formats/split_writer.h"
@@ -32,6 +34,14 @@ std::string_view to_string(OutputFormat format) {
       return "elf";
   }
   return "kdump";
+}
+
+bool says_full(const Error& error) {
+  if (error.code() != Errc::io) return false;
+  // error_from_errno() puts what errno means at the end.
+  return std::ranges::any_of(std::array{ENOSPC, EDQUOT, EFBIG}, [&](int number) {
+    return error.message().ends_with(std::generic_category().message(number));
+  });
 }
 
 std::filesystem::path incomplete_name(const std::filesystem::path& output) {
@@ -99,11 +109,12 @@ Target::Target(const TargetOptions& options, const TargetContent& content) : opt
   }
   PfnBitmap ram(content.header.end_pfn);
   for (const PfnRange& range : content.ram) ram.set_range(range);
+  KdumpHeader header = content.header;
+  if (options_.max_bytes != 0) header.max_bytes = options_.max_bytes;
   if (outputs.size() == 1) {
-    sink_ =
-        std::make_unique<KdumpWriter>(*outputs.front(), names.front(), content.header, ram, content.dumped);
+    sink_ = std::make_unique<KdumpWriter>(*outputs.front(), names.front(), header, ram, content.dumped);
   } else {
-    sink_ = std::make_unique<SplitWriter>(outputs, names, content.header, ram, content.dumped);
+    sink_ = std::make_unique<SplitWriter>(outputs, names, header, ram, content.dumped);
   }
 }
 

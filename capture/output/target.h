@@ -24,6 +24,7 @@ struct TargetOptions {
   OutputFormat format = OutputFormat::kdump;
   bool dry_run = false;
   bool drop_page_cache = false;  // see FileOutput
+  uint64_t max_bytes = 0;        // of each file; 0: no limit
 };
 
 // What is to be written.
@@ -42,6 +43,8 @@ class Target {
   Target& operator=(const Target&) = delete;
 
   PageSink& sink() { return *sink_; }
+  // What was written to it cannot be taken back.
+  bool streams() const { return static_cast<bool>(stream_); }
   uint64_t size() const;
 
   // All pages are written: ends the files and gives them their names. `complete`: as PageSink::finish().
@@ -71,6 +74,9 @@ class Target {
 // is an input, it is no regular file (streams may be pipes and devices).
 void check_target_names(const TargetOptions& options, const std::vector<std::filesystem::path>& inputs,
                         bool force);
+
+// True when the output has no room for more: disk, quota, largest size of a file.
+bool says_full(const Error& error);
 
 // Name under which an incomplete dump for `output` is kept: never the asked-for name.
 std::filesystem::path incomplete_name(const std::filesystem::path& output);

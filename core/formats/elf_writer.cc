@@ -178,7 +178,7 @@ std::vector<uint8_t> ElfWriter::headers(const std::vector<Segment>& segments, bo
   return out;
 }
 
-void ElfWriter::write(const PageBatch& batch) {
+size_t ElfWriter::write(const PageBatch& batch) {
   uint64_t data = 0;
   const std::vector<uint8_t> zeros(output_.reads_as_zeros() ? 0 : header_.page_size);
   for (size_t i = 0; i < batch.pages.size();) {
@@ -206,6 +206,7 @@ void ElfWriter::write(const PageBatch& batch) {
   for (size_t i = 0; i < batch.pages.size(); ++i) {
     if (batch.pages[i].kind != PackedPage::Kind::lost) present_.set(batch.pfns[i]);
   }
+  return batch.pages.size();
 }
 
 void ElfWriter::leave_out(PfnRange range) {

@@ -43,7 +43,7 @@ class ElfWriter : public PageSink {
   ElfWriter(DumpOutput& output, std::string name, const ElfCoreHeader& header, std::vector<PfnRange> ram,
             const PfnBitmap& dumped);
   bool compressed() const override { return false; }
-  void write(const PageBatch& batch) override;
+  size_t write(const PageBatch& batch) override;
   void finish(bool complete) override;
   uint64_t size() const override { return data_end_; }
   uint64_t left_out() const override { return left_out_; }

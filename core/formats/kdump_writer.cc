@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cerrno>
 #include <limits>
 
 #include "core/base/error.h"
@@ -153,7 +154,7 @@ constexpr uint64_t status_size = sizeof(kdump::DiskDumpHeader::status);
 
 KdumpWriter::KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader& header,
                          const PfnBitmap& ram, const PfnBitmap& dumped)
-    : output_(output), name_(std::move(name)) {
+    : output_(output), name_(std::move(name)), max_bytes_(header.max_bytes) {
   uint32_t block = header.page_size;
   if (!is_power_of_two(block) || block < 4096) {
     throw Error(Errc::unsupported, fmt::format("{}: page size {} cannot be written", name_, block));
@@ -169,6 +170,19 @@ KdumpWriter::KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader
       sub_blocks > std::numeric_limits<int32_t>::max()) {
     throw Error(Errc::unsupported,
                 fmt::format("{}: {} page frames do not fit the format", name_, header.end_pfn));
+  }
+  uint64_t bitmap_space = one_bitmap * block;
+  descriptor_offset_ = (1 + sub_blocks) * block + bitmap_space * 2;
+  const PfnRange part = header.part.value_or(PfnRange{{0}, {header.end_pfn}});
+  first_descriptor_ = dumped.count_below(part.begin);
+  descriptor_count_ = dumped.count_below(part.end) - first_descriptor_;
+  uint64_t data = align_up(descriptor_offset_ + descriptor_count_ * sizeof(kdump::PageDescriptor), block);
+  if (data + block > max_bytes_) {
+    throw error_from_errno(EFBIG,
+                           fmt::format("{}: headers and descriptors of {} pages take {} bytes of the {} "
+                                       "that are allowed",
+                                       name_, descriptor_count_, data + block, max_bytes_))
+        .with_hint("allow a larger file, or leave out more classes of pages");
   }
   std::vector<Note> notes = parse_notes(header.notes);
   status_ = header.codec_hint;
@@ -187,15 +201,9 @@ KdumpWriter::KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader
     output_.write(status_offset + status_size, Bytes(head).subspan(status_offset + status_size));
   }
 
-  uint64_t bitmap_space = one_bitmap * block;
   write_bitmap(output_, head.size(), bitmap_space, ram);
   write_bitmap(output_, head.size() + bitmap_space, bitmap_space, dumped);
 
-  descriptor_offset_ = head.size() + bitmap_space * 2;
-  const PfnRange part = header.part.value_or(PfnRange{{0}, {header.end_pfn}});
-  first_descriptor_ = dumped.count_below(part.begin);
-  descriptor_count_ = dumped.count_below(part.end) - first_descriptor_;
-  uint64_t data = align_up(descriptor_offset_ + descriptor_count_ * sizeof(kdump::PageDescriptor), block);
   clear_descriptors(output_, descriptor_offset_, data);
   // Readers that map the bitmaps or the table want the file to reach to their end: this page sees to it.
   zero_page_ = {data, block, 0};
@@ -203,8 +211,16 @@ KdumpWriter::KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader
   data_end_ = data + block;
 }
 
-uint64_t KdumpWriter::claim(uint64_t size) {
-  return data_end_.fetch_add(size, std::memory_order_relaxed);
+KdumpWriter::Claim KdumpWriter::claim_for(std::span<const PackedPage> pages, uint64_t size) {
+  Claim claimed{data_end_.load(std::memory_order_relaxed), size, pages.size()};
+  do {
+    const uint64_t room = max_bytes_ - claimed.offset;  // never negative: only this moves the end
+    claimed.size = size;
+    claimed.pages = pages.size();
+    while (claimed.size > room && claimed.pages != 0) claimed.size -= pages[--claimed.pages].size;
+  } while (!data_end_.compare_exchange_weak(claimed.offset, claimed.offset + claimed.size,
+                                            std::memory_order_relaxed));
+  return claimed;
 }
 
 void KdumpWriter::publish(uint64_t first, std::span<const PageLocation> locations) {
@@ -220,10 +236,11 @@ void KdumpWriter::publish(uint64_t first, std::span<const PageLocation> location
   output_.write(descriptor_offset_ + first * sizeof(kdump::PageDescriptor), raw);
 }
 
-void KdumpWriter::write(const PageBatch& batch) {
-  uint64_t offset = claim(batch.data.size());
-  if (!batch.data.empty()) output_.write(offset, batch.data);
-  std::vector<PageLocation> locations(batch.pages.size());
+size_t KdumpWriter::write(const PageBatch& batch) {
+  const Claim claimed = claim_for(batch.pages, batch.data.size());
+  if (claimed.size != 0) output_.write(claimed.offset, batch.data.first(claimed.size));
+  uint64_t offset = claimed.offset;
+  std::vector<PageLocation> locations(claimed.pages);
   for (size_t i = 0; i < locations.size(); ++i) {
     const PackedPage& page = batch.pages[i];
     switch (page.kind) {
@@ -246,8 +263,13 @@ void KdumpWriter::write(const PageBatch& batch) {
         break;
     }
   }
-  publish(batch.first - first_descriptor_, locations);
+  // Each run of successive descriptors is one write.
+  for (size_t i = 0, end = 0; i < locations.size(); i = end) {
+    for (end = i + 1; end < locations.size() && batch.indexes[end] == batch.indexes[end - 1] + 1;) ++end;
+    publish(batch.indexes[i] - first_descriptor_, std::span(locations).subspan(i, end - i));
+  }
   std::copy_n(locations.begin(), std::min(locations.size(), batch.placed.size()), batch.placed.begin());
+  return claimed.pages;
 }
 
 uint64_t KdumpWriter::size() const {

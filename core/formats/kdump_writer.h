@@ -10,6 +10,7 @@
 #include <atomic>
 #include <cstdint>
 #include <cstdlib>
+#include <limits>
 #include <memory>
 #include <new>
 #include <optional>
@@ -80,13 +81,16 @@ struct KdumpHeader {
   uint64_t end_pfn = 0;     // max_mapnr
   // This file is a part of a split set: descriptors and data for these page frames only.
   std::optional<PfnRange> part;
+  // The file may not become larger, in bytes. Page data that does not fit is refused (PageSink::write).
+  uint64_t max_bytes = std::numeric_limits<uint64_t>::max();
 };
 
 class KdumpWriter : public PageSink {
  public:
   // Writes header (INCOMPLETE), sub header, notes and both bitmaps to `output`, which is empty and must
   // outlive the writer. `name` is for messages. `ram`: pages that exist; `dumped`: subset whose descriptors
-  // are reserved. Throws Error{io}, Error{unsupported} when it does not fit the format.
+  // are reserved. Throws Error{io}, also when not even the descriptors fit `header.max_bytes` (EFBIG);
+  // Error{unsupported} when it does not fit the format.
   KdumpWriter(DumpOutput& output, std::string name, const KdumpHeader& header, const PfnBitmap& ram,
               const PfnBitmap& dumped);
 
@@ -94,11 +98,11 @@ class KdumpWriter : public PageSink {
   uint64_t descriptor_offset() const { return descriptor_offset_; }  // file offset of the descriptor table
 
   // The data of the batch, then its descriptors.
-  void write(const PageBatch& batch) override;
+  size_t write(const PageBatch& batch) override;
   bool shares(Pfn /*page*/, Pfn /*other*/) const override { return true; }
 
   // Claims `size` bytes of the data area for the caller, who then writes them. Thread-safe.
-  uint64_t claim(uint64_t size);
+  uint64_t claim(uint64_t size) { return data_end_.fetch_add(size, std::memory_order_relaxed); }
   // Writes descriptors for consecutive descriptor indexes starting at `first` (index = pages of this file
   // below that PFN). Call after the data they point to is written. Thread-safe for disjoint ranges. Throws
   // Error{io}.
@@ -113,8 +117,17 @@ class KdumpWriter : public PageSink {
   void finish(bool complete) override;
 
  private:
+  // The same for as many of the pages in front as fit; `size`: of all of them.
+  struct Claim {
+    uint64_t offset = 0;  // of the data, in the file
+    uint64_t size = 0;    // bytes
+    size_t pages = 0;
+  };
+  Claim claim_for(std::span<const PackedPage> pages, uint64_t size);
+
   DumpOutput& output_;
   std::string name_;
+  const uint64_t max_bytes_;
   uint64_t first_descriptor_ = 0;  // pages of the dump before those of this file
   uint64_t descriptor_count_ = 0;
   uint64_t descriptor_offset_ = 0;

@@ -2,7 +2,7 @@
 // format is to the code that produces pages.
 //
 // Pages come in batches of about a MiB, so a virtual call and a lock per batch cost nothing, and a batch can
-// be one write.
+// be one write. Batches come in any order, the most useful pages first.
 #pragma once
 
 #include <cstdint>
@@ -36,8 +36,8 @@ struct PackedPage {
 };
 
 struct PageBatch {
-  uint64_t first = 0;                 // how many pages of the dump come before pfns[0]
-  std::span<const Pfn> pfns;          // successive pages of the dump
+  std::span<const Pfn> pfns;          // ascending; there may be other pages of the dump between them
+  std::span<const uint64_t> indexes;  // beside `pfns`: how many pages of the dump come before this one
   std::span<const PackedPage> pages;  // beside `pfns`
   Bytes data;                         // of the pages of kind data, one behind the other
   // Beside `pfns`: the sink says where each page is, once it is there. Empty: nobody asks.
@@ -47,8 +47,10 @@ struct PageBatch {
 class PageSink {
  public:
   virtual ~PageSink() = default;
-  // Thread-safe for disjoint batches. When it throws Error{io}, the batch counts as not written.
-  virtual void write(const PageBatch& batch) = 0;
+  // Thread-safe for disjoint batches. Returns how many of the batch's pages are in the file: less than all
+  // only when the file may not become larger, and then it is those in front. When it throws Error{io}, the
+  // batch counts as not written.
+  virtual size_t write(const PageBatch& batch) = 0;
   // False: pages must come uncompressed (Codec::none).
   virtual bool compressed() const { return true; }
   // Whether `other` may be of kind repeat or stored when its bytes are those of `page`.

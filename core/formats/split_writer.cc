@@ -40,7 +40,7 @@ SplitWriter::SplitWriter(const std::vector<DumpOutput*>& outputs, const std::vec
   }
 }
 
-void SplitWriter::write(const PageBatch& batch) {
+size_t SplitWriter::write(const PageBatch& batch) {
   size_t page = 0;
   uint64_t data = 0;
   for (size_t part = 0; part < parts_.size() && page < batch.pfns.size(); ++part) {
@@ -49,12 +49,16 @@ void SplitWriter::write(const PageBatch& batch) {
     for (; end < batch.pfns.size() && batch.pfns[end] < ranges_[part].end; ++end)
       size += batch.pages[end].size;
     if (end == page) continue;
-    parts_[part]->write({batch.first + page, batch.pfns.subspan(page, end - page),
-                         batch.pages.subspan(page, end - page), batch.data.subspan(data, size),
-                         batch.placed.empty() ? batch.placed : batch.placed.subspan(page, end - page)});
-    page = end;
+    const size_t count = end - page;
+    const size_t written =
+        parts_[part]->write({batch.pfns.subspan(page, count), batch.indexes.subspan(page, count),
+                             batch.pages.subspan(page, count), batch.data.subspan(data, size),
+                             batch.placed.empty() ? batch.placed : batch.placed.subspan(page, count)});
+    page += written;
+    if (written != count) break;
     data += size;
   }
+  return page;
 }
 
 bool SplitWriter::shares(Pfn page, Pfn other) const {

@@ -21,7 +21,7 @@ class SplitWriter : public PageSink {
   // As KdumpWriter, for as many files as there are outputs.
   SplitWriter(const std::vector<DumpOutput*>& outputs, const std::vector<std::string>& names,
               KdumpHeader header, const PfnBitmap& ram, const PfnBitmap& dumped);
-  void write(const PageBatch& batch) override;
+  size_t write(const PageBatch& batch) override;
   bool shares(Pfn page, Pfn other) const override;  // when both are in the same file
   void finish(bool complete) override;
   uint64_t size() const override;  // of all files together

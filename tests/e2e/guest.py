@@ -53,6 +53,7 @@ class Config:
     load_args: str = ""  # more for kdump-load load
     save_args: str = "-d 31 --compress zstd"
     keep_full: bool = False
+    estimate: bool = False  # `kdump-capture estimate` before the crash
     crash_append: str = "nr_cpus=1"
     production: str = "production.sh"
     crash: str = "crash.sh"
@@ -95,7 +96,7 @@ SECURE_EFI = ("/usr/share/OVMF/OVMF_CODE_4M.secboot.fd", "/usr/share/OVMF/OVMF_V
 HOTPLUG = {"plug_memory": 512, "crash_cpu": 2, "production": "hotplug-production.sh", "save_args": "-d 17 --compress zstd"}
 CONFIGS = {
     "6.1-a57": Config("6.1-cloud-arm64", "cortex-a57", keep_full=True),
-    "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True),
+    "6.12-a57": Config("6.12-cloud-arm64", "cortex-a57", keep_full=True, estimate=True),
     "6.12-max": Config("6.12-cloud-arm64", ARM64_MAX, crash_cpu=1),
     "6.12-16k-max": Config("6.12-16k-arm64", ARM64_MAX, memory=1536, crash_cpu=1),
     # What must be refused or saved in part; see test_bad_cases.py. A disk that the dump fills.
@@ -254,6 +255,8 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
     if config.trigger != "c":
         production["kdk_crash.ko"] = module.kdk_crash(kernel).read_bytes()
     crash = {"bin/kdump-capture": content(programs.capture, machine)}
+    if config.estimate:
+        production |= crash
     images = []
     crash_kernel = kernels.kernel(config.crash_kernel_name)
     for stage, files, booted in [(config.production, production, kernel), (config.crash, crash, crash_kernel)]:

@@ -2,6 +2,7 @@
 cat /mnt/Image /mnt/Image >/mnt/filler
 cat /mnt/filler >/dev/null
 step fill workload fill /mnt/out/facts.fill /mnt/marker.file || finish
+[ ! -e /bin/kdump-capture ] || step estimate kdump-capture estimate -d 31 --json
 set -- --kernel /mnt/Image --initrd /mnt/crash.initrd --reuse-command-line --append "$CRASH_APPEND" $LOAD_ARGS
 step plan kdump-load plan --json "$@"
 step load kdump-load load "$@" || finish

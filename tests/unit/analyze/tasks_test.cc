@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "core/kernel/init_task.h"
 #include "tests/support/crash_scene.h"
 
 namespace kdk {

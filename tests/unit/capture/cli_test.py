@@ -72,6 +72,10 @@ class Cli(unittest.TestCase):
                           ["save", self.input, self.output, "--compress", "lzo:3"],
                           ["save", self.input, self.output, "-c", "-l"],
                           ["save", self.input, self.output, "--threads", "0"],
+                          ["save", self.input, self.output, "-d", "1,32"], ["save", self.input, self.output, "-d", "1,"],
+                          ["save", self.input, self.output, "-L", "0"], ["save", self.input, self.output, "-L", "5X"],
+                          ["save", "-E", self.input, self.output, "-L", "1M"],
+                          ["save", "-F", self.input, "-d", "1,31"],
                           ["save", self.input, self.output, "--progress", "loud"], ["frobnicate"], ["info"]):
             self.run_program(*arguments, code=2)
             self.assertFalse(self.output.exists())
@@ -176,14 +180,43 @@ class Cli(unittest.TestCase):
         self.assertFalse(self.output.exists())
         self.run_program("save", "-d", "0", "--split", "2", self.input, self.here / "a", self.here / "b", code=0)
         self.run_program("save", "--reassemble", *parts, self.here / "whole", code=0)
+        # Readers compare the headers byte by byte, and count descriptors by whole words of the bitmap.
+        heads = [part.read_bytes() for part in parts]
+        self.assertEqual(heads[0][:464], heads[1][:464])
+        ranges = [struct.unpack_from("<QQ", head, PAGE + 80) for head in heads]
+        self.assertEqual([begin % 64 for begin, _ in ranges], [0, 0])
+        self.assertEqual((ranges[0][0], ranges[0][1]), (0, ranges[1][0]))
+        self.assertEqual(ranges[1][1], struct.unpack_from("<Q", heads[0], PAGE + 96)[0])
         document = json.loads(self.run_program("info", self.here / "whole", "--json", code=0).stdout)
         self.assertFalse(document["incomplete"])
+        stream = subprocess.run([PROGRAM, "save", "-F", "-d", "0", str(self.input)], capture_output=True, timeout=60).stdout
+        done = subprocess.run([PROGRAM, "save", "-R", str(self.here / "rearranged")], input=stream, capture_output=True, timeout=60)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertTrue((self.here / "rearranged").exists())
 
     def test_dry_run_and_stats(self):
         done = self.run_program("save", "-d", "0", "--dry-run", "--show-stats", self.input, self.output, code=0)
         self.assertIn("would write", done.stdout)
         self.assertIn("left out", done.stdout)
         self.assertFalse(self.output.exists())
+
+    def test_estimate(self):
+        done = self.run_program("estimate", self.input, "-d", "0,31", "--json", code=0)
+        document = self.valid(done.stdout, "capture-estimate")
+        self.assertEqual([level["level"] for level in document["levels"]], [0, 31])
+        self.run_program("save", "-d", "0", "--compress", "none", self.input, self.output, code=0)
+        sizes = {codec["codec"]: codec["dump_bytes"] for codec in document["levels"][0]["codecs"]}
+        self.assertAlmostEqual(sizes["none"], self.output.stat().st_size, delta=PAGE)
+        self.assertIn("level", self.run_program("save", "--mem-usage", self.input, code=0).stdout)
+        config = self.here / "config.toml"
+        # Devices are below /dev; a file there stands in for one.
+        disk = tempfile.NamedTemporaryFile(dir="/dev/shm")
+        self.addCleanup(disk.close)
+        disk.write(bytes(PAGE))
+        disk.flush()
+        config.write_text(f'[[target]]\nkind = "raw"\ndevice = "{disk.name}"\n')
+        self.assertIn("DOES NOT FIT", self.run_program("estimate", self.input, "--config", config, code=3).stdout)
+        self.run_program("estimate", self.here / "missing", code=1)
 
     def test_formats_that_do_not_go_together(self):
         for options in (["-F", "-E"], ["-E", "-c"], ["-E", "--compress", "zstd"], ["-F", "--split", "2"], ["-E", "--split", "2"],

@@ -265,6 +265,83 @@ TEST_F(Save, AFullDiskLeavesAnIncompleteDumpUnderAnotherName) {
   EXPECT_EQ(summary()["output"]["file"], report.outputs.front());
 }
 
+// The log is on pages of its own at the end of the machine's memory; whatever else is cut, it is there.
+TEST_F(Save, ALimitedDumpHasWhatIsMostUseful) {
+  make_machine();
+  for (uint64_t i = 0; i < 400; ++i) fill(machine_.pfn_of(machine_.alloc_pages(1)));
+  write_input(machine_.elf());
+  options_.codec = Codec::none;
+  options_.threads = 1;  // several are at a few units at the same time
+  options_.summary = dir_ / "summary.json";
+  options_.max_size = 1 << 20;
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  ASSERT_EQ(report.outputs.size(), 1u);
+  EXPECT_EQ(report.outputs[0], options_.output.string() + ".incomplete");
+  EXPECT_LE(std::filesystem::file_size(report.outputs[0]), options_.max_size);
+  EXPECT_GT(std::filesystem::file_size(report.outputs[0]), options_.max_size - 4096);
+  const std::unique_ptr<Dump> copy = open_dump(report.outputs[0]);
+  EXPECT_TRUE(copy->info().incomplete);
+  EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
+  EXPECT_LT(report.pipeline->pages_written, report.pages_to_write);
+  KernelMemory memory(*copy);
+  const KernelLog log = read_log(memory);
+  EXPECT_EQ(log.records.size(), 2u);
+  EXPECT_TRUE(log.problems.empty());
+  uint64_t written = 0;
+  bool cut = false;
+  for (const PipelineResult::Group& group : report.pipeline->groups) {
+    written += group.written;
+    if (cut) {
+      EXPECT_EQ(group.written, 0u) << group.name;
+    }
+    if (group.written < group.pages) cut = true;
+    if (group.name == "log") {
+      EXPECT_EQ(group.written, group.pages);
+    }
+  }
+  EXPECT_TRUE(cut);
+  EXPECT_EQ(written, report.pipeline->pages_written);
+  EXPECT_EQ(summary()["pages"]["order"].size(), report.pipeline->groups.size());
+}
+
+TEST_F(Save, TheNextLevelIsTriedWhenADumpDoesNotFit) {
+  make_machine();
+  write_input(machine_.elf());
+  options_.codec = Codec::none;
+  options_.level = 0;
+  const uint64_t whole = save().output_bytes;
+  std::filesystem::remove(options_.output);
+  options_.max_size = whole - 4096;
+  options_.level = 0;
+  options_.fallback_levels = {0, 1, 31};
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::complete);
+  EXPECT_EQ(report.level_asked, 0u);
+  EXPECT_EQ(report.level_used, 31u);  // zero pages share one at any level: 1 is as large as 0
+  EXPECT_TRUE(report.why_level.starts_with("level 0 does not fit: ")) << report.why_level;
+  EXPECT_EQ(files(), (std::vector<std::string>{"in", "out"}));
+  EXPECT_FALSE(open_dump(options_.output)->info().incomplete);
+}
+
+// Nothing that leaves out less is tried; what fits of the last level stays.
+TEST_F(Save, WhenNoLevelFitsTheLastOneIsCut) {
+  make_machine();
+  for (uint64_t i = 0; i < 400; ++i) fill(machine_.pfn_of(machine_.alloc_pages(1)));
+  write_input(machine_.elf());
+  options_.codec = Codec::none;
+  options_.max_size = 1 << 20;
+  options_.level = 1;
+  options_.fallback_levels = {31, 17};
+  const CaptureReport report = save();
+  EXPECT_EQ(report.status, CaptureStatus::partial);
+  EXPECT_EQ(report.level_used, 31u);
+  EXPECT_TRUE(std::ranges::any_of(report.notes, [](const std::string& note) {
+    return note == "level 17 will not be tried: it leaves out no more than level 31";
+  }));
+  EXPECT_EQ(files(), (std::vector<std::string>{"in", "out.incomplete"}));
+}
+
 TEST_F(Save, WhenNothingFitsNothingStays) {
   make_machine();
   write_input(machine_.elf());

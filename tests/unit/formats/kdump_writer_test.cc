@@ -177,6 +177,41 @@ TEST_F(KdumpWriterTest, ThreadsClaimDisjointSpace) {
   EXPECT_EQ(*all.rbegin() - *all.begin(), 3999u * 10);
 }
 
+// As many pages as fit, those in front; and no byte beyond the limit.
+TEST_F(KdumpWriterTest, ALimitCutsBetweenPages) {
+  MemoryFile file;
+  const uint64_t data = 7 * 4096 + 4096;  // headers, bitmaps, descriptors, the page of zeros
+  header.max_bytes = data + 2 * raw_page + 10;
+  KdumpWriter writer(file.output, "test", header, ram, dumped);
+  std::vector<uint8_t> pages;
+  for (uint64_t pfn : {0x100, 0x17f, 0x800f}) {
+    const std::vector<uint8_t> page = pattern_page(pfn);
+    pages.insert(pages.end(), page.begin(), page.end());
+  }
+  const std::vector<Pfn> pfns{{0x100}, {0x17f}, {0x800f}};
+  const std::vector<uint64_t> indexes{0, 2, 4};
+  std::vector<PackedPage> packed(3);
+  for (PackedPage& page : packed) {
+    page.kind = PackedPage::Kind::data;
+    page.size = raw_page;
+  }
+  EXPECT_EQ(writer.write({pfns, indexes, packed, pages}), 2u);
+  EXPECT_EQ(writer.write({std::span(pfns).last(1), std::span(indexes).last(1), std::span(packed).last(1),
+                          Bytes(pages).last(raw_page)}),
+            0u);
+  writer.finish(false);
+  EXPECT_LE(file.bytes().size(), header.max_bytes);
+  std::unique_ptr<Dump> dump = file.open();
+  EXPECT_TRUE(has_pattern(*dump, 0x100));
+  EXPECT_TRUE(has_pattern(*dump, 0x17f));
+  EXPECT_EQ(dump->state(Pfn{0x101}), PageState::unreadable);
+  EXPECT_EQ(dump->state(Pfn{0x800f}), PageState::unreadable);
+  header.max_bytes = data - 1;
+  MemoryFile other;
+  EXPECT_THROW(KdumpWriter(other.output, "test", header, ram, dumped), Error);
+  EXPECT_TRUE(other.bytes().empty());
+}
+
 TEST_F(KdumpWriterTest, MisuseIsAnError) {
   MemoryFile file;
   KdumpWriter writer(file.output, "test", header, ram, dumped);

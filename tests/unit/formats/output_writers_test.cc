@@ -68,8 +68,10 @@ class OutputWriters : public testing::Test {
   // Writes pages [first, last) of `pfns` as one batch, uncompressed; `lost` could not be read.
   void write(PageSink& sink, size_t first, size_t last, Pfn lost = {0}) {
     std::vector<PackedPage> pages;
+    std::vector<uint64_t> indexes;
     std::vector<uint8_t> data;
     for (size_t i = first; i < last; ++i) {
+      indexes.push_back(i);
       PackedPage page;
       if (is_zero(pfns[i])) {
         page.kind = PackedPage::Kind::zero;
@@ -80,7 +82,7 @@ class OutputWriters : public testing::Test {
       }
       pages.push_back(page);
     }
-    sink.write({first, std::span(pfns).subspan(first, last - first), pages, data});
+    EXPECT_EQ(sink.write({std::span(pfns).subspan(first, last - first), indexes, pages, data}), pages.size());
   }
   void write_all_pages(PageSink& sink, Pfn lost = {0}) {
     for (size_t first = 0; first < pfns.size(); first += 50)
@@ -371,7 +373,7 @@ TEST_F(OutputWriters, AnElfFileWithTooManyGapsLeavesPagesOut) {
     const Pfn here{pfn};
     PackedPage packed;
     if (pfn % 2 == 0) packed = {PackedPage::Kind::data, raw_page, 0};
-    writer.write({pfn, {&here, 1}, {&packed, 1}, pfn % 2 == 0 ? Bytes(page) : Bytes()});
+    writer.write({{&here, 1}, {&pfn, 1}, {&packed, 1}, pfn % 2 == 0 ? Bytes(page) : Bytes()});
   }
   writer.finish(true);
   EXPECT_GT(writer.left_out(), 2000u);
@@ -390,9 +392,13 @@ TEST_F(OutputWriters, ManySegmentsAreCountedInTheSectionHeader) {
   FileOutput output(file.fd, "elf");
   ElfWriter writer(output, "elf", elf, {{{0}, {pages}}}, dumped);
   std::vector<Pfn> all;
-  for (uint64_t pfn = 0; pfn < pages; pfn += 2) all.push_back({pfn});
+  std::vector<uint64_t> indexes;
+  for (uint64_t pfn = 0; pfn < pages; pfn += 2) {
+    indexes.push_back(all.size());
+    all.push_back({pfn});
+  }
   const std::vector<PackedPage> zeros(all.size(), {PackedPage::Kind::zero, 0, 0});
-  writer.write({0, all, zeros, {}});
+  writer.write({all, indexes, zeros, {}});
   writer.finish(true);
   std::vector<uint8_t> head(64);
   ASSERT_EQ(read_at(file.fd, 0, head, "elf"), head.size());
@@ -427,7 +433,8 @@ TEST_F(OutputWriters, ElfRefusesStreamsAndCompressedPages) {
   FileOutput output(file.fd, "elf");
   ElfWriter writer(output, "elf", elf, ram, dumped);
   const PackedPage small{PackedPage::Kind::data, 100, 1};
-  EXPECT_THROW(writer.write({0, {pfns.data(), 1}, {&small, 1}, std::vector<uint8_t>(100)}), Error);
+  const uint64_t index = 0;
+  EXPECT_THROW(writer.write({{pfns.data(), 1}, {&index, 1}, {&small, 1}, std::vector<uint8_t>(100)}), Error);
 }
 
 }  // namespace
