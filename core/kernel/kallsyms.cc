@@ -107,10 +107,6 @@ bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::stri
   return name.empty();
 }
 
-char type_letter(Bytes names, const Record& record, const Tokens& tokens) {
-  return tokens[names[record.offset]].text.front();
-}
-
 std::optional<size_t> find_stext(Bytes names, const std::vector<Record>& records, const Tokens& tokens) {
   for (size_t i = 0; i < records.size(); ++i) {
     if (is_named(names, records[i], tokens, "_stext")) return i;
@@ -366,6 +362,20 @@ struct KallsymsFinder::Impl {
   KallsymsBytes bytes;
   KallsymsImage image;
   Decoding decoding;
+  // Indexes of records, sorted by their first token, then by index: those of token t are
+  // [token_begin[t], token_begin[t + 1]). Few tokens begin as a name does, so most records are never looked
+  // at.
+  std::vector<uint32_t> by_token;
+  std::array<uint32_t, 257> token_begin{};
+
+  void sort_by_token() {
+    const auto first_token = [this](const Record& record) { return size_t{image.names[record.offset]}; };
+    for (const Record& record : decoding.records) ++token_begin[first_token(record) + 1];
+    for (size_t t = 0; t < 256; ++t) token_begin[t + 1] += token_begin[t];
+    by_token.resize(decoding.records.size());
+    std::array<uint32_t, 257> next = token_begin;
+    for (uint32_t i = 0; i < by_token.size(); ++i) by_token[next[first_token(decoding.records[i])]++] = i;
+  }
 };
 
 KallsymsFinder::KallsymsFinder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -388,21 +398,27 @@ std::unique_ptr<KallsymsFinder> KallsymsFinder::open(const KallsymsImage& image)
   auto impl = std::make_unique<Impl>();
   impl->image = image;
   impl->decoding = std::move(*decoding);
+  impl->sort_by_token();
   return std::unique_ptr<KallsymsFinder>(new KallsymsFinder(std::move(impl)));
 }
 
 std::optional<uint64_t> KallsymsFinder::find(std::string_view name) const {
   const auto& [tokens, records, encoding] = impl_->decoding;
   const Bytes names = impl_->image.names;
-  std::optional<uint64_t> data;
-  for (size_t i = 0; i < records.size(); ++i) {
-    if (!is_named(names, records[i], tokens, name)) continue;
-    const uint64_t address = decode_address(impl_->image, encoding, i);
-    const char type = type_letter(names, records[i], tokens);
-    if (std::string_view("tTwW").find(type) != std::string_view::npos) return address;
-    if (!data) data = address;
+  std::optional<uint32_t> text, data;  // the first of each
+  for (size_t t = 0; t < tokens.size(); ++t) {
+    const Token& first = tokens[t];
+    if (!first.usable || first.text.empty() || !name.starts_with(first.text.substr(1))) continue;
+    std::optional<uint32_t>& found =
+        std::string_view("tTwW").find(first.text.front()) != std::string_view::npos ? text : data;
+    for (uint32_t at = impl_->token_begin[t]; at < impl_->token_begin[t + 1]; ++at) {
+      const uint32_t i = impl_->by_token[at];
+      if (found && *found < i) break;
+      if (is_named(names, records[i], tokens, name)) found = i;
+    }
   }
-  return data;
+  if (!text) text = data;
+  return text ? std::optional(decode_address(impl_->image, encoding, *text)) : std::nullopt;
 }
 
 }  // namespace kdk
