@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <thread>
 
+#include "capture/filter/choose.h"
 #include "capture/filter/kernel_facts.h"
 #include "capture/output/pipeline.h"
 #include "capture/output/target.h"
@@ -69,6 +70,20 @@ uint32_t codec_hint(const Dump& dump, const PfnBitmap& pages) {
   return 0;
 }
 
+// So that the joined file has the most useful pages first, as the dump had. nullopt when the kernel cannot be
+// read: then pages go by their numbers.
+std::optional<PageOrder> page_order(const Dump& dump, const std::atomic<bool>& stop) {
+  ChooseRequest request;
+  request.level = 0;
+  request.stop = &stop;
+  try {
+    Kernel kernel(dump);
+    return std::move(choose_pages(dump, &kernel, request).order);
+  } catch (const Error&) {
+    return std::nullopt;
+  }
+}
+
 Reassembled join(const ReassembleOptions& options, const std::atomic<bool>& stop) {
   const std::unique_ptr<Dump> dump = open_dump(options.inputs);
   if (options.inputs.size() == 1) {
@@ -99,6 +114,8 @@ Reassembled join(const ReassembleOptions& options, const std::atomic<bool>& stop
   pipeline.codec = Codec::none;
   pipeline.reuse = PipelineOptions::Reuse::any_codec;
   pipeline.threads = plan_budget(0, std::thread::hardware_concurrency(), available_memory()).threads;
+  const std::optional<PageOrder> order = page_order(*dump, stop);
+  if (order) pipeline.order = &*order;
   pipeline.stop = &stop;
   const PipelineResult done = run_pipeline(*dump, pages, target.sink(), pipeline, {});
   std::string why = done.failure ? done.failure->message() : done.stopped ? "interrupted" : "";

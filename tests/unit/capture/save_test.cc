@@ -568,6 +568,26 @@ TEST_F(Reassemble, ASplitSetBecomesOneFileInItsOwnCompression) {
   EXPECT_EQ(std::filesystem::file_size(done.output), std::filesystem::file_size(plain_));
 }
 
+// Cut, the joined file still has the log, which lies behind other pages in memory.
+TEST_F(Reassemble, AJoinedFileHasWhatIsMostUsefulFirst) {
+  const Pfn first = machine_.pfn_of(machine_.alloc_pages(400));
+  for (uint64_t i = 0; i < 400; ++i) fill(first + i);
+  make(OutputFormat::kdump, 3);
+  const std::string joined = reassemble(form_, stop_).output;
+  std::filesystem::resize_file(joined, std::filesystem::file_size(joined) - 390 * 4096);
+  const std::unique_ptr<Dump> cut = open_dump(joined);
+  KernelMemory memory(*cut);
+  const KernelLog log = read_log(memory);
+  EXPECT_EQ(log.records.size(), 2u);
+  EXPECT_TRUE(log.problems.empty());
+  const VirtAddr ring = *memory.pointer({*memory.vmcoreinfo().symbol("prb")});
+  EXPECT_GT(machine_.pfn_of(machine_.phys(ring)), first);
+  const std::unique_ptr<PageReader> reader = cut->reader();
+  uint64_t lost = 0;
+  for (uint64_t i = 0; i < 400; ++i) lost += reader->page(first + i).state != PageState::present;
+  EXPECT_GT(lost, 300u);
+}
+
 TEST_F(Reassemble, AMissingPartIsSaid) {
   make(OutputFormat::kdump, 3);
   form_.inputs.pop_back();
