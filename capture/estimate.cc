@@ -47,7 +47,7 @@ class Estimator {
     std::optional<RunConfig> config;
     if (options_.config) {
       config = read_run_config(ConfigFile::read(*options_.config));
-      levels.push_back(config->level);
+      levels.insert(levels.end(), config->levels.begin(), config->levels.end());
     }
     std::ranges::sort(levels);
     levels.erase(std::unique(levels.begin(), levels.end()), levels.end());
@@ -126,10 +126,20 @@ class Estimator {
   }
 
   void add_targets(const RunConfig& config) {
-    const auto level = std::ranges::find(estimate_.levels, config.level, &Estimate::Level::level);
-    const auto codec = std::ranges::find(level->codecs, config.codec, &Estimate::CodecSize::codec);
-    for (const RunTarget& target : config.targets)
-      estimate_.targets.push_back({target_room(target), config.level, config.codec, codec->bytes});
+    for (const RunTarget& target : config.targets) {
+      Estimate::Target result{target_room(target), 0, config.codec, 0};
+      std::optional<uint64_t>& available = result.room.available;
+      const uint64_t most = target.max_bytes != 0 ? target.max_bytes : UINT64_MAX;
+      if (available) available = std::min(*available, most);
+      for (unsigned wanted : config.levels) {  // as run does: the first that fits
+        const auto level = std::ranges::find(estimate_.levels, wanted, &Estimate::Level::level);
+        result.level = wanted;
+        result.needed = std::ranges::find(level->codecs, config.codec, &Estimate::CodecSize::codec)->bytes;
+        if (result.fits().value_or(result.needed <= most) || is_stream(target.kind)) break;
+      }
+      if (!available && result.needed > most) available = most;  // at best
+      estimate_.targets.push_back(std::move(result));
+    }
     if (config.codec_level != 0)
       estimate_.notes.emplace_back("sizes are for the codec's default level, not the configured one");
   }

@@ -45,8 +45,9 @@ void add_run(CLI::App& app, std::function<int()>& chosen) {
 int check_config(const std::filesystem::path& file) {
   const RunConfig config = read_run_config(ConfigFile::read(file));
   std::string text = fmt::format("{}: good\n", file.string());
-  text += fmt::format("level {}, {}, then {} (after a failure: {})\n", config.level, to_string(config.codec),
-                      to_string(config.final_action), to_string(config.failure_action));
+  text +=
+      fmt::format("level {}, {}, then {} (after a failure: {})\n", fmt::join(config.levels, ", then "),
+                  to_string(config.codec), to_string(config.final_action), to_string(config.failure_action));
   for (size_t i = 0; i < config.targets.size(); ++i) {
     text += fmt::format("target {}: {}\n", i + 1, config.targets[i].describe());
   }

@@ -21,12 +21,13 @@ bool is_address(const std::string& text) {
 }
 
 void read_capture(ConfigTable table, RunConfig& config) {
-  if (const auto level = table.integer("level", 0, 31)) config.level = static_cast<unsigned>(*level);
+  const auto levels = table.integers("level", 0, 31);
+  if (levels) config.levels.assign(levels->begin(), levels->end());
   if (const auto names = table.text("exclude")) {
-    if (table.integer("level", 0, 31)) throw table.error("exclude", "and level mean the same: give one");
+    if (levels) throw table.error("exclude", "and level mean the same: give one");
     const std::optional<unsigned> level = parse_exclude(*names);
     if (!level) throw table.error("exclude", "use zero,cache,private,user,free, or all or none");
-    config.level = *level;
+    config.levels = {*level};
   }
   if (const auto compress = table.text("compress")) {
     const std::string problem = parse_codec_name(*compress, config.codec, config.codec_level);
@@ -134,6 +135,7 @@ RunTarget read_target(ConfigTable table) {
   const std::optional<size_t> kind = table.word("kind", {"directory", "mount", "nfs", "raw", "ssh", "http"});
   if (!kind) throw table.error("kind", "is missing");
   target.kind = static_cast<TargetKind>(*kind);
+  target.max_bytes = table.size("max_size").value_or(0);
   target.wait = table.duration("wait").value_or(std::chrono::seconds(20));
   switch (target.kind) {
     case TargetKind::directory:
@@ -176,6 +178,10 @@ RunTarget read_target(ConfigTable table) {
 std::string_view to_string(TargetKind kind) {
   constexpr std::array<std::string_view, 6> names = {"directory", "mount", "nfs", "raw", "ssh", "http"};
   return names[static_cast<size_t>(kind)];
+}
+
+bool is_stream(TargetKind kind) {
+  return kind == TargetKind::raw || kind == TargetKind::ssh || kind == TargetKind::http;
 }
 
 std::string RunTarget::describe() const {

@@ -17,6 +17,8 @@ namespace kdk {
 
 enum class TargetKind : uint8_t { directory, mount, nfs, raw, ssh, http };
 std::string_view to_string(TargetKind kind);
+// Whether the dump goes there as a flattened stream, which cannot be begun again with the next level.
+bool is_stream(TargetKind kind);
 
 // One [[target]]. Which members count depends on the kind.
 struct RunTarget {
@@ -35,6 +37,7 @@ struct RunTarget {
   uint64_t part_bytes = 0;                           // http: of each piece of the dump
   unsigned tries = 0;                                // http: of each piece
   std::chrono::seconds wait{0};                      // for the device, the network
+  uint64_t max_bytes = 0;                            // of the dump; 0: no limit
   // directory, mount, nfs: how many dumps, and how many bytes of them, may stay; 0: any.
   unsigned keep = 0;
   uint64_t keep_bytes = 0;
@@ -48,7 +51,7 @@ std::string_view to_string(FinalAction action);
 std::optional<FinalAction> parse_final_action(std::string_view name);
 
 struct RunConfig {
-  unsigned level = 31;
+  std::vector<unsigned> levels = {31};  // the next one when a dump does not fit; at least one
   Codec codec = Codec::zstd;
   int codec_level = 0;
   unsigned threads = 0;

@@ -124,7 +124,9 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   SaveOptions options;
   options.inputs = {input.dump};
   options.vmcoreinfo = input.vmcoreinfo;
-  options.level = config.level;
+  options.level = config.levels.front();
+  options.fallback_levels.assign(config.levels.begin() + 1, config.levels.end());
+  options.max_size = config.targets[plan.target].max_bytes;
   options.codec = config.codec;
   options.codec_level = config.codec_level;
   options.threads = plan.cautious ? 1 : config.threads;

@@ -102,6 +102,26 @@ std::optional<int64_t> ConfigTable::integer(std::string_view key, int64_t lowest
   return value;
 }
 
+std::optional<std::vector<int64_t>> ConfigTable::integers(std::string_view key, int64_t lowest,
+                                                          int64_t highest) {
+  const void* node = find(key);
+  const toml::array* array = node != nullptr ? as_node(node).as_array() : nullptr;
+  if (array == nullptr) {
+    const std::optional<int64_t> value = integer(key, lowest, highest);
+    return value ? std::optional(std::vector<int64_t>{*value}) : std::nullopt;
+  }
+  std::vector<int64_t> list;
+  for (const toml::node& item : *array) {
+    const std::optional<int64_t> value = item.value_exact<int64_t>();
+    if (!value) throw error(key, "must be an integer or a list of integers");
+    if (*value < lowest || *value > highest)
+      throw error(key, fmt::format("{} is not from {} to {}", *value, lowest, highest));
+    list.push_back(*value);
+  }
+  if (list.empty()) throw error(key, "is an empty list");
+  return list;
+}
+
 std::optional<bool> ConfigTable::boolean(std::string_view key) {
   const void* node = find(key);
   if (node == nullptr) return std::nullopt;

@@ -26,6 +26,8 @@ class ConfigTable {
  public:
   std::optional<std::string> text(std::string_view key);  // never empty, no control characters
   std::optional<int64_t> integer(std::string_view key, int64_t lowest, int64_t highest);
+  // One, or a list of at least one.
+  std::optional<std::vector<int64_t>> integers(std::string_view key, int64_t lowest, int64_t highest);
   std::optional<bool> boolean(std::string_view key);
   // One of `words`; returns its index.
   std::optional<size_t> word(std::string_view key, std::initializer_list<std::string_view> words);

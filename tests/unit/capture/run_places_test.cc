@@ -180,7 +180,8 @@ constexpr const char* directory = "[[target]]\nkind = \"directory\"\npath = \"/d
 
 TEST(RunConfig, DefaultsAndEverySection) {
   const RunConfig config = read_run_config(ConfigFile::parse(directory, "f"));
-  EXPECT_EQ(config.level, 31);
+  EXPECT_EQ(config.levels, std::vector<unsigned>{31});
+  EXPECT_EQ(config.targets.at(0).max_bytes, 0);
   EXPECT_EQ(config.final_action, FinalAction::reboot);
   EXPECT_EQ(config.targets.at(0).describe(), "directory /d");
   const RunConfig other = read_run_config(
@@ -188,10 +189,17 @@ TEST(RunConfig, DefaultsAndEverySection) {
                                     "\"zlib:4\"\n[run]\nfinal_action = \"halt\"\n[load]\nx = 1\n") +
                             directory,
                         "f"));
-  EXPECT_EQ(other.level, 17);
+  EXPECT_EQ(other.levels, std::vector<unsigned>{17});
   EXPECT_EQ(other.codec, Codec::zlib);
   EXPECT_EQ(other.codec_level, 4);
   EXPECT_EQ(other.failure_action, FinalAction::halt) << "as final_action";
+}
+
+TEST(RunConfig, LevelsToFallBackToAndALimit) {
+  const RunConfig config = read_run_config(ConfigFile::parse(
+      std::string("[capture]\nlevel = [1, 17, 31]\n") + directory + "max_size = \"4G\"\n", "f"));
+  EXPECT_EQ(config.levels, (std::vector<unsigned>{1, 17, 31}));
+  EXPECT_EQ(config.targets.at(0).max_bytes, uint64_t{4} << 30);
 }
 
 TEST(RunConfig, RefusesWhatCannotBe) {
@@ -199,6 +207,11 @@ TEST(RunConfig, RefusesWhatCannotBe) {
       {"", "nowhere to save"},
       {"[tagret]\n", "f:1: tagret: there is no such section"},
       {"[capture]\nlevel = 32\n", "f:2: capture.level"},
+      {"[capture]\nlevel = [1, 32]\n", "f:2: capture.level: 32 is not from 0 to 31"},
+      {"[capture]\nlevel = []\n", "f:2: capture.level: is an empty list"},
+      {"[capture]\nlevel = [1, \"31\"]\n", "f:2: capture.level: must be an integer or a list of integers"},
+      {"[[target]]\nkind = \"directory\"\npath = \"/d\"\nmax_size = 5\n",
+       "f:4: target.max_size: a size needs its unit"},
       {"[capture]\nlevel = 1\nexclude = \"all\"\n", "f:3: capture.exclude: and level mean the same"},
       {"[capture]\ncompress = \"zstd:99\"\n", "f:2: capture.compress: \"zstd:99\" has no such level"},
       {"[run]\nfinal_action = \"explode\"\n", "is not one of none, reboot"},
@@ -241,7 +254,7 @@ TEST(RunConfig, TheExampleIsGood) {
   }
   const size_t http = text.find("#[[target]]");
   const RunConfig spelled = read_run_config(ConfigFile::parse(text.substr(0, http), "example"));
-  EXPECT_EQ(spelled.level, config.level);
+  EXPECT_EQ(spelled.levels, config.levels);
   EXPECT_EQ(spelled.codec, config.codec);
   EXPECT_EQ(spelled.console_lines, config.console_lines);
   EXPECT_EQ(spelled.prepare_deadline, config.prepare_deadline);

@@ -40,6 +40,8 @@ def vmcore():
 
 
 class RunTest(unittest.TestCase):
+    level = "0"
+
     def setUp(self):
         directory = tempfile.TemporaryDirectory()
         self.addCleanup(directory.cleanup)
@@ -50,7 +52,7 @@ class RunTest(unittest.TestCase):
 
     def command(self, config):
         file = self.here / "config.toml"
-        file.write_text("[capture]\nlevel = 0\n" + config)
+        file.write_text(f"[capture]\nlevel = {self.level}\n" + config)
         return [PROGRAM, "run", "--config", str(file), "--input", str(self.input)]
 
     def run_config(self, config, code=3, **options):
@@ -135,6 +137,23 @@ class Directories(RunTest):
         self.assertEqual(self.check_sums(dump), {"dmesg.txt", "summary.json", "vmcore.incomplete"})
         report = subprocess.run([PROGRAM, "info", dump / "vmcore.incomplete"], capture_output=True, text=True)
         self.assertEqual(report.returncode, 0, report.stderr)
+
+    def test_a_limit_and_levels_to_fall_back_to(self):
+        self.level = "[0, 1]"
+        self.run_config(self.directory_target('max_size = "1M"\n'))
+        dump = self.only_dump(suffix=".incomplete")
+        self.assertEqual(self.check_sums(dump), {"dmesg.txt", "summary.json", "vmcore.incomplete"})
+        size = (dump / "vmcore.incomplete").stat().st_size
+        self.assertTrue((1 << 20) - PAGE < size <= 1 << 20, size)
+        summary = self.check_summary(dump)
+        self.assertEqual((summary["filter"]["level_asked"], summary["filter"]["level_used"]), (0, 1))
+        self.assertTrue(any(note.startswith("level 0 does not fit: ") for note in summary["notes"]), summary["notes"])
+
+    def test_a_target_whose_limit_is_too_small_is_followed_by_the_next(self):
+        small = self.here / "small"
+        self.run_config(f'[[target]]\nkind = "directory"\npath = "{small}"\nmax_size = "1M"\n' + self.directory_target())
+        self.only_dump(small, ".incomplete")
+        self.check_dump(self.only_dump() / "vmcore")
 
     def test_history_goes_into_the_summary(self):
         self.run_config('[[target]]\nkind = "directory"\npath = "/dev/null/x"\n' + self.directory_target())

@@ -23,9 +23,12 @@ std::string message_of(F&& f) {
 TEST(ConfigFile, ReadsEveryType) {
   ConfigTable t = table(
       "[t]\ntext = \"a b\"\nn = -3\nflag = true\nword = \"two\"\ntime = \"10m\"\nhours = \"2h\"\n"
-      "size = \"512M\"\nlist = [\"a\", \"b\"]\nwhere = \"/var//crash/./x\"\n");
+      "size = \"512M\"\nlist = [\"a\", \"b\"]\nwhere = \"/var//crash/./x\"\nnumbers = [1, -2]\n");
   EXPECT_EQ(t.text("text"), "a b");
   EXPECT_EQ(t.integer("n", -5, 5), -3);
+  EXPECT_EQ(t.integers("n", -5, 5), std::vector<int64_t>{-3});
+  EXPECT_EQ(t.integers("numbers", -5, 5), (std::vector<int64_t>{1, -2}));
+  EXPECT_EQ(t.integers("absent", -5, 5), std::nullopt);
   EXPECT_EQ(t.boolean("flag"), true);
   EXPECT_EQ(t.word("word", {"one", "two"}), 1);
   EXPECT_EQ(t.duration("time"), std::chrono::seconds(600));
@@ -45,7 +48,8 @@ TEST(ConfigFile, SaysWhereAndWhatIsWrong) {
 
   const char* text =
       "[t]\nn = 32\ns = 5\nempty = \"\"\nword = \"three\"\nbare = 90\ntime = \"90\"\nlong = \"999h\"\n"
-      "size = \"5Q\"\nhuge = \"99999999999T\"\nwhere = \"crash\"\nlist = [\"a\", 1]\nbell = \"a\\u0007\"\n";
+      "size = \"5Q\"\nhuge = \"99999999999T\"\nwhere = \"crash\"\nlist = [\"a\", 1]\nbell = \"a\\u0007\"\n"
+      "none = []\nnumbers = [1, 32]\n";
   ConfigTable t = table(text);
   EXPECT_EQ(message_of([&] { t.integer("n", 0, 31); }), "f.toml:2: t.n: 32 is not from 0 to 31");
   EXPECT_EQ(message_of([&] { t.text("s"); }), "f.toml:3: t.s: must be a string");
@@ -64,6 +68,12 @@ TEST(ConfigFile, SaysWhereAndWhatIsWrong) {
   EXPECT_NE(message_of([&] { t.size("huge"); }).find("f.toml:10:"), std::string::npos);
   EXPECT_NE(message_of([&] { t.path("where"); }).find("is not an absolute path"), std::string::npos);
   EXPECT_EQ(message_of([&] { t.texts("list"); }), "f.toml:12: t.list: must be a list of strings");
+  EXPECT_EQ(message_of([&] { t.integers("list", 0, 31); }),
+            "f.toml:12: t.list: must be an integer or a list of integers");
+  EXPECT_EQ(message_of([&] { t.integers("s", 6, 31); }), "f.toml:3: t.s: 5 is not from 6 to 31");
+  EXPECT_EQ(message_of([&] { t.integers("none", 0, 31); }), "f.toml:14: t.none: is an empty list");
+  EXPECT_EQ(message_of([&] { t.integers("numbers", 0, 31); }),
+            "f.toml:15: t.numbers: 32 is not from 0 to 31");
   EXPECT_EQ(message_of([&] { t.text("bell"); }), "f.toml:13: t.bell: has a control character");
   EXPECT_EQ(message_of([&] { t.required_text("gone"); }), "f.toml:1: t.gone: is missing");
 }
