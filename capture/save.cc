@@ -64,6 +64,8 @@ class Capture {
     progress_.finish();
     report_.status = report_.reasons.empty() ? CaptureStatus::complete : CaptureStatus::partial;
     save_summary();
+    if (!report_.reasons.empty())
+      report_.status = CaptureStatus::partial;  // that summary may not have got there
     return std::move(report_);
   }
 
