@@ -148,6 +148,8 @@ class Load(e2e.TestCase):
         self.assertIn("[integrity]", self.guest_run.text(f"{list(ACCEPTED)[-1]}/lockdown"))
         self.assert_exit("save", 0)
         self.assertIn("sysrq triggered crash", self.guest_run.text("log.stdout"))
+        report = self.run_json("kdump-analyze", "report", self.guest_run.path("vmcore"), "--no-debug-info", "--format", "json")
+        self.assertEqual("sysrq_crash", report["crash"]["class"]["name"])
 
 
 if __name__ == "__main__":
