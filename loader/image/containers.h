@@ -17,9 +17,10 @@ struct ZbootImage {
   PackFormat format = PackFormat::none;
   Bytes payload;
 };
-// nullopt when the file is none. Throws Error{format} when it is cut, Error{unsupported} for an unknown
-// packing method.
-std::optional<ZbootImage> read_zboot_image(Bytes file);
+// By the magic number alone.
+bool is_zboot_image(Bytes file);
+// Of a file that is one. Throws Error{format} when it is cut, Error{unsupported} for an unknown packing method.
+ZbootImage read_zboot_image(Bytes file);
 
 // A unified kernel image: a PE program with a kernel, its initramfs and its command line in sections.
 // Source: UAPI group, "Unified Kernel Image (UKI)"; systemd-stub(7).

@@ -57,9 +57,9 @@ std::optional<std::vector<uint8_t>> open(ImageLayer& layer) {
     layer.format = ImageFormat::vmlinux;
     return flatten_arm64_vmlinux(file);
   }
-  if (has_magic(file, 0, "MZ") && has_magic(file, 4, "zimg")) {
+  if (is_zboot_image(file)) {
     layer.format = ImageFormat::zboot;
-    const ZbootImage zboot = *read_zboot_image(file);
+    const ZbootImage zboot = read_zboot_image(file);
     layer.packing = zboot.format;
     std::vector<uint8_t> image = unpack(zboot.payload, zboot.format);
     cut_padding(image);

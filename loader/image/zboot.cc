@@ -31,9 +31,12 @@ PackFormat parse_method(std::string_view method) {
 
 }  // namespace
 
-std::optional<ZbootImage> read_zboot_image(Bytes file) {
+bool is_zboot_image(Bytes file) {
   std::optional<Bytes> magic = subspan(file, 0, zboot_magic.size());
-  if (!magic || as_text(*magic) != zboot_magic) return std::nullopt;
+  return magic && as_text(*magic) == zboot_magic;
+}
+
+ZbootImage read_zboot_image(Bytes file) {
   std::optional<ZbootHeader> header = load<ZbootHeader>(file);
   if (!header) throw Error(Errc::format, "truncated: the file ends inside the zboot header");
   std::optional<Bytes> payload = subspan(file, header->payload_offset, header->payload_size);
@@ -43,7 +46,7 @@ std::optional<ZbootImage> read_zboot_image(Bytes file) {
                             uint64_t{header->payload_offset} + header->payload_size, file.size()));
   }
   std::string_view method = as_text(header->method);
-  return ZbootImage{parse_method(method.substr(0, method.find('\0'))), *payload};
+  return {parse_method(method.substr(0, method.find('\0'))), *payload};
 }
 
 }  // namespace kdk

@@ -4,6 +4,7 @@
 #include <libfdt.h>
 
 #include "loader/machine/parse.h"
+#include "loader/plan/fdt.h"
 
 namespace kdk {
 namespace {
@@ -93,13 +94,13 @@ ResetKind acpi_reset(const SysRoot& root) {
 }  // namespace
 
 ResetKind psci_reset(Bytes device_tree) {
-  const void* fdt = device_tree.data();
-  if (device_tree.empty() || fdt_check_full(fdt, device_tree.size()) != 0) return ResetKind::none;
+  const void* tree = device_tree.data();
+  if (fdt::check_whole(device_tree) != 0) return ResetKind::none;
   for (const char* version : {"arm,psci-1.0", "arm,psci-0.2"}) {
-    int node = fdt_node_offset_by_compatible(fdt, -1, version);
+    int node = fdt_node_offset_by_compatible(tree, -1, version);
     if (node < 0) continue;
     int size = 0;
-    const auto* text = static_cast<const char*>(fdt_getprop(fdt, node, "method", &size));
+    const auto* text = static_cast<const char*>(fdt_getprop(tree, node, "method", &size));
     if (text == nullptr || size != 4) continue;
     std::string_view method(text, 3);
     if (method == "smc") return ResetKind::psci_smc;

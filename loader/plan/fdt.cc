@@ -12,6 +12,14 @@ int check(int result, std::string_view what) {
   return result;
 }
 
+int check_whole(Bytes tree) {
+  constexpr uint32_t first_version = 16;
+  if (tree.size() < sizeof(fdt_header)) return -FDT_ERR_TRUNCATED;
+  const void* header = tree.data();
+  if (fdt_magic(header) == FDT_MAGIC && fdt_version(header) < first_version) return -FDT_ERR_BADVERSION;
+  return fdt_check_full(header, tree.size());
+}
+
 // libfdt's macro casts its argument to a struct: from void only, which says nothing about alignment.
 uint32_t total_size_of(const std::vector<uint8_t>& tree) {
   const void* header = tree.data();
@@ -21,7 +29,7 @@ uint32_t total_size_of(const std::vector<uint8_t>& tree) {
 std::vector<uint8_t> checked_copy(Bytes source) {
   std::vector<uint8_t> tree(source.begin(), source.end());
   if (tree.size() < sizeof(fdt_header)) throw Error(Errc::format, "too short for a device tree");
-  check(fdt_check_full(tree.data(), tree.size()), "the device tree is damaged");
+  check(check_whole(tree), "the device tree is damaged");
   return tree;
 }
 

@@ -16,6 +16,11 @@ namespace kdk::fdt {
 // libfdt returns negative error codes: Error{format}. Other values pass through.
 int check(int result, std::string_view what);
 
+// Whether libfdt can work on all of a tree: 0, or its (negative) error. In place of fdt_check_full, which
+// follows a null pointer (libfdt 1.6.1) when the root node of a version before 16 has a name without a slash.
+// Those versions are older than every kernel here (Devicetree Specification 5.2: 17, readable as 16).
+int check_whole(Bytes tree);
+
 uint32_t total_size_of(const std::vector<uint8_t>& tree);
 
 // A whole, structurally sound tree in memory that libfdt can work on. Throws Error{format}.

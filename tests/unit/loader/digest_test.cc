@@ -323,6 +323,9 @@ TEST(PurgatoryFacts, Reset) {
   std::vector<uint8_t> damaged = testing::FakeTree::booted().bytes();
   damaged.resize(damaged.size() / 2);
   EXPECT_EQ(psci_reset(damaged), ResetKind::none);
+  std::vector<uint8_t> old = testing::FakeTree::booted().bytes();
+  old[23] = 15;  // the version's last byte
+  EXPECT_EQ(psci_reset(old), ResetKind::none);
   EXPECT_EQ(facts_of(FakeMachine::x86_64()).reset, ResetKind::x86);
 }
 

@@ -160,6 +160,15 @@ TEST(Arm64Image, PaddingBehindASignatureInAZbootImageIsCut) {
   EXPECT_EQ(inner(image), image);
 }
 
+TEST(Arm64Image, AlmostAZboot) {
+  std::vector<uint8_t> image = make_zboot("gzip", testing::gzip(FakeImage().bytes()));
+  EXPECT_EQ(open_image_layers(image).layers.front().format, ImageFormat::zboot);
+  image[3] = '(';
+  ImageLayers opened = open_image_layers(image);
+  ASSERT_EQ(opened.layers.size(), 1u);
+  EXPECT_EQ(opened.layers.front().format, ImageFormat::pe_program);
+}
+
 TEST(Arm64Image, TruncatedZboot) {
   const std::vector<uint8_t> whole = make_zboot("xzkern", testing::xz(FakeImage().bytes()));
   for (size_t size = 8; size < whole.size(); size += 3) {
