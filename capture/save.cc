@@ -283,10 +283,9 @@ class Capture {
     report_.outputs = target.names();
     report_.output_bytes = target.size();
     note_left_out(target);
-    report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}",
+    report_.reasons.push_back(fmt::format("the dump is incomplete ({} of {} pages) and kept as {}: {}{}",
                                           result.pages_written, report_.pages_to_write, output_names(report_),
-                                          why));
-    if (order_) report_.reasons.push_back(describe_cut(result));
+                                          why, order_ ? "; " + describe_cut(result) : ""));
   }
 
   // What is most needed was written first.

@@ -113,7 +113,8 @@ Reassembled join(const ReassembleOptions& options, const std::atomic<bool>& stop
   PipelineOptions pipeline;
   pipeline.codec = Codec::none;
   pipeline.reuse = PipelineOptions::Reuse::any_codec;
-  pipeline.threads = plan_budget(0, std::thread::hardware_concurrency(), available_memory()).threads;
+  pipeline.threads =
+      plan_budget(options.threads, std::thread::hardware_concurrency(), available_memory()).threads;
   const std::optional<PageOrder> order = page_order(*dump, stop);
   if (order) pipeline.order = &*order;
   pipeline.stop = &stop;

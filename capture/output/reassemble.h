@@ -17,7 +17,8 @@ struct ReassembleOptions {
   std::vector<std::filesystem::path>
       inputs;  // one flattened stream ("-": standard input), or all parts of a set
   std::filesystem::path output;
-  bool force = false;  // replace an existing OUTPUT
+  bool force = false;    // replace an existing OUTPUT
+  unsigned threads = 0;  // for a split set; 0: as many as there are CPUs
 };
 
 struct Reassembled {
