@@ -19,7 +19,7 @@ namespace {
 
 std::vector<uint8_t> big_endian(uint64_t value, unsigned bytes) {
   std::vector<uint8_t> out;
-  for (unsigned i = bytes; i-- > 0;) out.push_back(static_cast<uint8_t>(value >> (8 * i)));
+  for (unsigned i = bytes; i-- > 0;) out.push_back(static_cast<uint8_t>(i < sizeof value ? value >> (8 * i) : 0));
   return out;
 }
 
