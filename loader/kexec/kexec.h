@@ -56,7 +56,7 @@ struct NegotiatedCall {
 NegotiatedCall call_with_optional_flags(uint64_t flags, std::span<const NamedFlag> optional,
                                         const FlaggedCall& call);
 
-// A read-only descriptor of a file in memory, for kexec_file_load. Throws Error{io,denied}.
+// A read-only descriptor of a file in memory, for kexec_file_load, and for QEMU (loader/prove). Throws Error{io,denied}.
 Fd memory_file(const std::string& name, Bytes content);
 
 // The descriptors that kexec_file_load gets for `plan`: those of the very files, so that their security.ima

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "core/base/log.h"
+#include "loader/kexec/kexec.h"
 #include "loader/prove/boot_rom.h"
 #include "loader/prove/qemu.h"
 
@@ -83,9 +84,8 @@ class Placement {
     if (plan.architecture == &x86_64_architecture) {
       place("page-tables", make_identity_map(trial.vm.page_tables, trial.vm.crash_regions.back().end()),
             trial.vm.page_tables.start);
-      const MemoryFile& rom =
-          keep("boot-rom", make_boot_rom(*plan.entry, static_cast<uint32_t>(trial.vm.page_tables.start)));
-      add("-option-rom", rom.path());
+      add("-option-rom",
+          keep("boot-rom", make_boot_rom(*plan.entry, static_cast<uint32_t>(trial.vm.page_tables.start))));
     } else {
       add("-device", fmt::format("loader,addr={:#x},cpu-num=0", *plan.entry));
     }
@@ -96,7 +96,7 @@ class Placement {
   const std::vector<std::string>& arguments() const { return arguments_; }
   std::vector<int> descriptors() const {
     std::vector<int> fds;
-    for (const MemoryFile& file : files_) fds.push_back(file.fd());
+    for (const Fd& file : files_) fds.push_back(file.get());
     return fds;
   }
 
@@ -105,16 +105,17 @@ class Placement {
     arguments_.push_back(std::move(option));
     arguments_.push_back(std::move(value));
   }
-  const MemoryFile& keep(const std::string& name, Bytes content) {
-    return files_.emplace_back(name, content);
+  // The path by which the child opens it: its own descriptors have the same numbers.
+  std::string keep(const std::string& name, Bytes content) {
+    files_.push_back(memory_file(name, content));
+    return fmt::format("/proc/self/fd/{}", files_.back().get());
   }
   void place(const std::string& name, Bytes content, uint64_t address) {
-    add("-device",
-        fmt::format("loader,file={},addr={:#x},force-raw=on", keep(name, content).path(), address));
+    add("-device", fmt::format("loader,file={},addr={:#x},force-raw=on", keep(name, content), address));
   }
 
   std::vector<std::string> arguments_;
-  std::vector<MemoryFile> files_;
+  std::vector<Fd> files_;
 };
 
 std::string with_problems(std::string cause, const ConsoleWatch& console) {

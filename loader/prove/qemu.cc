@@ -6,7 +6,6 @@
 #include <linux/kvm.h>
 #include <poll.h>
 #include <sys/ioctl.h>
-#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -176,21 +175,15 @@ bool can_use_kvm(const Architecture& architecture, std::string& why_not) {
   return static_cast<bool>(cpu);
 }
 
-MemoryFile::MemoryFile(const std::string& name, Bytes content)
-    : fd_(::memfd_create(name.c_str(), MFD_CLOEXEC)) {
-  if (!fd_) throw error_from_errno(errno, "memfd_create");
-  write_all(fd_, content, name);
-}
-
-std::string MemoryFile::path() const {
-  return fmt::format("/proc/self/fd/{}", fd_.get());
-}
-
 ChildDirectory::ChildDirectory() {
   std::string name = (std::filesystem::temp_directory_path() / "kdump-load-test-XXXXXX").string();
   if (::mkdtemp(name.data()) == nullptr) throw error_from_errno(errno, name);
+  if (::geteuid() == 0 && ::chown(name.c_str(), nobody, nobody) != 0) {
+    int why = errno;
+    ::rmdir(name.c_str());
+    throw error_from_errno(why, name);
+  }
   path_ = name;
-  if (::geteuid() == 0 && ::chown(name.c_str(), nobody, nobody) != 0) throw error_from_errno(errno, name);
 }
 
 ChildDirectory::~ChildDirectory() {

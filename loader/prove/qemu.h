@@ -20,19 +20,6 @@ std::string find_qemu(const std::string& given, const Board& board);
 // cannot.
 bool can_use_kvm(const Architecture& architecture, std::string& why_not);
 
-// Bytes in memory that the child can open as a file.
-class MemoryFile {
- public:
-  // Throws Error{io}.
-  MemoryFile(const std::string& name, Bytes content);
-  // For the child: its own descriptors have the same numbers.
-  std::string path() const;
-  int fd() const { return fd_.get(); }
-
- private:
-  Fd fd_;
-};
-
 // A directory that only the child can use and that is removed in the end.
 class ChildDirectory {
  public:

@@ -7,6 +7,7 @@
 #include <csignal>
 
 #include "core/base/error.h"
+#include "loader/kexec/kexec.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {
@@ -39,11 +40,12 @@ TEST(RunQemu, SaysHowItEnded) {
 }
 
 TEST(RunQemu, KeepsTheGivenFileAndNothingElse) {
-  MemoryFile file("part", as_bytes(std::string_view("content")));
-  MemoryFile other("other", as_bytes(std::string_view("other")));
+  Fd file = memory_file("part", as_bytes(std::string_view("content")));
+  Fd other = memory_file("other", as_bytes(std::string_view("other")));
+  auto path = [](const Fd& fd) { return "/proc/self/fd/" + std::to_string(fd.get()); };
   std::string said;
-  QemuRun run = shell("cat " + file.path() + "; cat " + other.path() + " || echo gone", said);
-  run.descriptors = {file.fd()};
+  QemuRun run = shell("cat " + path(file) + "; cat " + path(other) + " || echo gone", said);
+  run.descriptors = {file.get()};
   EXPECT_EQ(run_qemu(run).exit_code, 0);
   EXPECT_EQ(said, "contentgone\n");
 }
