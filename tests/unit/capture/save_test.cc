@@ -7,91 +7,19 @@
 #include <algorithm>
 #include <csignal>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 
-#include "capture/output/reassemble.h"
 #include "core/base/file.h"
 #include "core/formats/dump.h"
 #include "tests/support/log_builder.h"
-#include "tests/support/page_builder.h"
+#include "tests/unit/capture/save_fixture.h"
 
 namespace kdk {
 namespace {
 
-using test::DumpBuilder;
 using test::PageBuilder;
+using test::Save;
 using Marked = test::PageClass;
-
-class Save : public testing::Test {
- protected:
-  Save() {
-    std::string name = std::filesystem::temp_directory_path() / "kdk_save_XXXXXX";
-    dir_ = ::mkdtemp(name.data());
-    options_.output = dir_ / "out";
-    options_.progress = ProgressMode::none;
-    options_.threads = 2;
-  }
-  ~Save() override { std::filesystem::remove_all(dir_); }
-
-  // A small machine with a log and two blocks that can go.
-  void make_machine() {
-    pages_ = std::make_unique<PageBuilder>(machine_);
-    test::LogLine boot, panic;
-    boot.text = "Booting";
-    panic.text = "Kernel panic - not syncing: test";
-    put_printk_ring(machine_, {boot, panic});
-    free_ = machine_.pfn_of({align_up(machine_.alloc_pages(24).value, 8 * 4096)});
-    cache_ = free_ + 8;
-    pages_->set(free_, 3, Marked::buddy);
-    pages_->set(cache_, 0, Marked::cache);
-    for (uint64_t i = 0; i < 16; ++i) fill(free_ + i);
-  }
-  void fill(Pfn pfn) {
-    std::vector<uint8_t> bytes(4096);
-    uint64_t x = pfn.value;
-    for (uint8_t& b : bytes)
-      b = static_cast<uint8_t>((x = x * 6364136223846793005u + 1442695040888963407u) >> 56);
-    machine_.put_phys({pfn.value * 4096}, bytes);
-  }
-  void write_input(const std::vector<uint8_t>& bytes, const char* name = "in") {
-    options_.inputs = {dir_ / name};
-    write_file_atomic(options_.inputs[0], bytes);
-  }
-  CaptureReport save() { return save_dump(options_, stop_); }
-  nlohmann::json summary() {
-    std::ifstream file(*options_.summary);
-    return nlohmann::json::parse(file);
-  }
-  std::vector<std::string> files() {
-    std::vector<std::string> names;
-    for (const auto& entry : std::filesystem::directory_iterator(dir_))
-      names.push_back(entry.path().filename());
-    std::ranges::sort(names);
-    return names;
-  }
-  // Every page of `copy` that is present equals the machine's; returns how many there are.
-  uint64_t check_pages(const Dump& copy) {
-    const std::unique_ptr<PageReader> reader = copy.reader();
-    uint64_t present = 0;
-    for (const PfnRange& range : machine_.ram()) {
-      for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) {
-        const PageView view = reader->page(pfn);
-        if (view.state != PageState::present) continue;
-        ++present;
-        if (!std::ranges::equal(view.bytes, machine_.page(pfn))) ADD_FAILURE() << "pfn " << pfn.value;
-      }
-    }
-    return present;
-  }
-
-  std::filesystem::path dir_;
-  SaveOptions options_;
-  std::atomic<bool> stop_ = false;
-  DumpBuilder machine_;
-  std::unique_ptr<PageBuilder> pages_;
-  Pfn free_, cache_;
-};
 
 TEST_F(Save, FiltersAndKeepsTheRestIntact) {
   make_machine();
@@ -513,108 +441,6 @@ TEST_F(Save, AFullDiskLeavesEveryFormatSound) {
       EXPECT_NE(copy->info().incomplete_reason.find("INCOMPLETE"), std::string::npos);
     }
   }
-}
-
-class Reassemble : public Save {
- protected:
-  // A filtered dump of the machine as a plain file and in the form to be joined.
-  void make(OutputFormat format, size_t parts) {
-    make_machine();
-    prepare_();
-    write_input(machine_.elf());
-    options_.threads = 1;
-    options_.output = plain_ = dir_ / "plain";
-    save();
-    options_.format = format;
-    options_.output = dir_ / "form";
-    for (size_t i = 0; parts > 1 && i < parts; ++i)
-      options_.split.push_back(dir_ / ("part" + std::to_string(i)));
-    const CaptureReport report = save();
-    form_.inputs.assign(report.outputs.begin(), report.outputs.end());
-    form_.output = dir_ / "joined";
-  }
-  std::function<void()> prepare_ = [] {};  // what else the machine has
-  std::filesystem::path plain_;
-  ReassembleOptions form_;
-};
-
-TEST_F(Reassemble, AStreamBecomesTheSameFile) {
-  make(OutputFormat::flattened, 1);
-  const Reassembled done = reassemble(form_, stop_);
-  EXPECT_TRUE(done.reasons.empty());
-  EXPECT_TRUE(read_file(done.output) == read_file(plain_));
-  EXPECT_EQ(done.bytes, std::filesystem::file_size(plain_));
-  EXPECT_THROW(reassemble(form_, stop_), Error);  // exists
-  form_.force = true;
-  EXPECT_TRUE(reassemble(form_, stop_).reasons.empty());
-}
-
-TEST_F(Reassemble, ACutStreamIsMarked) {
-  make(OutputFormat::flattened, 1);
-  std::filesystem::resize_file(form_.inputs[0], std::filesystem::file_size(form_.inputs[0]) - 30);
-  const Reassembled done = reassemble(form_, stop_);
-  EXPECT_FALSE(done.reasons.empty());
-  EXPECT_NE(open_dump(done.output)->info().incomplete_reason.find("INCOMPLETE"), std::string::npos);
-  std::filesystem::resize_file(form_.inputs[0], 5000);  // not even headers
-  form_.force = true;
-  EXPECT_THROW(reassemble(form_, stop_), Error);
-  for (const std::string& name : files()) EXPECT_EQ(name.find("partial"), std::string::npos) << name;
-}
-
-TEST_F(Reassemble, ASplitSetBecomesOneFileInItsOwnCompression) {
-  options_.codec = Codec::lzo;
-  make(OutputFormat::kdump, 3);
-  std::swap(form_.inputs[0], form_.inputs[2]);
-  const Reassembled done = reassemble(form_, stop_);
-  EXPECT_TRUE(done.reasons.empty());
-  const std::unique_ptr<Dump> joined = open_dump(done.output);
-  EXPECT_FALSE(joined->info().incomplete);
-  EXPECT_EQ(joined->info().dump_level, 31);
-  EXPECT_EQ(check_pages(*joined), check_pages(*open_dump(plain_)));
-  EXPECT_EQ(std::filesystem::file_size(done.output), std::filesystem::file_size(plain_));
-}
-
-// Slab pages come before those of the page cache, which lie before them in memory.
-TEST_F(Reassemble, AJoinedFileHasWhatIsMostUsefulFirst) {
-  options_.level = level_zero;
-  Pfn cache, slab;
-  prepare_ = [&] {
-    cache = machine_.pfn_of({align_up(machine_.alloc_pages(320).value, 64 * 4096)});
-    slab = cache + 128;
-    for (uint64_t i = 0; i < 128; ++i) {
-      pages_->set(cache + i, 0, Marked::cache);
-      pages_->set(slab + i, 0, Marked::slab);
-    }
-    for (uint64_t i = 0; i < 256; ++i) fill(cache + i);
-  };
-  make(OutputFormat::kdump, 3);
-  form_.threads = 1;  // several are at a few units at the same time
-  const std::string joined = reassemble(form_, stop_).output;
-  std::filesystem::resize_file(joined, std::filesystem::file_size(joined) - 100 * 4096);
-  const std::unique_ptr<Dump> cut = open_dump(joined);
-  const std::unique_ptr<PageReader> reader = cut->reader();
-  uint64_t lost = 0;
-  for (uint64_t i = 0; i < 128; ++i) {
-    EXPECT_EQ(reader->page(slab + i).state, PageState::present) << i;
-    lost += reader->page(cache + i).state != PageState::present;
-  }
-  EXPECT_GE(lost, 100u);
-}
-
-TEST_F(Reassemble, AMissingPartIsSaid) {
-  make(OutputFormat::kdump, 3);
-  form_.inputs.pop_back();
-  const Reassembled done = reassemble(form_, stop_);
-  EXPECT_FALSE(done.reasons.empty());
-  EXPECT_TRUE(open_dump(done.output)->info().incomplete);
-}
-
-TEST_F(Reassemble, RefusesWhatIsWhole) {
-  make(OutputFormat::kdump, 1);
-  EXPECT_THROW(reassemble(form_, stop_), Error);
-  form_.inputs = {dir_ / "absent"};
-  EXPECT_THROW(reassemble(form_, stop_), Error);
-  EXPECT_FALSE(std::filesystem::exists(form_.output));
 }
 
 TEST_F(Save, AnEarlierIncompleteDumpIsNotOverwritten) {

@@ -56,6 +56,18 @@ class ReloadTest : public ::testing::Test {
     }
     return names;
   }
+  // `changed` is stale where the kernel did not take the flag, and still fits where it follows.
+  void expect_stale_unless_followed(FakeMachine changed) {
+    using Names = std::vector<std::string>;
+    changed.crash_hotplug = "0\n";
+    become(changed);
+    EXPECT_EQ(differing(), (Names{"machine", "plan"}));
+    changed.crash_hotplug = "1\n";
+    become(changed);
+    EXPECT_EQ(differing(), Names{});
+    EXPECT_EQ(reload(root_, true, kexec_), ReloadOutcome::still_fits);
+    EXPECT_EQ(loads_, 0);
+  }
 
   testing::TempDir dir_, files_;
   FakeMachine fake_;
@@ -117,27 +129,13 @@ TEST_F(ReloadTest, AHeaderThatTheKernelKeepsIsNotCompared) {
   loads_ = 0;
   FakeMachine changed = fake_;
   changed.cpus.push_back({2, 0x7fe00000});
-  changed.crash_hotplug = "0\n";  // the kernel did not take the flag
-  become(changed);
-  EXPECT_EQ(differing(), (Strings{"machine", "plan"}));
-  changed.crash_hotplug = "1\n";
-  become(changed);
-  EXPECT_EQ(differing(), Strings{});
-  EXPECT_EQ(reload(root_, true, kexec_), ReloadOutcome::still_fits);
-  EXPECT_EQ(loads_, 0);
+  expect_stale_unless_followed(changed);
 }
 
 TEST_F(ReloadX86Test, MemoryThatTheKernelFollowsNeedsNoFurtherPageTables) {
   FakeMachine changed = fake_;
   changed.iomem += "100000000-10ffffffff : System RAM\n";  // 64 GiB: their bound grows
-  changed.crash_hotplug = "0\n";
-  become(changed);
-  EXPECT_EQ(differing(), (Strings{"machine", "plan"}));
-  changed.crash_hotplug = "1\n";
-  become(changed);
-  EXPECT_EQ(differing(), Strings{});
-  EXPECT_EQ(reload(root_, true, kexec_), ReloadOutcome::still_fits);
-  EXPECT_EQ(loads_, 0);
+  expect_stale_unless_followed(changed);
 }
 
 TEST_F(ReloadTest, WhatWouldHinderTheNextLoadIsOnlyAWarning) {
