@@ -12,6 +12,7 @@
 #include "core/base/file.h"
 #include "core/config/config_file.h"
 #include "core/formats/dump_output.h"
+#include "core/formats/kdump_format.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/vmcoreinfo_search.h"
 
@@ -121,7 +122,7 @@ class Estimator {
     const double scale =
         level.sampled == 0 ? 0.0 : static_cast<double>(level.pages) / static_cast<double>(level.sampled);
     const double data = static_cast<double>(writer.size() - empty) * scale;
-    const uint64_t descriptors = (level.pages - level.sampled) * 24;  // kdump_format.h: PageDescriptor
+    const uint64_t descriptors = (level.pages - level.sampled) * sizeof(kdump::PageDescriptor);
     return {codec, empty + descriptors + static_cast<uint64_t>(data), seconds_since(start) * scale};
   }
 

@@ -71,9 +71,10 @@ struct Machine {
 // architecture that has no loader here, Error{format} for contradictory content.
 Machine read_machine(const SysRoot& root);
 
-// /sys/kernel/kexec_crash_size: bytes of the main crash region; nullopt for a kernel without kexec. Linux 5.19
-// and later say EBUSY while a kernel is being loaded or unloaded (7bb5da0d490b), which takes seconds where they
-// check signatures or have much to copy: waits for half a minute. Throws Error{io,format}.
+// /sys/kernel/kexec_crash_size: bytes of the main crash region; nullopt for a kernel without kexec. Since
+// Linux 7bb5da0d490b the kernel only tries its lock and says EBUSY while another kernel is being loaded or
+// unloaded, which takes seconds where there are signatures to check or much to copy: waits for half a minute.
+// Throws Error{io,format}.
 std::optional<uint64_t> read_crash_size(const SysRoot& root);
 
 // The part that hotplug changes, used again by `status` to tell a stale image from a good one.

@@ -22,13 +22,13 @@ std::optional<MapRequest> wanted_map(const Machine& machine, const LoadPlan& pla
 
 // Why the purgatory cannot do it here; empty when it can.
 std::string obstacle(const LoadPlan& plan, const std::optional<MapRequest>& map) {
+  if (plan.segments.size() > purgatory::max_ranges) return "there are too many segments";
   if (!map) return "";
   if (!purgatory::translation_granule(map->page_size)) return "the running kernel's page size is not known";
   if (map->memory.end() > purgatory::identity_map_limit)
     return fmt::format("the crash region {} is beyond 48 address bits", to_string(map->memory));
   if (map->memory.start % map->page_size != 0 || map->memory.size % map->page_size != 0)
     return fmt::format("the crash region {} is not made of whole pages", to_string(map->memory));
-  if (plan.segments.size() > purgatory::max_ranges) return "there are too many segments";
   return "";
 }
 
