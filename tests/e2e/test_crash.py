@@ -164,15 +164,15 @@ class Crash(e2e.TestCase):
                 self.assertEqual(1, len(list(again.find(marker_page("kernel", again.block_size)))))
 
     def test_estimate(self):
-        """What was said of /proc/kcore before the crash, against the dump: pages within a tenth, bytes within a quarter.
-        (Loading the crash kernel and crashing come in between.)"""
+        """What was said of /proc/kcore before the crash, against the dump: pages and bytes within a quarter. (Loading the
+        crash kernel, filling memory and crashing come in between: 1.01 to 1.11 times the pages were seen.)"""
         if self.guest_run.exit_code("estimate") is None:
             self.skipTest("this configuration asks for no estimate")
         self.assert_exit("estimate", 0)
         estimate = self.valid_json(self.guest_run.text("estimate.stdout"))
         level = next(level for level in estimate["levels"] if level["level"] == 31)
         kept = self.summary["filter"]["kept_pages"]
-        self.assertAlmostEqual(level["kept_pages"], kept, delta=kept // 10)
+        self.assertAlmostEqual(level["kept_pages"], kept, delta=kept // 4)
         self.assertAlmostEqual(estimate["ram_pages"], self.summary["filter"]["ram_pages"],
                                delta=self.summary["filter"]["ram_pages"] // 50)
         size = next(codec["dump_bytes"] for codec in level["codecs"] if codec["codec"] == self.summary["output"]["codec"])
