@@ -1,0 +1,181 @@
+#include "capture/initramfs/image.h"
+
+#include <elf.h>
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cstring>
+
+#include "capture/initramfs/cpio.h"
+#include "capture/initramfs/device_chain.h"
+#include "capture/initramfs/kernel_modules.h"
+#include "capture/initramfs/unpack_module.h"
+#include "core/base/error.h"
+
+namespace kdk {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::vector<uint8_t> gzip(Bytes data) {
+  z_stream stream{};
+  // 15 + 16: a gzip header, which zlib writes without a time.
+  if (deflateInit2(&stream, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK) throw std::bad_alloc();
+  std::vector<uint8_t> out(deflateBound(&stream, data.size()));
+  stream.next_in = const_cast<uint8_t*>(data.data());  // zlib's interface is older than const
+  stream.avail_in = static_cast<uInt>(data.size());
+  stream.next_out = out.data();
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = deflate(&stream, Z_FINISH);
+  out.resize(out.size() - stream.avail_out);
+  (void)deflateEnd(&stream);
+  if (result != Z_STREAM_END) throw Error(Errc::io, "gzip: zlib could not pack the archive");
+  return out;
+}
+
+// A program that needs a loader or libraries would not even start in there.
+std::vector<uint8_t> static_program(const fs::path& path) {
+  std::vector<uint8_t> out = read_file(path);
+  const auto bad = [&](std::string_view why) {
+    return Error(Errc::unsupported, fmt::format("{}: {}", path.string(), why))
+        .with_hint("it must be the static build, as the package kdumpkit-capture has it");
+  };
+  if (out.size() < sizeof(Elf64_Ehdr) || std::memcmp(out.data(), ELFMAG, SELFMAG) != 0 ||
+      out[EI_CLASS] != ELFCLASS64) {
+    throw bad("is no 64-bit ELF program");
+  }
+  Elf64_Ehdr header;
+  std::memcpy(&header, out.data(), sizeof header);
+  for (unsigned i = 0; i < header.e_phnum; ++i) {
+    const uint64_t at = header.e_phoff + uint64_t{i} * header.e_phentsize;
+    if (at > out.size() || out.size() - at < sizeof(Elf64_Phdr)) throw bad("its program headers are cut off");
+    Elf64_Phdr program;
+    std::memcpy(&program, out.data() + at, sizeof program);
+    if (program.p_type == PT_INTERP) throw bad("is linked with shared libraries");
+  }
+  return out;
+}
+
+class Builder {
+ public:
+  Builder(const SysRoot& root, const ImageRequest& request)
+      : root_(root), request_(request), kernel_(root, request.release) {}
+
+  Image build() {
+    const CrashConfig crash = crash_config(root_, request_.config);
+    for (const CrashTarget& target : crash.targets) {
+      with_context(target.target.describe(), [&] {
+        drivers(device_chain(root_, target.device));
+        if (target.target.kind == TargetKind::mount) file_system(target.target.file_system);
+        return 0;
+      });
+    }
+    if (request_.config.watchdog != "none") watchdog();
+
+    image_.config = to_toml(crash.config);
+    for (const char* directory : {"dev", "proc", "run", "sys", "tmp"}) archive_.add_directory(directory);
+    archive_.add_file("init", static_program(request_.init), 0755);
+    archive_.add_file("bin/kdump-capture", static_program(request_.capture), 0755);
+    archive_.add_file("etc/kdumpkit.toml", as_bytes(image_.config));
+    const uint64_t programs = archive_.unpacked_bytes();
+    add_modules();
+    image_.unpacked_bytes = archive_.unpacked_bytes();
+    image_.module_bytes = image_.unpacked_bytes - programs;
+    image_.packed = gzip(archive_.bytes());
+    return std::move(image_);
+  }
+
+ private:
+  // Each by the module that runs it now; where the crash kernel has no such module, by what the device asks
+  // for.
+  void drivers(const std::vector<ChainDevice>& chain) {
+    for (const ChainDevice& device : chain) {
+      if (device.module.empty()) {
+        // Built into the running kernel. Another one may have it as a module.
+        if (!device.alias.empty()) (void)kernel_.add_alias(device.alias, files_);
+        continue;
+      }
+      if (kernel_.add(device.module, files_) ||
+          (!device.alias.empty() && kernel_.add_alias(device.alias, files_)))
+        continue;
+      throw Error(Errc::missing, fmt::format("kernel {} has no driver {} for {}", request_.release,
+                                             device.module, device.path.filename().string()))
+          .with_hint("use a kernel that has it, or another target");
+    }
+  }
+
+  void file_system(const std::string& type) {
+    if (kernel_.add("fs-" + type, files_) || kernel_.add_alias("fs-" + type, files_) ||
+        kernel_.add(type, files_))
+      return;
+    throw Error(Errc::missing, fmt::format("kernel {} has no file system {}", request_.release, type))
+        .with_hint("use a kernel that has it, or another target");
+  }
+
+  // The driver of each watchdog that somebody feeds now: in the crash kernel nobody would, and it resets the
+  // machine.
+  void watchdog() {
+    std::error_code error;
+    std::vector<fs::path> found;
+    for (const auto& entry : fs::directory_iterator(root_.path("/sys/class/watchdog"), error))
+      found.push_back(entry.path());
+    std::ranges::sort(found);
+    for (const fs::path& device : found) {
+      // The file is there only with CONFIG_WATCHDOG_SYSFS.
+      if (fs::exists(device / "state", error) && !read_text_file(device / "state", 64).starts_with("active"))
+        continue;
+      try {
+        drivers(device_chain(root_, device));
+      } catch (const Error& e) {
+        image_.notes.push_back(fmt::format("watchdog {}: {}", device.filename().string(), e.message()));
+      }
+    }
+  }
+
+  void add_modules() {
+    std::string order;
+    for (const std::string& file : files_) {
+      const fs::path path = kernel_.directory() / file;
+      const std::vector<uint8_t> module = unpack_module(read_file(path, uint64_t{256} << 20), path.string());
+      std::string name = fs::path(file).filename().string();
+      name = name.substr(0, name.find(".ko")) + ".ko";
+      archive_.add_file("modules/" + name, module);
+      order += name + "\n";
+      image_.modules.push_back(std::move(name));
+      for (const std::string& firmware : module_info(module, "firmware")) add_firmware(firmware);
+    }
+    archive_.add_file("modules/order", as_bytes(order));
+  }
+
+  // What is installed of the firmware a module may ask for; /lib/firmware/RELEASE comes before /lib/firmware.
+  void add_firmware(const std::string& name) {
+    const fs::path relative = fs::path(name).lexically_normal();
+    if (relative.is_absolute() || relative.empty() || *relative.begin() == "..") return;
+    for (const std::string& directory : {"/lib/firmware/" + request_.release, std::string("/lib/firmware")}) {
+      for (const char* packed : {"", ".xz", ".zst"}) {
+        const fs::path file = root_.path(directory) / (relative.string() + packed);
+        std::error_code error;
+        if (!fs::is_regular_file(file, error)) continue;
+        archive_.add_file("lib/firmware/" + relative.string() + packed, read_file(file));
+        image_.firmware.push_back(relative.string());
+        return;
+      }
+    }
+  }
+
+  const SysRoot& root_;
+  const ImageRequest& request_;
+  const KernelModules kernel_;
+  KernelModules::List files_;
+  CpioArchive archive_;
+  Image image_;
+};
+
+}  // namespace
+
+Image build_image(const SysRoot& root, const ImageRequest& request) {
+  return Builder(root, request).build();
+}
+
+}  // namespace kdk
