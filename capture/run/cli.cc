@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "capture/import/import_config.h"
 #include "capture/run/machine.h"
 #include "capture/run/raw_place.h"
 #include "capture/run/run.h"
@@ -63,6 +64,28 @@ void add_check_config(CLI::App& app, std::function<int()>& chosen) {
   check->callback([file, &chosen] { chosen = [file] { return check_config(*file); }; });
 }
 
+int import_files(const std::vector<std::filesystem::path>& paths) {
+  std::vector<ForeignFile> files;
+  for (const auto& path : paths) files.push_back({path.string(), read_text_file(path, 1 << 20)});
+  const ImportedConfig imported = import_config(files);
+  for (const std::string& note : imported.notes) log_warning("{}", note);
+  // What is printed can be used: or it is said now why not.
+  (void)read_run_config(ConfigFile::parse(imported.toml, "the imported configuration"));
+  std::fputs(imported.toml.c_str(), stdout);
+  return imported.notes.empty() ? exit_done : exit_partial;
+}
+
+void add_import_config(CLI::App& app, std::function<int()>& chosen) {
+  auto files = std::make_shared<std::vector<std::filesystem::path>>();
+  CLI::App* command =
+      app.add_subcommand("import-config", "Print a configuration made of another kdump's files");
+  command->footer(
+      "FILE: /etc/kdump.conf, /etc/sysconfig/kdump, /etc/default/kdump-tools; several are put together.\n"
+      "Exit status: 0 all of it, 1 failed, 3 in part: what is missing is on stderr and in the comments.");
+  command->add_option("FILE", *files, "What to import")->required();
+  command->callback([files, &chosen] { chosen = [files] { return import_files(*files); }; });
+}
+
 void add_claim(CLI::App& app, std::function<int()>& chosen) {
   auto device = std::make_shared<std::filesystem::path>();
   auto force = std::make_shared<bool>(false);
@@ -108,6 +131,7 @@ void add_fetch(CLI::App& app, std::function<int()>& chosen) {
 void add_run_commands(CLI::App& app, std::function<int()>& chosen) {
   add_run(app, chosen);
   add_check_config(app, chosen);
+  add_import_config(app, chosen);
   add_claim(app, chosen);
   add_fetch(app, chosen);
 }
