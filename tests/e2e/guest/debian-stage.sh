@@ -1,0 +1,88 @@
+#!/bin/sh
+# In a Debian guest, as a service in each boot: installs our packages and does what the README says, crashes the armed
+# machine, and looks at what it comes back to. What a step prints and returns is in /out: NAME.stdout, NAME.stderr, NAME.rc.
+out=/out
+mkdir -p $out
+step() {
+  name=$1
+  shift
+  echo "guest: $name: $*"
+  "$@" >$out/$name.stdout 2>$out/$name.stderr
+  rc=$?
+  echo $rc >$out/$name.rc
+  echo "guest: $name: exit $rc after $(cut -d' ' -f1 /proc/uptime) s of uptime"
+}
+next() {
+  echo $1 >/stage
+  sync
+}
+release=$(uname -r)
+export DEBIAN_FRONTEND=noninteractive
+# The units of this boot have done their work, or failed.
+systemctl is-system-running --wait >/dev/null
+
+# How often the crash kernel was loaded in this boot, and waits until it was once more.
+arms() { journalctl -b -o cat -u kdumpkit-arm | grep -c '^armed:'; }
+armed_again() {
+  tries=0
+  until [ $(arms) -gt $1 ] || [ $tries = 60 ]; do
+    sleep 0.5
+    tries=$((tries + 1))
+  done
+  echo "$(arms) loads"
+  [ $(arms) -gt $1 ]
+}
+
+case $(cat /stage 2>/dev/null) in
+  '')
+    step install apt-get -y install /packages/*.deb
+    step mkinitramfs kdumpkit-mkinitramfs --verbose
+    step not-armed /usr/lib/kdumpkit/check-armed
+    step reserve kdump-load reserve --json --initrd /var/lib/kdumpkit/initramfs-$release.img
+    step apply kdump-load reserve --apply --yes --run --initrd /var/lib/kdumpkit/initramfs-$release.img
+    next armed
+    systemctl --no-block reboot
+    ;;
+  armed)
+    step status kdump-load status --json
+    step check systemctl show -P Result kdumpkit-check
+    step check-log journalctl -b -o cat -u kdumpkit-check
+    step arm-log journalctl -b -o short-monotonic -u kdumpkit-arm
+    step failed systemctl --failed --no-legend
+
+    # A mistake in the configuration is refused, and what is armed stays.
+    cp /etc/kdumpkit.toml /good.toml
+    echo 'nonsense = 1' >>/etc/kdumpkit.toml
+    tries=0
+    until systemctl is-failed --quiet kdumpkit-arm || [ $tries = 60 ]; do
+      sleep 0.5
+      tries=$((tries + 1))
+    done
+    step refused journalctl -b -o cat -u kdumpkit-arm
+    step still-armed kdump-load status
+    before=$(arms)
+    echo "KDUMP_LOAD_OPTIONS='--append \"nr_cpus=1 kdk_test=1\"'" >/etc/default/kdumpkit
+    cp /good.toml /etc/kdumpkit.toml
+    step config-changed armed_again $before
+
+    # The running kernel's package was upgraded: what its postinst runs for us.
+    before=$(arms)
+    step kernel-upgrade /etc/kernel/postinst.d/kdumpkit $release
+    step upgraded armed_again $before
+    step verify kdump-load verify
+    next crashed
+    echo "guest: crashing after $(cut -d' ' -f1 /proc/uptime) s of uptime"
+    echo c >/proc/sysrq-trigger
+    ;;
+  crashed)
+    step back kdump-load status
+    step back-check systemctl show -P Result kdumpkit-check
+    step report-log journalctl -b -o cat -u kdumpkit-report
+    step report-priority journalctl -b -o cat -u kdumpkit-report -p crit
+    step report-again /usr/lib/kdumpkit/report-dumps
+    step back-failed systemctl --failed --no-legend
+    touch $out/finished
+    sync
+    systemctl --no-block poweroff
+    ;;
+esac

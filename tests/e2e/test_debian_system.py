@@ -1,0 +1,114 @@
+#!/usr/bin/python3
+"""From package to armed machine: a stock Debian 12 installs our packages, is armed after the reboot that the README asks for,
+refuses a wrong configuration, follows a kernel upgrade, crashes, and comes back with the dump, its explanation and a crash
+kernel armed again. The guest's side is guest/debian-stage.sh."""
+import os
+import re
+import sys
+import unittest
+
+import debian_system
+import e2e
+import guest
+from dumpfile import INCOMPLETE, DumpFile
+
+
+class DebianSystem(e2e.TestCase):
+    def test_installed_by_apt(self):
+        self.assert_exit("install", 0)
+        self.assert_exit("mkinitramfs", 0)
+        modules = self.guest_run.text("mkinitramfs.stdout").splitlines()
+        for module in ["virtio_pci.ko", "virtio_blk.ko"]:  # ext4 is built in
+            self.assertIn(module, modules)
+        self.assertLess(len(modules), 10, "only what leads to the target")
+
+    def test_small_initramfs(self):
+        """Beside the kernel modules 12 MiB at most; the numbers are in the README."""
+        said = self.guest_run.text("mkinitramfs.stdout").splitlines()[-1]
+        found = re.search(r"written: ([\d.]+) MB packed, ([\d.]+) MiB unpacked, ([\d.]+) MiB of that", said)
+        self.assertIsNotNone(found, said)
+        self.assertLess(float(found[2]) - float(found[3]), 12, said)
+
+    def test_says_that_nothing_is_reserved(self):
+        self.assert_exit("not-armed", 1)
+        self.assertIn("<4>not armed: no memory is reserved", self.guest_run.text("not-armed.stdout"))
+
+    def test_reservation_as_recommended(self):
+        self.assert_exit("apply", 0)
+        self.assertIn("crashkernel=", self.guest_run.text("apply.stdout"))
+
+    def test_armed_after_the_reboot(self):
+        self.assert_exit("status", 0)
+        self.assertEqual("armed", self.valid_json(self.guest_run.text("status.stdout"))["state"])
+        self.assertEqual("success", self.guest_run.text("check.stdout").strip())
+        self.assertIn("armed: a crash kernel is loaded", self.guest_run.text("check-log.stdout"))
+        self.assertEqual("", self.guest_run.text("failed.stdout"), "failed units")
+
+    def test_a_wrong_configuration_is_refused(self):
+        said = self.guest_run.text("refused.stdout")
+        self.assertRegex(said, r"/etc/kdumpkit.toml:\d+: .*nonsense")
+        self.assert_exit("still-armed", 0)
+        self.assert_exit("config-changed", 0)
+
+    def test_options_of_the_administrator(self):
+        self.assertRegex(self.crash_console(), r"Kernel command line: .* nr_cpus=1 kdk_test=1")
+
+    def crash_console(self) -> str:
+        console = self.guest_run.text("console.log")
+        return console[console.index("Kernel panic - not syncing: sysrq triggered crash"):]
+
+    def test_a_kernel_upgrade_arms_again(self):
+        self.assert_exit("kernel-upgrade", 0)
+        self.assert_exit("upgraded", 0)
+        self.assert_exit("verify", 0)
+
+    def crash(self):
+        found = list(self.guest_run.path("crash").iterdir())
+        self.assertEqual(1, len(found), found)
+        self.assertRegex(found[0].name, r"^machine-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$")
+        return found[0]
+
+    def test_dump(self):
+        directory = self.crash()
+        self.assertFalse(DumpFile(directory / "vmcore").status & INCOMPLETE)
+        self.assertIn("sysrq triggered crash", (directory / "dmesg.txt").read_text())
+        self.assertEqual("complete", self.valid_json((directory / "summary.json").read_text())["status"])
+
+    def test_no_shell_in_the_crash_path(self):
+        second = self.crash_console()
+        start = second.index("Run /init as init process")
+        first_words = second.index("kdumpkit: capture started", start)
+        self.assertNotIn("systemd", second[start:first_words], "the crash kernel starts nothing else")
+        self.assertNotIn("kdump-init:", second, "nothing to complain about")
+        self.assertRegex(second, r"kdumpkit: capture finished: saved /dev/vd\w+ var/crash/machine-")
+
+    def test_explained_once(self):
+        directory = self.crash()
+        report = self.valid_json((directory / "report.json").read_text())
+        self.assertEqual("sysrq_crash", report["crash"]["class"]["name"])
+        self.assertIn("sysrq_handle_crash", (directory / "report.txt").read_text())
+        journal = self.guest_run.text("report-log.stdout")
+        self.assertIn("sysrq triggered crash", journal)
+        self.assertIn("sysrq_handle_crash", journal)
+        self.assertIn("/vmcore:", self.guest_run.text("report-priority.stdout"), "the dump itself is worth an alarm")
+        self.assertEqual("", self.guest_run.text("report-again.stdout"))
+
+    def test_armed_again_after_the_crash(self):
+        self.assert_exit("back", 0)
+        self.assertIn("armed: a crash kernel is loaded", self.guest_run.text("back.stdout"))
+        self.assertEqual("success", self.guest_run.text("back-check.stdout").strip())
+        self.assertEqual("", self.guest_run.text("back-failed.stdout"), "failed units")
+
+
+def main() -> None:
+    try:
+        e2e.TestCase.guest_run = debian_system.get()
+    except guest.Skip as skip:
+        print(f"skipped: {skip}")
+        sys.exit(1 if os.environ.get("CI") == "true" else 77)
+    print(f"guest run: {e2e.TestCase.guest_run.directory}", flush=True)
+    unittest.main(argv=sys.argv[:1], verbosity=2)
+
+
+if __name__ == "__main__":
+    main()
