@@ -48,6 +48,7 @@ class Facts:
     tasks: dict[int, tuple[str, str]]  # TID -> command name, state letter, of every thread
     console: list[str]              # what the production kernel said on the console, without timestamps
     trace: list[str]                # the kernel's own trace, see kernel_trace
+    keys: dict[str, bytes]          # name -> payload of a key in a kernel keyring; none where the kernel has no keyrings
 
 
 def read_facts(machine: Machine, run: Run) -> Facts:
@@ -72,7 +73,8 @@ def read_facts(machine: Machine, run: Run) -> Facts:
         markers={m.split()[0]: None if m.split()[1] == "?" else int(m.split()[1]) for m in lines["marker"]},
         modules={m.split()[0]: int(m.split()[1]) for m in lines.get("modules", [])},
         meminfo={m.split(":")[0]: int(m.split()[1]) for m in lines["meminfo"]},
-        tasks=tasks, console=console, trace=trace)
+        tasks=tasks, console=console, trace=trace,
+        keys={k.split()[0]: marker_page(k.split()[0], int(k.split()[1])) for k in lines.get("key", [])})
 
 
 def kernel_lines(text: str) -> list[str]:

@@ -1,7 +1,7 @@
 // What runs in the guest before the crash, so that every page class and task state exists in the dump:
 //   workload fill FACTS FILE   plants marker pages, fills anonymous and huge pages, leaves sleeping processes
-//   behind workload crash FACTS CPU FILE TEXT   writes down what the kernel says about itself, then crashes it
-//   by writing TEXT to FILE
+//   behind workload crash FACTS CPU FILE TEXT   writes down what the kernel says about itself, then crashes
+//   it by writing TEXT to FILE
 // And, for what must be refused, workload without-boot PROGRAM ARG...   runs it as root without CAP_SYS_BOOT.
 // FACTS gets one line per fact (see the fact() calls); the host compares the report with them. A marker page
 // is made of numbers computed from its name (fill_marker; facts.py computes the same), so no program text
@@ -11,6 +11,7 @@
 #include <sched.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -51,12 +52,13 @@ void write_text(const std::string& path, const std::string& text) {
   if (!file) fail(path);
 }
 
-// One page of splitmix64 numbers seeded with the marker's name (first eight bytes, little endian).
-void fill_marker(void* page, const char* name) {
+// splitmix64 numbers seeded with the marker's name (first eight bytes, little endian); one page of them
+// unless `size` (a multiple of eight bytes) says otherwise.
+void fill_marker(void* page, const char* name, size_t size = page_size) {
   uint64_t state = 0;
   std::memcpy(&state, name, std::min<size_t>(std::strlen(name), sizeof state));
   auto* word = static_cast<uint64_t*>(page);
-  for (size_t i = 0; i < page_size / sizeof *word; ++i) {
+  for (size_t i = 0; i < size / sizeof *word; ++i) {
     uint64_t z = state += 0x9e3779b97f4a7c15;
     z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9;
     z = (z ^ (z >> 27)) * 0x94d049bb133111eb;
@@ -155,6 +157,17 @@ void fill(Facts& facts, const char* file_name) {
   if (write(ends[1], marker.data(), page_size) != static_cast<ssize_t>(page_size)) fail("write to pipe");
   std::fill(marker.begin(), marker.end(), 0);
   facts.fact("marker", "kernel", "?");
+
+  // A secret in a kernel keyring, for what erases secrets from dumps. The kernel clears the buffer it read
+  // the payload into, and so do we: its only copy is the key's.
+  std::vector<uint64_t> secret(6);
+  constexpr int user_keyring = -4;  // KEY_SPEC_USER_KEYRING
+  fill_marker(secret.data(), "userkey", secret.size() * sizeof(uint64_t));
+  const bool kept = syscall(SYS_add_key, "user", "kdk:secret", secret.data(),
+                            secret.size() * sizeof(uint64_t), user_keyring) > 0;
+  if (!kept && errno != ENOSYS) fail("add_key");  // ENOSYS: a kernel without keyrings
+  explicit_bzero(secret.data(), secret.size() * sizeof(uint64_t));
+  if (kept) facts.fact("key", "userkey", secret.size() * sizeof(uint64_t));
 
   for (int i = 0; i < 20; ++i) sleeper("kdk-sleeper-" + std::to_string(i), [] {});
   sleeper("kdk-threads", [] {
