@@ -9,6 +9,7 @@
 
 #include "capture/filter/kernel_facts.h"
 #include "core/base/log.h"
+#include "core/formats/eraseinfo.h"
 #include "core/kernel/memory.h"
 
 namespace kdk {
@@ -57,6 +58,8 @@ std::vector<Fact> facts_of(const Dump& dump) {
   } catch (const Error& e) {
     translation = e.message();
   }
+  Json erased = Json::array();
+  for (const std::string& line : eraseinfo_lines(dump)) erased.push_back(escape_untrusted(line));
   Json problems = Json::array();
   for (const std::string& problem : dump.problems()) problems.push_back(escape_untrusted(problem));
   return {
@@ -83,6 +86,7 @@ std::vector<Fact> facts_of(const Dump& dump) {
       {"cpu_notes", "CPU notes", cpu_notes},
       {"vmcoreinfo_bytes", "VMCOREINFO, bytes", vmcoreinfo.text().size()},
       {"vmcoreinfo_source", "VMCOREINFO from", to_string(info.vmcoreinfo_source)},
+      {"erased", "erased", erased},
       {"problems", "problems", problems},
   };
 }
@@ -109,7 +113,7 @@ std::string info_text(const Dump& dump) {
 
 std::string info_json(const Dump& dump) {
   Json json;
-  json["schema"] = {{"id", "kdumpkit/capture-info"}, {"version", "1.1.0"}};
+  json["schema"] = {{"id", "kdumpkit/capture-info"}, {"version", "1.2.0"}};
   json["tool"] = {{"name", "kdump-capture"}, {"version", KDK_VERSION}};
   for (const Fact& fact : facts_of(dump)) json[fact.key] = fact.value;
   return json.dump(2) + "\n";

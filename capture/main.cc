@@ -11,6 +11,7 @@
 #include "capture/output/reassemble.h"
 #include "capture/run/cli.h"
 #include "capture/save.h"
+#include "capture/scrub/rules.h"
 #include "capture/stop.h"
 #include "core/base/cli.h"
 #include "core/base/log.h"
@@ -117,6 +118,11 @@ void add_save(CLI::App& app, SaveArguments& a) {
                               ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
                               ->capture_default_str();
   add_vmcoreinfo(*save, a.options.vmcoreinfo);
+  CLI::Option* scrub =
+      save->add_option("--scrub", a.options.scrub, "Erase from the dump what this file names")
+          ->type_name("FILE");
+  save->add_flag("--scrub-strict", a.options.scrub_strict, "No dump unless all that it names is found")
+      ->needs(scrub);
   save->add_flag("-f,--force", a.options.force, "Replace OUTPUT when it exists");
 
   CLI::Option_group* familiar =
@@ -198,6 +204,7 @@ int run_save(SaveArguments& a) {
   options.progress = parse_progress_mode(a.progress).value_or(ProgressMode::automatic);
   if ((a.message_level & 1) == 0) options.progress = ProgressMode::none;
   if (a.num_threads) options.threads = std::max(1u, *a.num_threads);
+  if (options.scrub) read_scrub_rules(*options.scrub);  // a mistake in it is told before anything is done
   stop_on_signals();
   const CaptureReport report = save_dump(options, stop_requested);
   for (const std::string& note : report.notes) log_info("{}", note);

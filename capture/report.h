@@ -12,6 +12,7 @@
 #include "capture/filter/scan.h"
 #include "capture/output/pipeline.h"
 #include "capture/output/target.h"
+#include "capture/scrub/scrub.h"
 #include "core/diagnose/crash.h"
 #include "core/formats/dump.h"
 
@@ -47,6 +48,7 @@ struct CaptureReport {
   std::optional<Pins> pins;
   std::optional<FreeCheck> free_check;
   std::optional<CpuLists> cpu_lists;
+  std::optional<Scrub> scrub;
   uint64_t excluded_before = 0;  // pages the input itself leaves out
   uint64_t pages_to_write = 0;
   std::optional<PipelineResult> pipeline;

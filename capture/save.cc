@@ -11,6 +11,7 @@
 #include "capture/filter/kernel_facts.h"
 #include "capture/summary.h"
 #include "core/base/log.h"
+#include "core/formats/eraseinfo.h"
 #include "core/kernel/printk.h"
 #include "core/kernel/vmcoreinfo_search.h"
 
@@ -53,6 +54,7 @@ class Capture {
     try {
       read_kernel_log();
       first_report();
+      find_what_to_erase();
       save_pages();
     } catch (Error& e) {
       progress_.finish();
@@ -161,6 +163,55 @@ class Capture {
     save_summary();
   }
 
+  // The rules hold in a cautious try, too: a dump with what was to be erased is worse than none.
+  void find_what_to_erase() {
+    if (options_.scrub) {
+      begin("scrub", "finding what to erase");
+      const ScrubRules rules = read_scrub_rules(*options_.scrub);
+      Erasure& erasure = erasure_.emplace(dump_->info().page_size);
+      report_.scrub = find_erasure(rules, *dump_, kernel_.get(), why_no_kernel_, erasure, stop_);
+      if (stop_) throw Error(Errc::io, "interrupted before anything was written");
+      judge_scrub();
+      const std::string erased = report_.scrub->eraseinfo();
+      if (!erased.empty()) notes_ = notes_with_eraseinfo(dump_->raw_notes(), eraseinfo(*dump_) + erased);
+      scrubbed_ = scrubbed_dump(*dump_, *erasure_);
+      if (kernel_ && !erasure_->empty()) {
+        Kernel scrubbed(*scrubbed_);
+        take_erased_names(header_, *kernel_, scrubbed);
+      }
+      end();
+    }
+    if (!notes_.empty()) header_.notes = notes_;
+  }
+
+  void judge_scrub() {
+    bool failed = false;
+    for (const ScrubbedRule& rule : report_.scrub->rules) {
+      if (rule.problem.empty()) continue;
+      failed |= !rule.optional;
+      (rule.optional ? report_.notes : report_.reasons)
+          .push_back(fmt::format("scrub: {}: {}", rule.name, rule.problem));
+    }
+    if (!failed) return;
+    if (options_.scrub_strict) {
+      throw Error(Errc::missing, "no dump is written, because not all that is to be erased was found")
+          .with_hint("without --scrub-strict the dump is written, and the summary says what is still in it");
+    }
+    report_.reasons.emplace_back("not all that is to be erased was found: the dump may still hold it");
+  }
+
+  // Of the pages that this level keeps.
+  void count_erased() {
+    if (!report_.scrub) return;
+    Scrub& scrub = *report_.scrub;
+    scrub.erased_pages = scrub.erased_bytes = 0;
+    for (const auto& [pfn, pieces] : erasure_->pages()) {
+      if (!report_.scan->keep.test(pfn)) continue;
+      ++scrub.erased_pages;
+      scrub.erased_bytes += erasure_->bytes_of(pieces);
+    }
+  }
+
   // With the first level at which the dump fits, else what of it fits with the last.
   void save_pages() {
     const std::vector<unsigned> levels = levels_to_try(options_, report_.notes);
@@ -173,6 +224,7 @@ class Capture {
       level_ = report_.level_used = levels[i];
       report_.why_level = history;
       choose_pages();
+      count_erased();
       const std::optional<std::string> too_large = write_dump(i + 1 == levels.size());
       if (!too_large) return;
       history +=
@@ -220,7 +272,8 @@ class Capture {
     const std::optional<uint64_t> available = available_memory();
     target_is.drop_page_cache =
         options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
-    const ElfCoreHeader elf = elf_header(*dump_, kernel_.get());
+    ElfCoreHeader elf = elf_header(*dump_, kernel_.get());
+    elf.notes = header_.notes;
     std::optional<Target> made;
     try {
       made.emplace(target_is, TargetContent{header_, elf, dump_->ram(), report_.scan->keep});
@@ -242,7 +295,7 @@ class Capture {
     if (order_) pipeline.order = &*order_;
     pipeline.stop = &stop_;
     report_.pipeline = run_pipeline(
-        *dump_, report_.scan->keep, target.sink(), pipeline,
+        scrubbed_ ? *scrubbed_ : *dump_, report_.scan->keep, target.sink(), pipeline,
         [this](const PipelineProgress& p) { show_progress(p.pages_done, p.pages_total, p.bytes_written); });
     end();
     begin("sync", options_.dry_run ? "adding up" : "waiting for the disk");
@@ -353,6 +406,9 @@ class Capture {
   unsigned level_ = 0;  // that is being tried
   std::optional<PageOrder> order_;
   KdumpHeader header_;
+  std::optional<Erasure> erasure_;
+  std::unique_ptr<Dump> scrubbed_;  // dump_ without what erasure_ names
+  std::vector<uint8_t> notes_;      // of the output, when they are not the input's
   KernelLog log_;
   std::chrono::steady_clock::time_point stage_start_;
 };

@@ -44,6 +44,9 @@ struct SaveOptions {
   std::optional<std::filesystem::path> summary;
   std::optional<std::filesystem::path> log;
   ProgressMode progress = ProgressMode::automatic;
+  // What is to be erased from the dump: a file of rules. `scrub_strict`: no dump unless all of it is found.
+  std::optional<std::filesystem::path> scrub = {};
+  bool scrub_strict = false;
   bool force = false;                                    // replace an existing OUTPUT
   bool dry_run = false;                                  // do everything but write the dump
   std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO

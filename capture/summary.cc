@@ -122,6 +122,24 @@ Json checks_json(const CaptureReport& r) {
   return json;
 }
 
+Json scrub_json(const CaptureReport& r) {
+  if (!r.scrub) return nullptr;
+  Json rules = Json::array();
+  for (const ScrubbedRule& rule : r.scrub->rules) {
+    rules.push_back({{"name", clean(rule.name)},
+                     {"optional", rule.optional},
+                     {"places", rule.places},
+                     {"bytes", rule.bytes},
+                     {"absent_bytes", rule.absent_bytes},
+                     {"nullified", rule.nullified},
+                     {"problem", or_null(rule.problem)}});
+  }
+  return {{"file", clean(r.scrub->file)},
+          {"erased_pages", r.scrub->erased_pages},
+          {"erased_bytes", r.scrub->erased_bytes},
+          {"rules", rules}};
+}
+
 Json pages_json(const CaptureReport& r) {
   if (!r.pipeline) return nullptr;
   const PipelineResult& p = *r.pipeline;
@@ -167,6 +185,7 @@ std::string summary_json(const CaptureReport& r) {
   json["log"] = {{"file", or_null(r.log_file)}, {"records", r.log_records}};
   json["filter"] = filter_json(r);
   json["self_checks"] = checks_json(r);
+  json["scrub"] = scrub_json(r);
   json["pages"] = pages_json(r);
   json["stages"] = Json::array();
   for (const CaptureReport::Stage& stage : r.stages) {

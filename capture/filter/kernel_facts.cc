@@ -77,6 +77,14 @@ KdumpHeader dump_header(const Dump& dump, const KernelNames& names) {
   return header;
 }
 
+void take_erased_names(KdumpHeader& header, Kernel& kernel, Kernel& scrubbed) {
+  const std::optional<KernelNames> before = names_in_memory(kernel), after = names_in_memory(scrubbed);
+  if (!before || (after && after->nodename == before->nodename && after->domainname == before->domainname))
+    return;
+  header.nodename = after ? after->nodename : "";
+  header.domainname = after ? after->domainname : "";
+}
+
 ElfCoreHeader elf_header(const Dump& dump, Kernel* kernel) {
   ElfCoreHeader header;
   header.machine = dump.info().elf_machine;

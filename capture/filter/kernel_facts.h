@@ -22,6 +22,10 @@ KernelNames read_kernel_names(const Dump& dump, Kernel* kernel);
 // The header of a kdump-compressed copy of `dump`, without dump level and codec. Refers to `dump`'s notes.
 KdumpHeader dump_header(const Dump& dump, const KernelNames& names);
 
+// Takes host and domain name over into `header` where `scrubbed`, the same kernel in a dump from which things
+// were erased, has others than `kernel`.
+void take_erased_names(KdumpHeader& header, Kernel& kernel, Kernel& scrubbed);
+
 // The header of an ELF copy, with the virtual addresses that can be told; `kernel` may be nullptr. Refers to
 // `dump`'s notes. Never throws.
 ElfCoreHeader elf_header(const Dump& dump, Kernel* kernel);

@@ -12,6 +12,7 @@
 #include "capture/run/machine.h"
 #include "capture/run/raw_place.h"
 #include "capture/run/run.h"
+#include "capture/scrub/rules.h"
 #include "capture/stop.h"
 #include "core/base/cli.h"
 #include "core/base/log.h"
@@ -45,6 +46,7 @@ void add_run(CLI::App& app, std::function<int()>& chosen) {
 
 int check_config(const std::filesystem::path& file) {
   const RunConfig config = read_run_config(ConfigFile::read(file));
+  if (config.scrub) read_scrub_rules(*config.scrub);
   std::string text = fmt::format("{}: good\n", file.string());
   text +=
       fmt::format("level {}, {}, then {} (after a failure: {})\n", fmt::join(config.levels, ", then "),

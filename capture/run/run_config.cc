@@ -39,6 +39,9 @@ void read_capture(ConfigTable table, RunConfig& config) {
     if (!parsed) throw table.error("progress", "is not one of auto, tty, plain, json, none");
     config.progress = *parsed;
   }
+  config.scrub = table.path("scrub");
+  config.scrub_strict = table.boolean("scrub_strict").value_or(false);
+  if (config.scrub_strict && !config.scrub) throw table.error("scrub_strict", "needs scrub");
   table.finish();
 }
 

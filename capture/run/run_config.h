@@ -56,6 +56,8 @@ struct RunConfig {
   int codec_level = 0;
   unsigned threads = 0;
   ProgressMode progress = ProgressMode::automatic;
+  std::optional<std::filesystem::path> scrub;  // as SaveOptions has them
+  bool scrub_strict = false;
 
   unsigned console_lines = 0;  // of the kernel log, printed on the console
   std::chrono::seconds prepare_deadline{0}, log_deadline{0}, summary_deadline{0}, dump_deadline{0};

@@ -131,6 +131,8 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   options.codec_level = config.codec_level;
   options.threads = plan.cautious ? 1 : config.threads;
   options.cautious = plan.cautious;
+  options.scrub = config.scrub;
+  options.scrub_strict = config.scrub_strict;
   options.progress = config.progress;
   options.observer = &observer;
   options.output_name = config.targets[plan.target].describe();

@@ -10,6 +10,7 @@
 #include "core/base/bus_error.h"
 #include "core/base/error.h"
 #include "core/formats/codec.h"
+#include "core/formats/eraseinfo.h"
 #include "core/formats/kdump_header.h"
 #include "core/formats/ranked_bitmap.h"
 #include "core/formats/readers.h"
@@ -237,7 +238,10 @@ void KdumpDump::read_notes_and_vmcoreinfo(const OpenOptions& options) {
     return bytes;
   };
   std::vector<uint8_t> text = read("VMCOREINFO", h.sub.offset_vmcoreinfo, h.sub.size_vmcoreinfo);
-  set_notes(read("ELF notes", h.sub.offset_note, h.sub.size_note), as_text(text), options);
+  std::vector<uint8_t> notes = read("ELF notes", h.sub.offset_note, h.sub.size_note);
+  const std::vector<uint8_t> erased = read("eraseinfo", h.sub.offset_eraseinfo, h.sub.size_eraseinfo);
+  if (!erased.empty()) notes = notes_with_eraseinfo(notes, as_text(erased));
+  set_notes(std::move(notes), as_text(text), options);
 }
 
 void KdumpDump::judge_completeness() {

@@ -8,6 +8,7 @@
 #include <limits>
 
 #include "core/base/error.h"
+#include "core/formats/eraseinfo.h"
 #include "core/formats/kdump_format.h"
 #include "core/formats/notes.h"
 
@@ -108,15 +109,18 @@ kdump::SubHeader sub_header(const KdumpHeader& in, const std::vector<Note>& note
     out.end_pfn = uint64_t{static_cast<uint32_t>(in.part->end.value)};
   }
   if (in.notes.empty()) return out;
-  // Right behind this header; VMCOREINFO is pointed to inside the copy of the notes, as readers expect.
+  // Right behind this header; VMCOREINFO is pointed to inside the copy of the notes, as readers expect. So is
+  // the record of what was erased: its place is known before anything is written, also in a stream.
   out.offset_note = uint64_t{in.page_size} + sizeof(out);
   out.size_note = in.notes.size();
-  for (const Note& note : notes) {
-    if (note.name != "VMCOREINFO") continue;
-    out.offset_vmcoreinfo = out.offset_note + note.desc_offset;
-    out.size_vmcoreinfo = note.desc.size();
-    break;
-  }
+  const auto place = [&](std::string_view name, ul64& offset, ul64& size) {
+    const auto note = std::ranges::find(notes, name, &Note::name);
+    if (note == notes.end()) return;
+    offset = out.offset_note + note->desc_offset;
+    size = note->desc.size();
+  };
+  place("VMCOREINFO", out.offset_vmcoreinfo, out.size_vmcoreinfo);
+  place(eraseinfo_note, out.offset_eraseinfo, out.size_eraseinfo);
   return out;
 }
 

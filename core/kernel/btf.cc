@@ -308,6 +308,63 @@ struct Btf::Impl {
     }
   }
 
+  Btf::Type describe_type(const Type& t) const {
+    Btf::Type out;
+    if (t.in == nullptr) return out;
+    out.size = size(t).value_or(0);
+    switch (t.kind()) {
+      case Kind::int_:
+      case Kind::enum_:
+      case Kind::enum64:
+      case Kind::float_:
+        out.name = string(t.raw.name_off);
+        out.kind = out.name == "char" ? Btf::Type::Kind::character : Btf::Type::Kind::number;
+        break;
+      case Kind::ptr:
+        out.kind = Btf::Type::Kind::pointer;
+        out.target = t.raw.size_or_type;
+        break;
+      case Kind::array: {
+        const RawArray array = t.element<RawArray>(0);
+        out.kind = Btf::Type::Kind::array;
+        out.target = array.type;
+        out.count = array.nelems;
+        break;
+      }
+      case Kind::struct_:
+      case Kind::union_:
+        out.kind = Btf::Type::Kind::aggregate;
+        out.name = string(t.raw.name_off);
+        break;
+      case Kind::fwd:
+        out.name = string(t.raw.name_off);
+        break;
+      default:
+        break;
+    }
+    return out;
+  }
+
+  std::optional<uint32_t> variable(std::string_view name) const {
+    for (uint32_t i = 0; i < offsets.size(); ++i) {
+      const RawType t = load<RawType>(types, offsets[i]).value_or(RawType{});
+      if (t.kind() == Kind::var && string(t.name_off) == name) return t.size_or_type;
+    }
+    return base ? base->variable(name) : std::nullopt;
+  }
+
+  // Id of the first type of this name with a size: own types before the base's.
+  std::optional<uint32_t> find(std::string_view name) const {
+    if (name.empty()) return std::nullopt;
+    build_type_names();
+    std::optional<uint32_t> found;
+    for_each_candidate(type_names, name, [&](uint32_t id) {
+      if (string(type(id).raw.name_off) == name && size(resolved(id))) found = id;
+      return !found;
+    });
+    return found || !base ? found : base->find(name);
+  }
+
   void build_type_names() const {
     if (!type_names.empty()) return;
     for (uint32_t i = 0; i < offsets.size(); ++i) {
@@ -445,6 +502,23 @@ std::optional<uint64_t> Btf::array_length(std::string_view type, std::string_vie
   const Impl::Type t = impl_->resolved(m->type_id);
   if (t.kind() != Kind::array) return std::nullopt;
   return t.element<RawArray>(0).nelems;
+}
+
+std::optional<Btf::Type> Btf::type(uint32_t id) const {
+  if (id >= impl_->end_id()) return std::nullopt;
+  return impl_->describe_type(impl_->resolved(id));
+}
+
+std::optional<uint32_t> Btf::find(std::string_view type) const {
+  return impl_->find(type);
+}
+
+std::optional<uint32_t> Btf::variable(std::string_view name) const {
+  return name.empty() ? std::nullopt : impl_->variable(name);
+}
+
+std::optional<Btf::Member> Btf::member(uint32_t type_id, std::string_view path) const {
+  return impl_->find_path(impl_->resolved(type_id), path);
 }
 
 }  // namespace kdk

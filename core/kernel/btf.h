@@ -45,6 +45,31 @@ class Btf {
   std::optional<uint64_t> array_length(std::string_view type, std::string_view path) const;
   bool has_struct(std::string_view type) const;
 
+  // --- Types by their ids, for who walks along members and pointers. An id counts in this BTF and its base.
+  struct Type {
+    enum class Kind : uint8_t {
+      other,      // void, a function, a struct that is only declared (then with its name)
+      number,     // integer, enum, floating point
+      character,  // "char"
+      pointer,
+      array,
+      aggregate,  // struct or union
+    };
+    Kind kind = Kind::other;
+    std::string_view name;  // as long as the BTF; empty when it has none
+    uint64_t size = 0;      // bytes; 0 when unknown
+    uint32_t target = 0;    // pointer: what it points to; array: its elements
+    uint64_t count = 0;     // array: elements; 0 for a flexible one
+  };
+  // With typedefs and qualifiers removed. nullopt: no such id.
+  std::optional<Type> type(uint32_t id) const;
+  // Of a named type, as size_of() takes it; the first that has a size.
+  std::optional<uint32_t> find(std::string_view type) const;
+  // The type of a variable. Most kernels describe the per-CPU ones only.
+  std::optional<uint32_t> variable(std::string_view name) const;
+  // As member(), of the struct or union with this id.
+  std::optional<Member> member(uint32_t type_id, std::string_view path) const;
+
  private:
   struct Impl;
   explicit Btf(std::unique_ptr<Impl> impl);

@@ -50,6 +50,13 @@ class DumpFile:
             raise ValueError(f"page {pfn}: {len(data)} bytes")
         return data
 
+    def count(self, content: bytes) -> int:
+        """How often the file holds these bytes; for uncompressed dumps."""
+        count, at = 0, self._map.find(content)
+        while at >= 0:
+            count, at = count + 1, self._map.find(content, at + 1)
+        return count
+
     def find(self, content: bytes) -> Iterator[int]:
         """The PFNs of the pages with this content."""
         return (pfn for pfn in sorted(self._descriptor) if self.page(pfn) == content)

@@ -179,6 +179,54 @@ class Crash(e2e.TestCase):
         real = self.dump_path.stat().st_size
         self.assertAlmostEqual(size, real, delta=real // 4)
 
+    def test_scrubbing(self):
+        """Where the whole vmcore was kept: scrubbed on the host, a planted key is nowhere any more, and all else is as it
+        was, byte by byte. A kernel without KALLSYMS_ALL does not say where its keys are, which is said."""
+        full = self.guest_run.path("full.elf")
+        if not full.exists():
+            self.skipTest("this configuration keeps no whole vmcore")
+        secret = self.facts.keys["userkey"]
+        with tempfile.TemporaryDirectory() as temp:
+            plain, scrubbed, rules, summary = (Path(temp, name) for name in ("plain", "scrubbed", "rules", "summary"))
+            rules.write_text('[[keys]]\nkinds = ["keyrings"]\n'
+                             '[[variable]]\nname = "init_uts_ns"\ntype = "uts_namespace"\nmember = "name.nodename"\n'
+                             '[[list]]\nhead = "init_task"\nhead_type = "task_struct"\nhead_member = "tasks"\n'
+                             'struct = "task_struct"\nlink = "tasks"\nmember = "comm"\noptional = true\n')
+            raw = ["-d", 0, "--compress", "none"]
+            self.run_program("kdump-capture", "save", full, plain, *raw)
+            keys_are_known = CONFIG.kernel != "6.1-cloud-arm64"
+            self.run_program("kdump-capture", "save", full, scrubbed, *raw, "--scrub", rules, "--summary", summary,
+                             expect=0 if keys_are_known else 3)
+            said = self.valid_json(summary.read_text())["scrub"]
+            keys, host, names = said["rules"]
+            before, after = DumpFile(plain), DumpFile(scrubbed)
+            self.assertEqual(1, before.count(secret))
+            self.assertEqual(0 if keys_are_known else 1, after.count(secret))
+            self.assertEqual(keys_are_known, keys["problem"] is None, keys)
+            self.assertGreaterEqual(keys["bytes"], len(secret) if keys_are_known else 0)
+            self.assertEqual((65, 1), (host["bytes"], host["places"]))
+            self.assertEqual(before.dumped, after.dumped)
+            pages = changed = 0
+            for pfn in sorted(before.dumped):
+                old, new = before.page(pfn), after.page(pfn)
+                if old != new:
+                    pages += 1
+                    different = [b for a, b in zip(old, new) if a != b]
+                    self.assertEqual({ord("X")}, set(different), hex(pfn))
+                    changed += len(different)
+            self.assertEqual(said["erased_pages"], pages)
+            self.assertLessEqual(changed, said["erased_bytes"])
+            self.assertGreater(changed, said["erased_bytes"] * 3 // 4, "of random keys few bytes are X before")
+            erased = self.run_json("kdump-capture", "info", scrubbed, "--json")["erased"]
+            self.assertIn("erase init_uts_ns.name.nodename size 65", erased)
+            self.assertEqual([f"erase keys keyrings size {keys['bytes']}"] if keys_are_known else [],
+                             [line for line in erased if "keyrings" in line])
+            self.assertIn("erase init_uts_ns.name.nodename size 65",
+                          self.run_json("kdump-analyze", "info", scrubbed, "--json")["input"]["erased"])
+            if names["problem"] is None:
+                # Processes, not their further threads; the head of the list is the idle task, not a process.
+                self.assertGreater(names["places"], 20)
+
     # ---- the log
 
     def test_log_is_complete(self):

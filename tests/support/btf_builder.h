@@ -39,6 +39,7 @@ class BtfBuilder {
   uint32_t enumeration(std::string_view name, const std::vector<std::pair<std::string, uint32_t>>& values,
                        bool is_signed = false);
   uint32_t enumeration64(std::string_view name, const std::vector<std::pair<std::string, uint64_t>>& values);
+  uint32_t variable(std::string_view name, uint32_t type) { return raw(string(name), 14u << 24, type, {1}); }
   // One of each kind that look-ups step over: fwd, func_proto, func, var, datasec, float, decl_tag.
   void others(uint32_t type);
   // A type of any kind, to be put together by hand; `info` as in struct btf_type.

@@ -251,13 +251,14 @@ TEST(RunConfig, TheExampleIsGood) {
   while (std::getline(file, line)) {
     // Prose begins with "# ".
     const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ' && !line.starts_with("#exclude") &&
-                         !line.starts_with("#threads");
+                         !line.starts_with("#threads") && !line.starts_with("#scrub =");
     text += (setting ? line.substr(1) : line) + "\n";
   }
   const size_t http = text.find("# A web server");
   const RunConfig spelled = read_run_config(ConfigFile::parse(text.substr(0, http), "example"));
   EXPECT_EQ(spelled.targets.size(), 5);
   EXPECT_EQ(spelled.levels, config.levels);
+  EXPECT_EQ(spelled.scrub_strict, config.scrub_strict);
   EXPECT_EQ(spelled.codec, config.codec);
   EXPECT_EQ(spelled.console_lines, config.console_lines);
   EXPECT_EQ(spelled.prepare_deadline, config.prepare_deadline);
