@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "core/base/log.h"
+#include "core/formats/eraseinfo.h"
 #include "core/kernel/vmcoreinfo_search.h"
 
 namespace kdk {
@@ -24,6 +25,7 @@ InputFacts Session::input() const {
     if (note.name == "CORE" && note.type == nt_prstatus) ++input.cpu_notes;
   }
   input.vmcoreinfo = !dump_->vmcoreinfo().empty();
+  for (const std::string& line : eraseinfo_lines(*dump_)) input.erased.push_back(escape_untrusted(line));
   return input;
 }
 

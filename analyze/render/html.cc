@@ -65,6 +65,7 @@ std::string machine(const Report& report) {
   facts.add("kernel", fmt::format("{} {}, {}", text::or_unknown(id.release), id.machine, text::taint(id)));
   facts.add("host", text::host(report));
   facts.add("time", text::crash_time(id));
+  for (const std::string& line : report.input.erased) facts.add("erased", line);
   facts.add("basis", text::basis(report.evidence));
   auto damaged =
       std::count_if(report.limits.begin(), report.limits.end(), [](const Limit& l) { return l.damage; });

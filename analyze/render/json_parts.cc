@@ -54,12 +54,13 @@ ordered_json input(const InputFacts& facts) {
   out["present_bytes"] = integer(facts.present_bytes);
   out["cpu_notes"] = facts.cpu_notes;
   out["vmcoreinfo"] = facts.vmcoreinfo;
+  if (!facts.erased.empty()) out["erased"] = facts.erased;
   return out;
 }
 
 ordered_json header(std::string_view name) {
   ordered_json out;
-  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.2.0"}};
+  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.3.0"}};
   out["tool"] = {{"name", "kdump-analyze"}, {"version", KDK_VERSION}};
   return out;
 }

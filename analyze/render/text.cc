@@ -60,6 +60,7 @@ std::string headline(const Report& report) {
   out += fact("HOST", text::host(report));
   out += fact("TIME", text::crash_time(id));
   out += fact("BASIS", text::basis(report.evidence));
+  for (const std::string& line : report.input.erased) out += fact("ERASED", line);
   // A vmlinux that is refused also ends in exit code 3, but says nothing about the dump.
   size_t damage = 0, refused = 0;
   for (const Limit& limit : report.limits) {

@@ -75,6 +75,7 @@ std::string to_text(const InfoReport& report) {
   if (dump.dump_level) row("dump level", fmt::format("{}", *dump.dump_level));
   row("CPU notes", fmt::format("{}", input.cpu_notes));
   row("VMCOREINFO", input.vmcoreinfo ? "yes" : "no");
+  for (const std::string& line : input.erased) row("erased", line);
   row("release", report.identity.release);
   row("build-id", report.identity.build_id);
   if (!report.identity.hostname.empty()) row("hostname", report.identity.hostname);

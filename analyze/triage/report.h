@@ -42,6 +42,7 @@ struct InputFacts {
   std::optional<uint64_t> present_bytes;  // of it, in the dump; counted by `info` only
   size_t cpu_notes = 0;                   // NT_PRSTATUS notes
   bool vmcoreinfo = false;
+  std::vector<std::string> erased;  // from the dump when it was written, by its own record
 };
 
 // What the answers rest on. T0: notes and VMCOREINFO. T1: symbols out of the dump. T2: a matching vmlinux
