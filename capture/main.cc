@@ -6,6 +6,7 @@
 
 #include "capture/argument.h"
 #include "capture/codec_name.h"
+#include "capture/crypt/cli.h"
 #include "capture/estimate_cli.h"
 #include "capture/info.h"
 #include "capture/output/reassemble.h"
@@ -33,7 +34,7 @@ struct SaveArguments {
   bool zlib = false, lzo = false, snappy = false, zstd = false, elf = false, flattened = false;
   unsigned split = 0, message_level = 7;
   std::optional<unsigned> num_threads;
-  bool compress_given = false;
+  bool compress_given = false, format_given = false;
   bool show_stats = false, dump_dmesg = false, reassemble = false, mem_usage = false, rearrange = false;
 };
 
@@ -118,6 +119,9 @@ void add_save(CLI::App& app, SaveArguments& a) {
                               ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
                               ->capture_default_str();
   add_vmcoreinfo(*save, a.options.vmcoreinfo);
+  save->add_option("--encrypt-to", a.options.encrypt_to,
+                   "Seal dump, log and summary to this public key (see keygen, decrypt); --format flat")
+      ->type_name("FILE");
   CLI::Option* scrub =
       save->add_option("--scrub", a.options.scrub, "Erase from the dump what this file names")
           ->type_name("FILE");
@@ -152,6 +156,11 @@ void sort_out_files(SaveArguments& a) {
   SaveOptions& options = a.options;
   if (a.elf) a.format = "elf";
   if (a.flattened) a.format = "flat";
+  if (options.encrypt_to) {
+    if (a.elf || a.split != 0 || (a.format_given && a.format != "flat"))
+      usage("only --format flat can be sealed");
+    a.format = "flat";
+  }
   options.format = a.format == "elf"    ? OutputFormat::elf
                    : a.format == "flat" ? OutputFormat::flattened
                                         : OutputFormat::kdump;
@@ -286,11 +295,13 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;  // by a subcommand that has a file of its own
   add_run_commands(app, chosen);
   add_estimate_command(app, chosen);
+  add_crypt_commands(app, chosen);
   for (CLI::App* command : {log, info}) add_vmcoreinfo(*command, input.vmcoreinfo);
   info->add_flag("--json", json, "As JSON (schemas/capture-info)");
 
   try {
     app.parse(argc, argv);
+    save.format_given = app.get_subcommand("save")->count("--format") != 0;
     save.compress_given = app.get_subcommand("save")->count("--compress") != 0;
     if (app.got_subcommand("save")) sort_out_files(save);
   } catch (const CLI::ParseError& e) {

@@ -34,6 +34,7 @@ struct CaptureReport {
   uint64_t output_bytes = 0;         // of all files; of a dry run: as they would be
   OutputFormat format = OutputFormat::kdump;
   bool dry_run = false;
+  bool sealed = false;   // to a public key, with log and summary
   std::string log_file;  // empty: not asked for
   size_t log_records = 0;
 

@@ -7,6 +7,7 @@
 #include <iterator>
 #include <thread>
 
+#include "capture/crypt/seal.h"
 #include "capture/filter/choose.h"
 #include "capture/filter/kernel_facts.h"
 #include "capture/summary.h"
@@ -49,6 +50,11 @@ class Capture {
       : options_(options), stop_(stop), progress_(options.progress) {}
 
   CaptureReport run() {
+    if (options_.encrypt_to) {
+      key_ = read_public_key(*options_.encrypt_to);
+      if (options_.format != OutputFormat::flattened)
+        throw Error(Errc::unsupported, "only a flattened stream can be sealed").with_hint("--format flat");
+    }
     check_target_names(target_options(), options_.inputs, options_.force);
     open_input();
     try {
@@ -79,6 +85,7 @@ class Capture {
     target.format = options_.format;
     target.dry_run = options_.dry_run;
     target.max_bytes = options_.max_size;
+    if (key_) target.filter = seal_stream(*key_);
     return target;
   }
 
@@ -90,6 +97,7 @@ class Capture {
     report_.threads_asked = options_.threads;
     report_.format = options_.format;
     report_.dry_run = options_.dry_run;
+    report_.sealed = key_.has_value();
     if (options_.format == OutputFormat::elf) report_.codec = Codec::none;
     for (const std::filesystem::path& input : options_.inputs) report_.inputs.push_back(input.string());
     begin("open", "opening the dump");
@@ -140,7 +148,11 @@ class Capture {
     }
     if (options_.log) {
       guarded("saving the log", [&] {
-        write_file_atomic(*options_.log, as_bytes(text), 0600);
+        if (key_) {
+          write_file_atomic(*options_.log, seal_file(*key_, as_bytes(text)), 0600);
+        } else {
+          write_file_atomic(*options_.log, as_bytes(text), 0600);
+        }
         report_.log_file = options_.log->string();
       });
     }
@@ -375,7 +387,13 @@ class Capture {
       guarded("saving the summary", [&] { options_.observer->reported(report_); });
     }
     if (options_.summary) {
-      guarded("saving the summary", [&] { write_summary(*options_.summary, report_); });
+      guarded("saving the summary", [&] {
+        if (key_) {
+          write_file_atomic(*options_.summary, seal_file(*key_, as_bytes(summary_json(report_))));
+        } else {
+          write_summary(*options_.summary, report_);
+        }
+      });
     }
   }
 
@@ -406,6 +424,7 @@ class Capture {
   unsigned level_ = 0;  // that is being tried
   std::optional<PageOrder> order_;
   KdumpHeader header_;
+  std::optional<PublicKey> key_;
   std::optional<Erasure> erasure_;
   std::unique_ptr<Dump> scrubbed_;  // dump_ without what erasure_ names
   std::vector<uint8_t> notes_;      // of the output, when they are not the input's

@@ -44,6 +44,8 @@ struct SaveOptions {
   std::optional<std::filesystem::path> summary;
   std::optional<std::filesystem::path> log;
   ProgressMode progress = ProgressMode::automatic;
+  // A file with a public key: dump, log and summary are sealed to it. The dump is a flattened stream then.
+  std::optional<std::filesystem::path> encrypt_to = {};
   // What is to be erased from the dump: a file of rules. `scrub_strict`: no dump unless all of it is found.
   std::optional<std::filesystem::path> scrub = {};
   bool scrub_strict = false;

@@ -58,6 +58,7 @@ Json output_json(const CaptureReport& r) {
           {"files", strings(r.outputs)},
           {"format", format_name(r.format)},
           {"flattened", r.format == OutputFormat::flattened},
+          {"sealed", r.sealed},
           {"dry_run", r.dry_run},
           {"size_bytes", done ? Json(r.output_bytes) : Json(nullptr)},
           {"codec", to_string(r.codec)},

@@ -39,6 +39,7 @@ THIRD_PARTY = [
     (r"^CLI/", ["main.cc", "cli.cc"]),
     (r"^toml", ["core/config"]),
     (r"^(curl|blkid)/", ["capture/run"]),
+    (r"^sodium", ["capture/crypt"]),
     (r"^openssl/", ["loader/signature"]),
 ]
 PROGRAMS = ("core", "loader", "capture", "analyze")

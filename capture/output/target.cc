@@ -135,17 +135,26 @@ void Target::open_stream(const std::filesystem::path& path) {
     files_.push_back(std::make_unique<AtomicFile>(path));
     name = files_.back()->temporary_path().string();
   }
-  auto output = std::make_unique<FlattenedOutput>(stream_ ? stream_ : files_.back()->fd(), name);
+  const Fd& fd = stream_ ? stream_ : files_.back()->fd();
+  std::unique_ptr<FlattenedOutput> output;
+  if (options_.filter) {
+    filter_ = options_.filter([&fd, name](Bytes bytes) { write_all(fd, bytes, name); });
+    output = std::make_unique<FlattenedOutput>(fd, name, [this](Bytes bytes) { filter_->write(bytes); });
+  } else {
+    output = std::make_unique<FlattenedOutput>(fd, name);
+  }
   flattened_ = output.get();
   outputs_.push_back(std::move(output));
 }
 
 uint64_t Target::size() const {
+  if (filter_) return filter_->bytes();
   return flattened_ != nullptr ? flattened_->stream_bytes() : sink_->size();
 }
 
 void Target::end_stream() {
   if (flattened_ != nullptr) flattened_->end();
+  if (filter_) filter_->finish();
 }
 
 void Target::commit(bool complete) {

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "capture/output/stream_filter.h"
 #include "core/base/file.h"
 #include "core/formats/dump_output.h"
 #include "core/formats/elf_writer.h"
@@ -25,6 +26,7 @@ struct TargetOptions {
   bool dry_run = false;
   bool drop_page_cache = false;  // see FileOutput
   uint64_t max_bytes = 0;        // of each file; 0: no limit
+  MakeStreamFilter filter = {};  // for a flattened stream
 };
 
 // What is to be written.
@@ -62,7 +64,8 @@ class Target {
 
   const TargetOptions options_;
   std::vector<std::unique_ptr<AtomicFile>> files_;
-  Fd stream_;  // instead of files_
+  Fd stream_;                             // instead of files_
+  std::unique_ptr<StreamFilter> filter_;  // of the stream; outlives the output that writes into it
   std::vector<std::unique_ptr<DumpOutput>> outputs_;
   FlattenedOutput* flattened_ = nullptr;  // the only output, in flattened form
   std::unique_ptr<PageSink> sink_;

@@ -8,6 +8,7 @@
 #include <memory>
 #include <thread>
 
+#include "capture/crypt/keys.h"
 #include "capture/import/import_config.h"
 #include "capture/run/machine.h"
 #include "capture/run/raw_place.h"
@@ -47,12 +48,17 @@ void add_run(CLI::App& app, std::function<int()>& chosen) {
 int check_config(const std::filesystem::path& file) {
   const RunConfig config = read_run_config(ConfigFile::read(file));
   if (config.scrub) read_scrub_rules(*config.scrub);
+  for (const RunTarget& target : config.targets) {
+    if (target.encrypt_to) read_public_key(*target.encrypt_to);
+  }
   std::string text = fmt::format("{}: good\n", file.string());
   text +=
       fmt::format("level {}, {}, then {} (after a failure: {})\n", fmt::join(config.levels, ", then "),
                   to_string(config.codec), to_string(config.final_action), to_string(config.failure_action));
   for (size_t i = 0; i < config.targets.size(); ++i) {
-    text += fmt::format("target {}: {}\n", i + 1, config.targets[i].describe());
+    text += fmt::format(
+        "target {}: {}{}\n", i + 1, config.targets[i].describe(),
+        config.targets[i].encrypt_to ? ", sealed to " + config.targets[i].encrypt_to->string() : "");
   }
   std::fputs(text.c_str(), stdout);
   return exit_done;

@@ -63,7 +63,8 @@ void DirectoryPlace::put_summary(const CaptureReport& report) {
 }
 
 CaptureReport DirectoryPlace::save(SaveOptions& options, const std::atomic<bool>& stop) {
-  options.output = directory_ / "vmcore";
+  options.output = directory_ / (options.encrypt_to ? "vmcore.sealed" : "vmcore");
+  if (options.encrypt_to) options.format = OutputFormat::flattened;
   return save_dump(options, stop);
 }
 

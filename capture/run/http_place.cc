@@ -101,7 +101,7 @@ class HttpPlace : public StreamPlace {
 
  private:
   void send_part() {
-    put_summed(fmt::format("vmcore.flat.{:05}", parts_), part_);
+    put_summed(fmt::format("{}.{:05}", stream_file, parts_), part_);
     ++parts_;
     part_.clear();
   }

@@ -15,7 +15,7 @@
 namespace kdk {
 namespace {
 
-constexpr std::string_view stream_file = "vmcore.flat";
+constexpr std::string_view plain_stream = "vmcore.flat", sealed_stream = "vmcore.sealed";
 
 uint64_t round_up(uint64_t value) {
   constexpr uint64_t mib = 1 << 20;
@@ -175,6 +175,26 @@ void fetch_stream(const Fd& fd, const RawHeader& header, const RawFile& file, Fe
   }
 }
 
+// As it is: only who has the secret key can make a dump of it.
+void fetch_sealed(const Fd& fd, const RawHeader& header, const RawFile& file, Fetched& fetched,
+                  const std::string& name, const std::atomic<bool>& stop) {
+  AtomicFile out(fetched.directory / file.name);
+  Sha256 sum;
+  std::vector<uint8_t> buffer(1 << 20);
+  uint64_t done = 0;
+  while (!stop && done < file.size) {
+    const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(buffer.size(), file.size - done));
+    const size_t n = read_at(fd, file.offset + done, part, name);
+    if (n == 0) break;
+    write_at(out.fd(), done, part.first(n), out.temporary_path().string());
+    sum.add(part.first(n));
+    done += n;
+  }
+  out.commit();
+  if (!stop && header.state == RawState::whole && sum.digest() != file.sum)
+    fetched.reasons.push_back(name + ": the dump has another sum than when it was written");
+}
+
 // Of what is in the directory now: the dump on the device was a stream.
 void write_sums(const std::filesystem::path& directory) {
   std::map<std::string, std::string, std::less<>> sums;
@@ -235,8 +255,10 @@ std::optional<Fetched> fetch_raw(const std::filesystem::path& device, const std:
   for (const RawFile& file : header->files) {
     if (file.name == "SHA256SUMS") continue;
     try {
-      if (file.name == stream_file) {
+      if (file.name == plain_stream) {
         fetch_stream(fd, *header, file, fetched, name, stop);
+      } else if (file.name == sealed_stream) {
+        fetch_sealed(fd, *header, file, fetched, name, stop);
       } else {
         fetch_file(fd, file, fetched.directory, name);
       }

@@ -139,6 +139,7 @@ RunTarget read_target(ConfigTable table) {
   if (!kind) throw table.error("kind", "is missing");
   target.kind = static_cast<TargetKind>(*kind);
   target.max_bytes = table.size("max_size").value_or(0);
+  target.encrypt_to = table.path("encrypt_to");
   target.wait = table.duration("wait").value_or(std::chrono::seconds(20));
   switch (target.kind) {
     case TargetKind::directory:

@@ -36,6 +36,7 @@ struct RunTarget {
   std::string s3_region;                             // http: sign as S3 wants it
   uint64_t part_bytes = 0;                           // http: of each piece of the dump
   unsigned tries = 0;                                // http: of each piece
+  std::optional<std::filesystem::path> encrypt_to;   // a public key: all that goes there is sealed to it
   std::chrono::seconds wait{0};                      // for the device, the network
   uint64_t max_bytes = 0;                            // of the dump; 0: no limit
   // directory, mount, nfs: how many dumps, and how many bytes of them, may stay; 0: any.

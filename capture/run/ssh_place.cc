@@ -131,7 +131,7 @@ class SshPlace : public StreamPlace {
   }
   void begin_stream() override {
     client_ =
-        std::make_unique<Client>(target_, fmt::format("umask 077 && cat >'{}/vmcore.flat'", directory_));
+        std::make_unique<Client>(target_, fmt::format("umask 077 && cat >'{}/{}'", directory_, stream_file));
   }
   void write(Bytes data) override { client_->write(data); }
   void end_stream() override { client_->finish(); }

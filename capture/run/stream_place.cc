@@ -44,6 +44,7 @@ void StreamPlace::pump(const Fd& from) {
 }
 
 CaptureReport StreamPlace::save(SaveOptions& options, const std::atomic<bool>& stop) {
+  if (options.encrypt_to) stream_file = "vmcore.sealed";
   std::array<int, 2> ends{};
   if (::pipe2(ends.data(), O_CLOEXEC) != 0) throw error_from_errno(errno, "pipe");
   Fd read_end(ends[0]), write_end(ends[1]);

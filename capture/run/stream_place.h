@@ -25,7 +25,10 @@ class StreamPlace : public Place {
   virtual void write(Bytes data) = 0;
   virtual void end_stream() = 0;
   // Name of the stream's file for sums(); empty: the place sums up what it makes of the stream itself.
-  virtual std::string_view stream_name() const { return "vmcore.flat"; }
+  virtual std::string_view stream_name() const { return stream_file; }
+
+  std::string stream_file =
+      "vmcore.flat";  // of a dump that is sealed "vmcore.sealed"; known when save() begins
 
   // Of everything put and streamed so far.
   std::map<std::string, std::string, std::less<>> sums;

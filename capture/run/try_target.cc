@@ -7,9 +7,11 @@
 #include <cstdio>
 #include <ctime>
 
+#include "capture/crypt/seal.h"
 #include "capture/filter/kernel_facts.h"
 #include "capture/run/dump_name.h"
 #include "capture/run/place.h"
+#include "capture/summary.h"
 #include "core/base/log.h"
 #include "core/kernel/vmcoreinfo_search.h"
 
@@ -35,8 +37,10 @@ std::string name_of(const RunInput& input) {
 
 class Observer : public SaveObserver {
  public:
-  Observer(const RunConfig& config, Place& place, EventPipe& events)
-      : config_(config), place_(place), events_(events) {}
+  Observer(const RunConfig& config, const RunTarget& target, Place& place, EventPipe& events)
+      : config_(config), place_(place), events_(events) {
+    if (target.encrypt_to) key_ = read_public_key(*target.encrypt_to);
+  }
 
   void stage(std::string_view name) override { events_.send(Kind::stage, name); }
 
@@ -46,8 +50,13 @@ class Observer : public SaveObserver {
 
   void log_read(const std::string& text) override {
     show_last_lines(text);
-    place_.put("dmesg.txt", as_bytes(text));
-    log_file_ = "dmesg.txt";
+    if (key_) {
+      place_.put("dmesg.txt.sealed", seal_file(*key_, as_bytes(text)));
+      log_file_ = "dmesg.txt.sealed";
+    } else {
+      place_.put("dmesg.txt", as_bytes(text));
+      log_file_ = "dmesg.txt";
+    }
   }
 
   void reported(const CaptureReport& report) override {
@@ -56,10 +65,14 @@ class Observer : public SaveObserver {
     CaptureReport told = report;
     told.log_file = log_file_;
     for (std::string& output : told.outputs) {
-      output = output.starts_with("/proc/self/fd/") ? "vmcore.flat"
+      output = output.starts_with("/proc/self/fd/") ? key_ ? "vmcore.sealed" : "vmcore.flat"
                                                     : std::filesystem::path(output).filename().string();
     }
-    place_.put_summary(told);
+    if (key_) {
+      place_.put("summary.json.sealed", seal_file(*key_, as_bytes(summary_json(told))));
+    } else {
+      place_.put_summary(told);
+    }
     put_summary_ = true;
   }
 
@@ -101,6 +114,7 @@ class Observer : public SaveObserver {
   const RunConfig& config_;
   Place& place_;
   EventPipe& events_;
+  std::optional<PublicKey> key_;
   std::string log_file_;
   bool put_summary_ = false;
 };
@@ -120,7 +134,7 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   const std::unique_ptr<Place> place = make_place(config.targets[plan.target], plan.target);
   place->prepare(name_of(input));
 
-  Observer observer(config, *place, events);
+  Observer observer(config, config.targets[plan.target], *place, events);
   SaveOptions options;
   options.inputs = {input.dump};
   options.vmcoreinfo = input.vmcoreinfo;
@@ -131,6 +145,7 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   options.codec_level = config.codec_level;
   options.threads = plan.cautious ? 1 : config.threads;
   options.cautious = plan.cautious;
+  options.encrypt_to = config.targets[plan.target].encrypt_to;
   options.scrub = config.scrub;
   options.scrub_strict = config.scrub_strict;
   options.progress = config.progress;

@@ -63,6 +63,15 @@ void FileOutput::sync(bool all) {
 FlattenedOutput::FlattenedOutput(const Fd& fd, std::string name) : fd_(fd), name_(std::move(name)) {
   const int flags = ::fcntl(fd_.get(), F_GETFL);
   if (is_regular(fd_, name_) && (flags & O_APPEND) == 0) start_ = ::lseek(fd_.get(), 0, SEEK_CUR);
+  begin();
+}
+
+FlattenedOutput::FlattenedOutput(const Fd& fd, std::string name, std::function<void(Bytes)> put)
+    : fd_(fd), name_(std::move(name)), through_(std::move(put)) {
+  begin();
+}
+
+void FlattenedOutput::begin() {
   std::array<uint8_t, flattened::header_size> head{};
   flattened::FileHeader header{{}, uint64_t{1}, uint64_t{1}};
   flattened::signature.copy(header.signature, sizeof header.signature);
@@ -71,7 +80,11 @@ FlattenedOutput::FlattenedOutput(const Fd& fd, std::string name) : fd_(fd), name
 }
 
 void FlattenedOutput::put(Bytes bytes) {
-  write_all(fd_, bytes, name_);
+  if (through_) {
+    through_(bytes);
+  } else {
+    write_all(fd_, bytes, name_);
+  }
   written_ += bytes.size();
 }
 

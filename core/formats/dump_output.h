@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -59,6 +60,8 @@ class FlattenedOutput : public DumpOutput {
  public:
   // Writes the stream's header at the current position of `fd`, which is not owned.
   FlattenedOutput(const Fd& fd, std::string name);
+  // The bytes of the stream go through `put`, which may throw Error; nothing that it took can be taken back.
+  FlattenedOutput(const Fd& fd, std::string name, std::function<void(Bytes)> put);
   void write(uint64_t offset, Bytes data) override;
   bool rewritable() const override { return false; }
   uint64_t extend(uint64_t size) override { return size; }
@@ -73,11 +76,13 @@ class FlattenedOutput : public DumpOutput {
   uint64_t stream_bytes() const { return written_; }
 
  private:
+  void begin();
   void put_record(uint64_t offset, uint64_t size, Bytes data);
   void put(Bytes bytes);
 
   const Fd& fd_;
   const std::string name_;
+  const std::function<void(Bytes)> through_;  // empty: straight to fd_
   std::mutex mutex_;
   uint64_t written_ = 0;         // whole records and the header
   std::optional<Error> broken_;  // why a record was cut

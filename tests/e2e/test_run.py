@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`kdump-capture run` in the crash kernel of a stock guest, with crashkernel=192M and two CPUs: a directory, a file system
-found by its label, a raw disk after a disk that is too full, an ssh server on the host, no target at all, and a dump while
-others hold nearly all memory. The guest's side is guest/run.sh."""
+found by its label, a raw disk after a disk that is too full, an ssh server on the host, a directory for sealed files, no
+target at all, and a dump while others hold nearly all memory. The guest's side is guest/run.sh."""
 import getpass
 import hashlib
 import os
@@ -72,6 +72,7 @@ def unpack(deb: Path, tree: Path) -> None:
 
 class RunTest(e2e.TestCase):
     received: Path
+    key: Path  # the secret one of the sealed target
 
     def only(self, directory: Path, suffix: str = "Z") -> Path:
         found = list(directory.glob("*"))
@@ -126,6 +127,31 @@ class RunTest(e2e.TestCase):
         self.assert_exit("ssh", 0)
         self.assert_whole(self.only(self.received), "vmcore.flat")
 
+    def test_sealed(self):
+        """What is on the disk tells nobody anything; with the secret key it is the same dump, log and summary."""
+        self.assert_exit("sealed", 0)
+        sealed = self.only(self.guest_run.path("sealed"))
+        for file in sealed.iterdir():
+            content = file.read_bytes()
+            for word in [b"sysrq", b"Linux version", b"capture-summary", b"KDUMP", b"VMCOREINFO"]:
+                self.assertNotIn(word, content, file)
+        with tempfile.TemporaryDirectory() as temp:
+            opened = Path(temp)
+            for name in ["dmesg.txt", "summary.json", "vmcore"]:
+                self.run_program("kdump-capture", "decrypt", sealed / (name + ".sealed"), "-o", opened / name, "--key", self.key)
+            summary = self.valid_json((opened / "summary.json").read_text())
+            self.assertEqual(("complete", True), (summary["status"], summary["output"]["sealed"]))
+            self.assertIn("sysrq triggered crash", (opened / "dmesg.txt").read_text())
+            here, there = DumpFile(opened / "vmcore"), DumpFile(self.only(self.guest_run.path("directory")) / "vmcore")
+            self.assertEqual(there.dumped, here.dumped)
+            for pfn in there.dumped:
+                self.assertEqual(there.page(pfn), here.page(pfn), hex(pfn))
+            # A target that lost the second half: the first one is still a dump that explains itself.
+            cut = opened / "cut"
+            cut.write_bytes((sealed / "vmcore.sealed").read_bytes()[:(sealed / "vmcore.sealed").stat().st_size // 2])
+            self.run_program("kdump-capture", "decrypt", cut, "-o", opened / "half", "--key", self.key, expect=3)
+            self.assertTrue(DumpFile(opened / "half").status & INCOMPLETE)
+
     def test_nowhere(self):
         self.assert_exit("nowhere", 1)
         self.assertIn("capture finished: nothing saved", self.guest_run.text("nowhere.stderr"))
@@ -152,6 +178,10 @@ def main() -> None:
             config = guest.CONFIGS["run"]
             server = SshServer(Path(temp), config.machine)
             RunTest.received = server.received
+            RunTest.key = Path(temp, "key")
+            subprocess.run([e2e.BIN / "kdump-capture", "keygen", RunTest.key], check=True, stdout=subprocess.DEVNULL)
+            (server.overlay / "seal").mkdir()
+            shutil.copyfile(f"{RunTest.key}.pub", server.overlay / "seal" / "key.pub")
             # Not from the cache: the server's key is a new one.
             RunTest.guest_run = guest.run(config, guest.Programs(config.machine, overlay=server.overlay), Path(temp, "run"))
             unittest.main(argv=sys.argv[:1], verbosity=2)

@@ -225,6 +225,51 @@ class Cli(unittest.TestCase):
             self.run_program("save", *options, self.input, self.output, code=2)
         self.assertIn("-F", self.run_program("save", "-d", "0", self.input, "-", code=1).stderr)
 
+    def test_sealed_and_opened_again(self):
+        key, other, summary, log = (self.here / name for name in ("key", "other", "summary", "log"))
+        self.run_program("keygen", key, code=0)
+        self.run_program("keygen", other, code=0)
+        self.assertEqual(key.stat().st_mode & 0o777, 0o600)
+        self.run_program("keygen", key, code=1)
+        self.input.write_bytes(vmcore(1024))
+        self.run_program("save", self.input, self.output, "-d", "0", "--encrypt-to", f"{key}.pub", "--summary", summary,
+                         "--log", log, code=3)  # there is no log
+        sealed = self.output.read_bytes()
+        page = self.input.read_bytes()[PAGE:2 * PAGE]
+        self.assertNotIn(page[:32], sealed)
+        self.assertNotIn(b"capture-summary", summary.read_bytes())
+        opened = self.here / "opened"
+        self.run_program("decrypt", summary, "-o", opened, "--key", key, code=0)
+        self.assertTrue(self.valid(opened.read_text(), "capture-summary")["output"]["sealed"])
+        self.assertIn("already exists", self.run_program("decrypt", self.output, "-o", opened, "--key", key, code=1).stderr)
+        self.run_program("decrypt", self.output, "-o", opened, "--key", key, "-f", code=0)
+        self.assertIn(page, opened.read_bytes())
+        self.assertFalse(json.loads(self.run_program("info", opened, "--json", code=0).stdout)["incomplete"])
+        with open(self.output, "rb") as file:  # and from a pipe
+            self.run_program("decrypt", "-", "-o", opened, "--key", key, "-f", code=0, stdin=file)
+        absent = self.here / "absent"
+        self.assertIn("sealed to another key",
+                      self.run_program("decrypt", self.output, "-o", absent, "--key", other, code=1).stderr)
+        self.assertIn("is a public one", self.run_program("decrypt", self.output, "-o", absent, "--key", f"{key}.pub", code=1).stderr)
+        self.assertIn("is no sealed file", self.run_program("decrypt", self.input, "-o", absent, "--key", key, code=1).stderr)
+        # A file that was cut, or changed, gives an INCOMPLETE dump of what comes before.
+        chunk, cut = (1 << 20) + 17, self.here / "cut"
+        for boundary in range(168 + chunk, len(sealed), chunk):
+            for size in (boundary - 1, boundary, boundary + 1):
+                cut.write_bytes(sealed[:size])
+                nothing = size < 168 + chunk  # of the first chunk
+                said = self.run_program("decrypt", cut, "-o", opened, "--key", key, "-f", code=1 if nothing else 3).stderr
+                self.assertIn("cut off", said)
+                if not nothing:
+                    self.assertTrue(json.loads(self.run_program("info", opened, "--json", code=0).stdout)["incomplete"])
+        cut.write_bytes(sealed[:-40] + b"\0" + sealed[-39:])
+        self.assertIn("changed", self.run_program("decrypt", cut, "-o", opened, "--key", key, "-f", code=3).stderr)
+        cut.write_bytes(sealed[:200])
+        self.run_program("decrypt", cut, "-o", absent, "--key", key, code=1)
+        self.assertFalse(absent.exists())
+        for arguments in (["-E"], ["--split", "2"], ["--format", "kdump"]):
+            self.run_program("save", self.input, absent, "--encrypt-to", f"{key}.pub", *arguments, code=2)
+
     def test_progress_as_json_lines(self):
         done = self.run_program("save", "-d", "0", "--progress", "json", self.input, self.output, code=0)
         events = [json.loads(line) for line in done.stderr.splitlines()]

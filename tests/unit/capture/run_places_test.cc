@@ -251,7 +251,7 @@ TEST(RunConfig, TheExampleIsGood) {
   while (std::getline(file, line)) {
     // Prose begins with "# ".
     const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ' && !line.starts_with("#exclude") &&
-                         !line.starts_with("#threads") && !line.starts_with("#scrub =");
+                         !line.starts_with("#threads") && !line.starts_with("#scrub =") && !line.starts_with("#encrypt_to");
     text += (setting ? line.substr(1) : line) + "\n";
   }
   const size_t http = text.find("# A web server");
