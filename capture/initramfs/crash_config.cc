@@ -99,6 +99,7 @@ void append_target(std::string& out, const RunTarget& target) {
   out += fmt::format("wait = \"{}s\"\n", target.wait.count());
   if (target.keep != 0) out += fmt::format("keep = {}\n", target.keep);
   if (target.keep_bytes != 0) out += fmt::format("keep_size = \"{}K\"\n", target.keep_bytes >> 10);
+  if (target.encrypt_to) append(out, "encrypt_to", target.encrypt_to->string());
   if (target.max_bytes != 0) out += fmt::format("max_size = \"{}K\"\n", target.max_bytes >> 10);
 }
 
@@ -132,6 +133,8 @@ std::string to_toml(const RunConfig& config) {
   if (config.threads != 0) out += fmt::format("threads = {}\n", config.threads);
   constexpr std::array<std::string_view, 5> modes = {"auto", "tty", "plain", "json", "none"};
   append(out, "progress", modes[static_cast<size_t>(config.progress)]);
+  if (config.scrub) append(out, "scrub", config.scrub->string());
+  if (config.scrub_strict) out += "scrub_strict = true\n";
   out += fmt::format("\n[run]\nconsole_lines = {}\n", config.console_lines);
   const auto seconds = [&out](std::string_view key, std::chrono::seconds value) {
     out += fmt::format("{} = \"{}s\"\n", key, value.count());

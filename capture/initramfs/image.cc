@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cstring>
 
+#include "capture/crypt/keys.h"
 #include "capture/initramfs/cpio.h"
 #include "capture/initramfs/device_chain.h"
 #include "capture/initramfs/kernel_modules.h"
 #include "capture/initramfs/unpack_module.h"
+#include "capture/scrub/rules.h"
 #include "core/base/error.h"
 
 namespace kdk {
@@ -78,6 +80,7 @@ class Builder {
     archive_.add_file("init", static_program(request_.init), 0755);
     archive_.add_file("bin/kdump-capture", static_program(request_.capture), 0755);
     archive_.add_file("etc/kdumpkit.toml", as_bytes(image_.config));
+    add_named_files(crash.config);
     const uint64_t programs = archive_.unpacked_bytes();
     add_modules();
     image_.unpacked_bytes = archive_.unpacked_bytes();
@@ -87,6 +90,23 @@ class Builder {
   }
 
  private:
+  // What the configuration names goes in under the same name. A mistake in it would be found when it is too
+  // late.
+  void add_named_files(const RunConfig& config) {
+    const auto add = [&](const fs::path& path) {
+      archive_.add_file(path.relative_path().string(), read_file(root_.path(path.string()), 1 << 20));
+    };
+    if (config.scrub) {
+      (void)read_scrub_rules(root_.path(config.scrub->string()));
+      add(*config.scrub);
+    }
+    for (const RunTarget& target : config.targets) {
+      if (!target.encrypt_to) continue;
+      (void)read_public_key(root_.path(target.encrypt_to->string()));
+      add(*target.encrypt_to);
+    }
+  }
+
   // Each by the module that runs it now; where the crash kernel has no such module, by what the device asks
   // for.
   void drivers(const std::vector<ChainDevice>& chain) {

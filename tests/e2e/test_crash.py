@@ -198,7 +198,7 @@ class Crash(e2e.TestCase):
             self.run_program("kdump-capture", "save", full, scrubbed, *raw, "--scrub", rules, "--summary", summary,
                              expect=0 if keys_are_known else 3)
             said = self.valid_json(summary.read_text())["scrub"]
-            keys, host, names = said["rules"]
+            host, names, keys = said["rules"]  # by their kinds
             before, after = DumpFile(plain), DumpFile(scrubbed)
             self.assertEqual(1, before.count(secret))
             self.assertEqual(0 if keys_are_known else 1, after.count(secret))

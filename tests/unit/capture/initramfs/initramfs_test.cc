@@ -146,6 +146,20 @@ class Machine {
   fs::path path;
 };
 
+std::string unpacked(const std::vector<uint8_t>& packed) {
+  std::string out(1 << 20, '\0');
+  z_stream stream{};
+  if (inflateInit2(&stream, 15 + 16) != Z_OK) return {};
+  stream.next_in = const_cast<uint8_t*>(packed.data());
+  stream.avail_in = static_cast<uInt>(packed.size());
+  stream.next_out = reinterpret_cast<uint8_t*>(out.data());
+  stream.avail_out = static_cast<uInt>(out.size());
+  const int result = inflate(&stream, Z_FINISH);
+  out.resize(result == Z_STREAM_END ? stream.total_out : 0);
+  (void)inflateEnd(&stream);
+  return out;
+}
+
 const std::string directory = "[[target]]\nkind = \"directory\"\npath = \"/var/crash\"\n";
 
 template <typename F>
@@ -355,6 +369,7 @@ TEST(CrashConfig, ReadBackItIsTheSame) {
   const Machine machine;
   const std::string text =
       "[capture]\nlevel = [17, 31]\ncompress = \"zstd:3\"\nthreads = 2\nprogress = \"plain\"\n"
+      "scrub = \"/etc/rules\"\nscrub_strict = true\n"
       "[run]\nconsole_lines = 7\nprepare_deadline = \"11s\"\nlog_deadline = \"12s\"\nsummary_deadline = "
       "\"13s\"\n"
       "dump_deadline = \"14m\"\ntotal_deadline = \"2h\"\nstall = \"15s\"\nwatchdog = \"none\"\nfinal_action "
@@ -362,7 +377,7 @@ TEST(CrashConfig, ReadBackItIsTheSame) {
       "failure_action = \"halt\"\n"
       "[[target]]\nkind = \"mount\"\ndevice = \"LABEL=my \\\"crash\\\\\"\ntype = \"xfs\"\noptions = "
       "\"noatime\"\npath = \"a/b\"\n"
-      "wait = \"9s\"\nkeep = 4\nkeep_size = \"3G\"\nmax_size = \"2G\"\n"
+      "wait = \"9s\"\nkeep = 4\nkeep_size = \"3G\"\nmax_size = \"2G\"\nencrypt_to = \"/etc/key.pub\"\n"
       "[[target]]\nkind = \"raw\"\ndevice = \"/dev/vdb\"\n";
   const std::string written = to_toml(machine.config(text));
   const RunConfig again = machine.config(written);
@@ -389,6 +404,9 @@ TEST(CrashConfig, ReadBackItIsTheSame) {
                            "keep = 4",
                            "keep_size = \"3145728K\"",
                            "max_size = \"2097152K\"",
+                           "scrub = \"/etc/rules\"",
+                           "scrub_strict = true",
+                           "encrypt_to = \"/etc/key.pub\"",
                            "kind = \"raw\"",
                            "device = \"/dev/vdb\""}) {
     EXPECT_NE(written.find(std::string(line) + "\n"), std::string::npos) << line;
@@ -420,6 +438,27 @@ TEST(Image, HoldsTheWayToTheTarget) {
                                            machine.path / "capture"});
             }).find((machine.path / "shared").string() + ": is linked with shared libraries"),
             0);
+}
+
+// A dump that was to be sealed or scrubbed must not go out without.
+TEST(Image, HoldsRulesAndKeysThatTheConfigurationNames) {
+  const Machine machine;
+  const std::string text = "[capture]\nscrub = \"/etc/kdump/rules.toml\"\n" + directory +
+                           "encrypt_to = \"/etc/kdump/key.pub\"\n";
+  EXPECT_NE(problem([&] { machine.image(text); }).find("rules.toml"), std::string::npos);
+  machine.write("etc/kdump/rules.toml", "[[keys]]\nkinds = [\"keyrings\"]\n");
+  EXPECT_NE(problem([&] { machine.image(text); }).find("key.pub"), std::string::npos);
+  machine.write("etc/kdump/key.pub", "kdumpkit-public-key-1 nonsense\n");
+  EXPECT_NE(problem([&] { machine.image(text); }).find("the key is damaged"), std::string::npos);
+  // RFC 7748, 6.1: Alice's public key.
+  machine.write("etc/kdump/key.pub", "kdumpkit-public-key-1 hSDwCYkwp1R0i33ctD73Wg2/Og0mOBr066SpjqqbTmo=\n");
+  const Image image = machine.image(text);
+  EXPECT_NE(image.config.find("scrub = \"/etc/kdump/rules.toml\"\n"), std::string::npos);
+  EXPECT_NE(image.config.find("encrypt_to = \"/etc/kdump/key.pub\"\n"), std::string::npos);
+  const std::string archive = unpacked(image.packed);
+  EXPECT_NE(archive.find("etc/kdump/rules.toml"), std::string::npos);
+  EXPECT_NE(archive.find("kinds = [\"keyrings\"]"), std::string::npos);
+  EXPECT_NE(archive.find("kdumpkit-public-key-1 hSDw"), std::string::npos);
 }
 
 TEST(Image, AWatchdogThatNobodyUsesStaysOut) {
