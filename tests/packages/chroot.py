@@ -9,6 +9,8 @@ from pathlib import Path
 
 CACHE = Path(os.environ.get("KDUMPKIT_CACHE", Path.home() / ".cache" / "kdumpkit")) / "chroots"
 SUITE = "bookworm"
+# What a small cloud image has; the kernel is the newest of Debian 12's own. The guest of tests/e2e/debian_system.py boots it.
+SYSTEM = ["systemd-sysv", "udev", "dbus", "kmod", "procps", "initramfs-tools", "zstd", "linux-image-cloud-amd64", "grub-pc"]
 
 
 class CannotMake(Exception):
@@ -48,13 +50,25 @@ def archive(packages: list[str]) -> Path:
     return final
 
 
-class Chroot:
-    """A fresh one; the caller removes the directory."""
+def dependencies(deb: Path) -> set[str]:
+    """The names in its field Depends."""
+    text = subprocess.run(["dpkg-deb", "-f", deb, "Depends"], capture_output=True, text=True, check=True).stdout
+    return {re.split(r"[ (|]", part.strip())[0] for part in text.split(",") if part.strip()}
 
-    def __init__(self, packages: list[str], directory: Path):
+
+def archive_for(debs: list[Path]) -> Path:
+    """The archive with SYSTEM and what these packages depend on beside each other."""
+    needed = set().union(*(dependencies(deb) for deb in debs)) - {deb.name.split("_")[0] for deb in debs}
+    return archive([*SYSTEM, *sorted(needed)])
+
+
+class Chroot:
+    """A fresh one, for these packages; the caller removes the directory."""
+
+    def __init__(self, debs: list[Path], directory: Path):
         self.root = directory / "root"
         self.root.mkdir()
-        subprocess.run(["tar", "-x", "--numeric-owner", "-C", self.root, "-f", archive(packages)], check=True)
+        subprocess.run(["tar", "-x", "--numeric-owner", "-C", self.root, "-f", archive_for(debs)], check=True)
 
     def run(self, *command, expect: int | None = 0) -> str:
         """stdout and stderr of a command inside."""
