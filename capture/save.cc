@@ -329,6 +329,7 @@ class Capture {
     }
     report_.outputs = target.names();
     report_.output_bytes = target.size();
+    if (!target.doubt().empty()) report_.reasons.push_back(target.doubt());
     if (result.read_errors != 0) {
       report_.reasons.push_back(
           fmt::format("{} pages could not be read and are missing from the dump", result.read_errors));

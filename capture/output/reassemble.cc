@@ -177,10 +177,15 @@ Reassembled reassemble_stream(const std::function<size_t(MutableBytes)>& read, c
     result.reasons.push_back(dump->info().incomplete_reason);
   if (!result.reasons.empty()) mark_incomplete(file.fd(), dump->info().format, temporary);
   const std::filesystem::path final_name = cut_here ? incomplete_name(output_path) : output_path;
-  if (cut_here) {
-    file.keep_as(final_name);
-  } else {
-    file.commit();
+  try {
+    if (cut_here) {
+      file.keep_as(final_name);
+    } else {
+      file.commit();
+    }
+  } catch (const Error& e) {
+    if (file.fd()) throw;
+    result.reasons.push_back(e.message());
   }
   result.output = final_name.string();
   return result;

@@ -163,7 +163,12 @@ void Target::commit(bool complete) {
   end_stream();
   if (stream_) names_ = {options_.files.front().string()};
   for (size_t i = 0; i < files_.size(); ++i) {
-    files_[i]->commit();
+    try {
+      files_[i]->commit();
+    } catch (const Error& e) {
+      if (files_[i]->fd()) throw;
+      doubt_ = e.message();
+    }
     names_.push_back(options_.files[i].string());
   }
 }
@@ -182,7 +187,12 @@ void Target::keep_incomplete(std::string& problem) {
   if (stream_) names_ = {options_.files.front().string()};
   for (size_t i = names_.size(); i < files_.size(); ++i) {
     const std::filesystem::path name = incomplete_name(options_.files[i]);
-    files_[i]->keep_as(name);
+    try {
+      files_[i]->keep_as(name);
+    } catch (const Error& e) {
+      if (files_[i]->fd()) throw;
+      if (problem.empty()) problem = e.message();
+    }
     names_.push_back(name.string());
   }
 }

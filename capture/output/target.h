@@ -57,6 +57,8 @@ class Target {
   void keep_incomplete(std::string& problem);
   // Where the dump is now, after one of the two.
   const std::vector<std::string>& names() const { return names_; }
+  // After commit(): why what is whole may not survive a power failure, or empty.
+  const std::string& doubt() const { return doubt_; }
 
  private:
   void open_stream(const std::filesystem::path& path);
@@ -71,6 +73,7 @@ class Target {
   std::unique_ptr<PageSink> sink_;
   bool finished_ = false;  // the sink wrote its last status
   std::vector<std::string> names_;
+  std::string doubt_;
 };
 
 // Throws Error{denied,unsupported} when one of the files must not be written: it exists (without `force`), it

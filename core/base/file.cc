@@ -147,13 +147,14 @@ void AtomicFile::rename_to(const std::filesystem::path& path) {
     throw error_from_errno(errno, fmt::format("renaming to {}", path.string()));
   }
   fd_.reset();
-  // The rename is only durable once the directory is; a directory that cannot be synced (some file systems) still has it.
-  std::filesystem::path directory = path.parent_path();
-  int dir = ::open(directory.empty() ? "." : directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (dir >= 0) {
-    ::fsync(dir);
-    ::close(dir);
-  }
+  // The rename is only durable once the directory is.
+  const std::filesystem::path directory = path.has_parent_path() ? path.parent_path() : ".";
+  const Fd fd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd && errno == EACCES) return;  // a directory that one may write to, but not read
+  if (fd && ::fsync(fd.get()) == 0) return;
+  if (errno == EINVAL || errno == ENOTSUP || errno == ENOSYS) return;  // a file system that does not do that
+  throw error_from_errno(errno, fmt::format("{}: is written, but a power failure may take it away: syncing its directory",
+                                            path.string()));
 }
 
 void AtomicFile::discard() noexcept {

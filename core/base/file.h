@@ -107,10 +107,10 @@ class AtomicFile {
   const std::filesystem::path& final_path() const { return final_path_; }
 
   void write(Bytes data);
-  // fsync, rename over the final path, fsync the directory. Throws Error{io}; then the final path is untouched.
+  // fsync, rename over the final path, fsync the directory. Throws Error{io}; the final path is untouched unless fd() is closed.
   void commit();
   // Keeps what was written under another name, as far as the disk took it (a failed sync is no reason to lose the
-  // rest): how an incomplete file survives without ever looking whole. Throws Error{io} when it cannot be renamed.
+  // rest): how an incomplete file survives without ever looking whole. Throws as commit(), but for the file's own fsync.
   void keep_as(const std::filesystem::path& path);
   // Removes the temporary file now. Safe to call from a signal-driven shutdown path (not from the handler itself).
   void discard() noexcept;
