@@ -103,6 +103,7 @@ class Capture {
     begin("open", "opening the dump");
     dump_ = open_kernel_dump(options_.inputs, options_.vmcoreinfo);
     report_.input_info = dump_->info();
+    progress_.set_page_size(dump_->info().page_size);
     if (dump_->info().incomplete) {
       report_.reasons.push_back(fmt::format("the input is incomplete: {}", dump_->info().incomplete_reason));
     }
