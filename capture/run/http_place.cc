@@ -66,7 +66,9 @@ class HttpPlace : public StreamPlace {
     part_.reserve(target_.part_bytes);
     // A WebDAV server wants its folders made; others do not know the word, and that is fine with us.
     const Reply reply = retried([&] { return request("MKCOL", base_, {}); });
-    if (reply.code != CURLE_OK) throw Error(Errc::io, fmt::format("{}: {}", base_, reply.describe()));
+    if (reply.code != CURLE_OK || reply.status == 401)
+      throw Error(reply.status == 401 ? Errc::denied : Errc::io,
+                  fmt::format("{}: {}", base_, reply.describe()));
   }
 
   std::string finish(bool whole, const std::function<void(uint64_t)>&) override {
@@ -74,6 +76,8 @@ class HttpPlace : public StreamPlace {
     put_file(whole ? "SHA256SUMS" : "SHA256SUMS.incomplete", as_bytes(text));
     return base_;
   }
+
+  bool took_data() const override { return parts_ != 0; }
 
  protected:
   std::string_view stream_name() const override { return {}; }

@@ -28,6 +28,8 @@ class Place {
   // After save(): writes SHA256SUMS, waits for the medium and gives things their names. `whole`: the dump is
   // all there. `progress` is called with growing numbers. Returns where it is. Throws Error.
   virtual std::string finish(bool whole, const std::function<void(uint64_t)>& progress) = 0;
+  // After save(): false when nothing of the dump got here.
+  virtual bool took_data() const { return true; }
   // What could not be done but changes nothing (an old dump that could not be deleted); sentences.
   std::vector<std::string> notes;
 };

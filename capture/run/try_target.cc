@@ -177,7 +177,7 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   if (where.empty()) where = config.targets[plan.target].describe();
   if (whole) {
     events.send(Kind::saved, where);
-  } else if (report.pipeline || observer.put_something()) {
+  } else if ((report.pipeline && place->took_data()) || observer.put_something()) {
     events.send(Kind::cut, where);
   } else {
     events.send(Kind::failed, report.reasons.empty() ? "nothing was saved" : report.reasons.back());

@@ -184,7 +184,7 @@ class Server(http.server.ThreadingHTTPServer):
 
     def __init__(self, trouble=lambda path: None):
         super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.requests, self.trouble = {}, [], trouble
+        self.files, self.requests, self.trouble, self.mkcol = {}, [], trouble, 405
         threading.Thread(target=self.serve_forever, daemon=True).start()
 
     @property
@@ -204,7 +204,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def do_MKCOL(self):
-        self.answer(405)
+        self.answer(self.server.mkcol)
 
     def do_PUT(self):
         self.server.requests.append((self.path, dict(self.headers)))
@@ -276,6 +276,16 @@ class Web(RunTest):
                 self.assertIn(f"status {status}", said)
                 self.assertFalse(any(path.endswith("/SHA256SUMS") for path in server.files))
                 self.check_dump(self.only_dump() / "vmcore")
+
+    def test_a_server_that_takes_nothing_has_nothing(self):
+        for status in [401, 403]:
+            with self.subTest(status):
+                server = Server(lambda path: status)
+                server.mkcol = status
+                said = self.run_config(self.target(server, "tries = 1\n"), code=1)
+                self.assertIn(f"status {status}", said)
+                self.assertIn("capture finished: nothing saved", said)
+                self.assertEqual(server.files, {})
 
     def test_nobody_listens(self):
         with socket.socket() as unused:
