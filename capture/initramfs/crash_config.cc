@@ -146,6 +146,7 @@ std::string to_toml(const RunConfig& config) {
   seconds("total_deadline", config.total_deadline);
   seconds("stall", config.stall);
   append(out, "watchdog", config.watchdog);
+  seconds("watchdog_timeout", config.watchdog_timeout);
   append(out, "final_action", to_string(config.final_action));
   append(out, "failure_action", to_string(config.failure_action));
   for (const RunTarget& target : config.targets) append_target(out, target);

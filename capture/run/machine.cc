@@ -48,7 +48,7 @@ void run_shell() {
 
 }  // namespace
 
-Watchdog::Watchdog(const std::string& which) {
+Watchdog::Watchdog(const std::string& which, std::chrono::seconds timeout) {
   if (which == "none") return;
   const bool find = which == "auto";
   for (const std::string& device :
@@ -63,7 +63,7 @@ Watchdog::Watchdog(const std::string& which) {
     if (!find) throw error_from_errno(errno, which);
     return;
   }
-  int seconds = 60;  // what the driver makes of it is its business
+  int seconds = static_cast<int>(timeout.count());  // what the driver makes of it is its business
   (void)::ioctl(fd_.get(), WDIOC_SETTIMEOUT, &seconds);
   // A pretimeout panics, and a panic is where we are.
   int none = 0;

@@ -1,6 +1,7 @@
 // What `run` does to the machine it runs on: the hardware watchdog, the OOM killer's order and the end.
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string>
 
@@ -14,8 +15,8 @@ namespace kdk {
 class Watchdog {
  public:
   // `which` as in RunConfig::watchdog. "auto" without a watchdog, or "none": does nothing. A named device
-  // that cannot be opened throws Error.
-  explicit Watchdog(const std::string& which);
+  // that cannot be opened throws Error. `timeout`: after which it resets the machine, if its driver can do that.
+  Watchdog(const std::string& which, std::chrono::seconds timeout);
   void feed() noexcept;
   // Stops it, where the driver allows: nobody will feed it while a person looks at a shell.
   void disarm() noexcept;

@@ -69,10 +69,11 @@ int run_capture(const RunCommand& command) {
   set_oom_score(-1000);
   std::optional<Watchdog> watchdog;
   try {
-    watchdog.emplace(crash_kernel || config.watchdog != "auto" ? config.watchdog : "none");
+    watchdog.emplace(crash_kernel || config.watchdog != "auto" ? config.watchdog : "none",
+                     config.watchdog_timeout);
   } catch (const Error& e) {
     log_warning("watchdog: {}", e.message());
-    watchdog.emplace("none");
+    watchdog.emplace("none", config.watchdog_timeout);
   }
   say_line(fmt::format("capture started, {} target{}{}", config.targets.size(),
                        config.targets.size() == 1 ? "" : "s",

@@ -70,6 +70,10 @@ void read_run(ConfigTable table, RunConfig& config) {
   if (config.watchdog != "auto" && config.watchdog != "none" && config.watchdog.front() != '/') {
     throw table.error("watchdog", "is not auto, none or a device");
   }
+  config.watchdog_timeout = table.duration("watchdog_timeout").value_or(seconds(60));
+  if (config.watchdog_timeout < seconds(3) || config.watchdog_timeout > seconds(3600)) {
+    throw table.error("watchdog_timeout", "is not between 3 s (it is fed twice a second) and 1 h");
+  }
   config.final_action = read_action(table, "final_action", FinalAction::reboot);
   config.failure_action = read_action(table, "failure_action", config.final_action);
   table.finish();

@@ -64,6 +64,7 @@ struct RunConfig {
   std::chrono::seconds prepare_deadline{0}, log_deadline{0}, summary_deadline{0}, dump_deadline{0};
   std::chrono::seconds total_deadline{0}, stall{0};
   std::string watchdog;  // "auto", "none" or a device
+  std::chrono::seconds watchdog_timeout{0};
   FinalAction final_action = FinalAction::reboot, failure_action = FinalAction::reboot;
   std::vector<RunTarget> targets;  // at least one
 };

@@ -65,6 +65,8 @@ class Config:
     ext4_disk_mib: int = 0
     raw_disk_mib: int = 0
     network: bool = False
+    modules: str = ""  # further ones of the crash kernel, by name
+    devices: str = ""  # more for QEMU's -device, each a word
     firmware: str = ""  # a file for QEMU's -bios, instead of its own
     secure_boot: bool = False  # UEFI (x86-64) that boots what is signed with its snakeoil key only
     signed_images: bool = False  # puts what signed_images.py makes on the disk; a kdump-load that can check it
@@ -104,7 +106,7 @@ CONFIGS = {
                         disk_mib=512, bad_files=True),
     # kdump-capture run with every kind of target, in a crash kernel that is short of memory; see test_run.py.
     "run": Config("6.12-cloud-arm64", "cortex-a57", crash="run.sh", crashkernel="192M", crash_append="nr_cpus=2",
-                  ext4_disk_mib=48, raw_disk_mib=64, network=True),
+                  ext4_disk_mib=48, raw_disk_mib=64, network=True, modules="virtio_net nfsv4 softdog"),
     # The forecast that an initramfs fits, and `reserve`; see test_reservation.py.
     "reservation": Config("6.12-cloud-arm64", "cortex-a57", production="reservation.sh", crashkernel="192M"),
     # Above 4 GiB the crash kernel also takes memory for bounce buffers.
@@ -125,7 +127,7 @@ CONFIGS = {
     "6.12-arm64-state": Config("6.12-cloud-arm64", "cortex-a57", crashkernel="512M", production="state-production.sh"),
     # A crash on purpose, and the boot after it; see test_crash_test.py.
     "crash-test": Config("6.12-cloud-amd64", "qemu64", production="crash-test-production.sh",
-                         crash="crash-test-crash.sh", boots=2),
+                         crash="crash-test-crash.sh", boots=2, modules="i6300esb", devices="i6300esb"),
     # Grows after it was armed, and crashes on the new CPU; see test_hotplug.py. User memory is kept, free pages are not.
     "6.1-amd64-hotplug": Config("6.1-cloud-amd64", "qemu64", smp="2,maxcpus=3", systemd=True, **HOTPLUG),
     # This kernel takes a CPU later only under a hypervisor that it knows, which QEMU without KVM is not: the third CPU is
@@ -269,8 +271,9 @@ def build_initramfs(config: Config, kernel: packages.Kernel, programs: Programs)
             image.add(name, data)
         for file in booted.modules:
             image.add("modules/" + file.name, file.read_bytes())
-        for file in packages.network_modules(booted) if config.network else []:
-            image.add("modules/network-" + file.name, file.read_bytes())
+        if config.modules and files is crash:
+            for file in packages.further_modules(booted, config.modules.split()):
+                image.add("modules/further-" + file.name, file.read_bytes())
         if config.systemd and files is production:
             systemd.add(image, machine, programs.rules)
         if programs.overlay:
@@ -362,6 +365,7 @@ def qemu_options(config: Config, kernel: packages.Kernel, disks: list[Path], ini
             *(option for number, disk in enumerate(disks) for option in
               ["-drive", f"file={disk},format=raw,if=none,id=disk{number},cache=unsafe",
                "-device", f"virtio-blk-pci,drive=disk{number}"]),
+            *(option for device in config.devices.split() for option in ["-device", device]),
             *(["-netdev", "user,id=net", "-device", "virtio-net-pci,netdev=net,romfile="] if config.network else []),
             *(secure_boot_options(kernel, work) if config.secure_boot else ["-kernel", kernel.image]), "-initrd", initrd,
             "-append", f"{kernel.machine.command_line} {panic} {config.append}".rstrip()]
@@ -447,8 +451,9 @@ def main() -> int:
         for name in options.kernels or kernels.MACHINES:
             kernel = kernels.kernel(name, download=True)
             packages.busybox(kernel.machine, download=True)
-            if any(config.kernel == name and config.network for config in CONFIGS.values()):
-                packages.network_modules(kernel, download=True)
+            for config in CONFIGS.values():
+                if config.modules and config.crash_kernel_name == name:
+                    packages.further_modules(kernel, config.modules.split(), download=True)
             if name == own_zboot.KERNEL:
                 own_zboot.vmlinuz(kernel, download=True)
             if any(config.kernel == name and config.secure_boot for config in CONFIGS.values()):

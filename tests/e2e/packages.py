@@ -30,7 +30,6 @@ KERNELS = {
 # The way to an ext4 disk in QEMU. What a kernel has built in is simply not among its modules. (ext4 asks the crypto layer
 # for crc32c by name, which its .modinfo does not say.) qemu_fw_cfg tells QEMU where the VMCOREINFO is, see dump.sh.
 MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "qemu_fw_cfg"]
-NETWORK_MODULES = ["virtio_net"]
 
 
 class Skip(Exception):
@@ -77,16 +76,16 @@ def kernel(name: str, download: bool = False) -> Kernel:
     return result
 
 
-def network_modules(kernel_: Kernel, download: bool = False) -> list[Path]:
-    """The way to QEMU's network, in load order, behind `modules`."""
+def further_modules(kernel_: Kernel, names: list[str], download: bool = False) -> list[Path]:
+    """These modules and what they need, in load order, behind `modules`."""
     def unpack(deb: Path, tree: Path) -> None:
         extract(deb, tree, "./lib/modules/*")
-        _unpack_modules(tree, NETWORK_MODULES)
+        _unpack_modules(tree, names)
         shutil.rmtree(tree / "lib")
-    tree = STORE / (kernel_.package + "-network")
+    tree = STORE / "-".join([kernel_.package, *names])
     if not tree.exists():
         if not download:
-            raise Skip(f"the network modules of {kernel_.package} are not in {CACHE}: run scripts/deps")
+            raise Skip(f"{', '.join(names)} of {kernel_.package} are not in {CACHE}: run scripts/deps")
         fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, unpack)
     return sorted((tree / "modules").glob("*.ko"))
 

@@ -24,7 +24,18 @@ class CrashTest(e2e.TestCase):
     def test_said_what_it_does_and_crashed(self):
         self.assertIn("crashes the running kernel", self.guest_run.text("crash.stdout"))
         self.assertIsNone(self.guest_run.exit_code("crash"), "it must not return")
-        self.assert_exit("run", 0)
+
+    def test_ended_with_a_reboot(self):
+        """The crash kernel's final action, with the watchdog still running."""
+        self.assertIsNone(self.guest_run.exit_code("run"), "it must not return")
+        said = self.guest_run.text("run.stderr")
+        self.assertIn("kdumpkit: capture started, 1 target, watchdog /dev/watchdog0\n", said)
+        self.assertRegex(said, r"kdumpkit: capture finished: saved /mnt/out/dumps/.*Z\nkdumpkit: final action: reboot\n")
+        first = self.guest_run.text("console-1.log")  # QEMU ended with it; console.log is of the next boot
+        self.assertIn("reboot: Restarting system", first)
+        self.assertNotIn("reboot: Power down", first)
+        watchdog = dict(line.rsplit("/", 1)[1].split(":") for line in self.guest_run.text("watchdog").splitlines())
+        self.assertEqual(("i6300ESB timer", "active", "60"), (watchdog["identity"], watchdog["state"], watchdog["timeout"]))
 
     def test_arrived(self):
         outcome = self.outcome("arrived")

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
 """`kdump-capture run` in the crash kernel of a stock guest, with crashkernel=192M and two CPUs: a directory, a file system
-found by its label, a raw disk after a disk that is too full, an ssh server on the host, a directory for sealed files, no
-target at all, and a dump while others hold nearly all memory. The guest's side is guest/run.sh."""
+found by its label, a raw disk after a disk that is too full, an ssh and an NFS server on the host, a directory for sealed
+files, no target at all, a dump while others hold nearly all memory, and a watchdog. The guest's side is guest/run.sh."""
 import getpass
 import hashlib
 import os
@@ -20,6 +20,12 @@ from dumpfile import INCOMPLETE, DumpFile
 
 # dbclient is an ssh client made for an initramfs: few libraries, no configuration.
 CLIENT_PACKAGES = ["dropbear-bin", "libc6", "libcrypt1", "libgmp10", "libtomcrypt1", "libtommath1", "zlib1g"]
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 class SshServer:
@@ -47,9 +53,7 @@ class SshServer:
         public = next(line for line in key.stdout.splitlines() if line.startswith("ssh-ed25519"))
         (directory / "authorized").write_text(public + "\n")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", directory / "host"], check=True)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         (directory / "sshd_config").write_text(
             f"Port {port}\nListenAddress 127.0.0.1\nHostKey {directory}/host\nPidFile none\nUsePAM no\nStrictModes no\n"
             f"AuthorizedKeysFile {directory}/authorized\nPermitRootLogin yes\n")
@@ -66,12 +70,41 @@ class SshServer:
         self.process.wait()
 
 
+class NfsServer:
+    """NFS-Ganesha, which is a server in user space, on a free port of the loopback; it exports `received`."""
+
+    def __init__(self, directory: Path, overlay: Path):
+        self.received, state, config = directory / "export", directory / "nfs-state", directory / "ganesha.conf"
+        program = shutil.which("ganesha.nfsd", path="/usr/sbin:/usr/bin")
+        if not program:
+            raise packages.Skip("ganesha.nfsd is not installed: run scripts/deps")
+        for made in [self.received, state, overlay / "nfs"]:
+            made.mkdir()
+        port = free_port()
+        config.write_text(
+            f"NFS_CORE_PARAM {{ NFS_Port = {port}; Bind_addr = 127.0.0.1; Protocols = 4; Enable_NLM = false;"
+            " Enable_RQUOTA = false; Enable_UDP = false; }\n"
+            f'NFSv4 {{ Graceless = true; Only_Numeric_Owners = true; RecoveryBackend = fs; RecoveryRoot = "{state}"; }}\n'
+            f'EXPORT {{ Export_Id = 1; Path = "{self.received}"; Pseudo = "/crash"; Access_Type = RW; Squash = No_Root_Squash;'
+            " SecType = sys; Protocols = 4; Transports = TCP; FSAL { Name = VFS; } }\n")
+        self.log = directory / "ganesha.log"
+        self.process = subprocess.Popen([program, "-F", "-L", self.log, "-f", config, "-p", directory / "ganesha.pid"])
+        (overlay / "nfs" / "config.toml").write_text(
+            f'[[target]]\nkind = "nfs"\nserver = "10.0.2.2"\nexport = "/crash"\npath = "dumps"\nkeep = 1\n'
+            f'options = "vers=4.1,port={port},soft,timeo=100,retrans=3"\n')
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
 def unpack(deb: Path, tree: Path) -> None:
     subprocess.run(["dpkg-deb", "-x", deb, tree], check=True)
 
 
 class RunTest(e2e.TestCase):
     received: Path
+    exported: Path
     key: Path  # the secret one of the sealed target
 
     def only(self, directory: Path, suffix: str = "Z") -> Path:
@@ -127,6 +160,25 @@ class RunTest(e2e.TestCase):
         self.assert_exit("ssh", 0)
         self.assert_whole(self.only(self.received), "vmcore.flat")
 
+    def test_nfs(self):
+        self.assert_exit("nfs", 0)
+        self.assert_whole(self.only(self.exported / "dumps"))
+
+    def test_watchdog_is_fed(self):
+        """The first target takes twice as long as it has patience."""
+        self.assert_exit("watched", 0)
+        self.assert_whole(self.only(self.guest_run.path("watched")))
+        self.assertIn(", watchdog /dev/watchdog0\n", self.guest_run.text("watched.stderr"))
+        self.assertEqual(["active", "6"], self.guest_run.text("watchdog.fed").split())
+        self.assertEqual("inactive", self.guest_run.text("watchdog.after").strip(), "no reboot follows: it was stopped")
+
+    def test_watchdog_resets_a_hung_machine(self):
+        console = self.guest_run.text("console.log")
+        end = console[console.index("guest: nobody feeds the watchdog"):]
+        self.assertIn("softdog: Initiating system reboot", end)
+        self.assertNotIn("guest: the watchdog did nothing", end)
+        self.assertNotIn("reboot: Power down", end)
+
     def test_sealed(self):
         """What is on the disk tells nobody anything; with the secret key it is the same dump, log and summary."""
         self.assert_exit("sealed", 0)
@@ -173,11 +225,13 @@ class RunTest(e2e.TestCase):
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as temp:
-        server = None
+        servers = []
         try:
             config = guest.CONFIGS["run"]
             server = SshServer(Path(temp), config.machine)
-            RunTest.received = server.received
+            servers.append(server)
+            servers.append(NfsServer(Path(temp), server.overlay))
+            RunTest.received, RunTest.exported = (each.received for each in servers)
             RunTest.key = Path(temp, "key")
             subprocess.run([e2e.BIN / "kdump-capture", "keygen", RunTest.key], check=True, stdout=subprocess.DEVNULL)
             (server.overlay / "seal").mkdir()
@@ -189,7 +243,7 @@ def main() -> None:
             print(f"skipped: {skip}")
             sys.exit(1 if os.environ.get("CI") == "true" else 77)
         finally:
-            if server is not None:
+            for server in servers:
                 server.stop()
 
 

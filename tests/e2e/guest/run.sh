@@ -1,5 +1,6 @@
 # In the crash kernel: `kdump-capture run` again and again over one crash, with every kind of target. /dev/vdb is a small
-# ext4 file system, /dev/vdc a raw disk; both appear in this order after the first disk, whose directory is /mnt.
+# ext4 file system, /dev/vdc a raw disk; both appear in this order after the first disk, whose directory is /mnt. The
+# watchdog is one of the kernel's own, softdog.
 cat /proc/meminfo >$results/crash.meminfo
 nproc >$results/crash.nproc
 mkdir -p /run
@@ -60,6 +61,7 @@ if [ -e /ssh ]; then
   ifconfig eth0 10.0.2.15 up
   try ssh </ssh/config.toml
 fi
+[ ! -e /nfs ] || try nfs </nfs/config.toml
 
 # Sealed to a public key whose secret half stays on the host.
 if [ -e /seal ]; then
@@ -102,3 +104,40 @@ END
 hold little 40960
 hold less 24576
 dmesg | grep -iE 'oom|out of memory' >$results/oom
+
+# The watchdog has less patience than the first target takes: it must be fed meanwhile.
+dog=/sys/class/watchdog/watchdog0
+(
+  sleep 8
+  cat $dog/state $dog/timeout >$results/watchdog.fed
+) &
+try watched <<END
+[run]
+watchdog_timeout = "6s"
+[[target]]
+kind = "mount"
+device = "/dev/absent"
+wait = "12s"
+[[target]]
+kind = "directory"
+path = "/mnt/out/watched"
+END
+cat $dog/state >$results/watchdog.after
+
+# The last step: nobody is left to feed it, and it resets the machine. The host sees whether it did.
+cat >/starved.toml <<END
+[run]
+watchdog_timeout = "6s"
+[[target]]
+kind = "mount"
+device = "/dev/absent"
+wait = "60s"
+END
+kdump-capture run --config /starved.toml &
+until grep -qx active $dog/state; do sleep 0.1; done
+kill -STOP $!
+echo yes >$results/finished
+sync
+echo "guest: nobody feeds the watchdog"
+sleep 60
+echo "guest: the watchdog did nothing"

@@ -217,6 +217,7 @@ TEST(RunConfig, RefusesWhatCannotBe) {
       {"[run]\nfinal_action = \"explode\"\n", "is not one of none, reboot"},
       {"[run]\ndump_deadline = \"3h\"\n", "is longer than total_deadline"},
       {"[run]\nwatchdog = \"dog\"\n", "is not auto, none or a device"},
+      {"[run]\nwatchdog_timeout = \"2s\"\n", "is not between 3 s"},
       {"[[target]]\nkind = \"tape\"\n", "\"tape\" is not one of directory"},
       {"[[target]]\npath = \"/d\"\n", "f:1: target.kind: is missing"},
       {"[[target]]\nkind = \"directory\"\n", "target.path: is missing"},
@@ -268,6 +269,7 @@ TEST(RunConfig, TheExampleIsGood) {
   EXPECT_EQ(spelled.total_deadline, config.total_deadline);
   EXPECT_EQ(spelled.stall, config.stall);
   EXPECT_EQ(spelled.watchdog, config.watchdog);
+  EXPECT_EQ(spelled.watchdog_timeout, config.watchdog_timeout);
   EXPECT_EQ(spelled.final_action, config.final_action);
 }
 

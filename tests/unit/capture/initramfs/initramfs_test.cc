@@ -372,7 +372,7 @@ TEST(CrashConfig, ReadBackItIsTheSame) {
       "scrub = \"/etc/rules\"\nscrub_strict = true\n"
       "[run]\nconsole_lines = 7\nprepare_deadline = \"11s\"\nlog_deadline = \"12s\"\nsummary_deadline = "
       "\"13s\"\n"
-      "dump_deadline = \"14m\"\ntotal_deadline = \"2h\"\nstall = \"15s\"\nwatchdog = \"none\"\nfinal_action "
+      "dump_deadline = \"14m\"\ntotal_deadline = \"2h\"\nstall = \"15s\"\nwatchdog = \"none\"\nwatchdog_timeout = \"16s\"\nfinal_action "
       "= \"poweroff\"\n"
       "failure_action = \"halt\"\n"
       "[[target]]\nkind = \"mount\"\ndevice = \"LABEL=my \\\"crash\\\\\"\ntype = \"xfs\"\noptions = "
@@ -394,6 +394,7 @@ TEST(CrashConfig, ReadBackItIsTheSame) {
                            "total_deadline = \"7200s\"",
                            "stall = \"15s\"",
                            "watchdog = \"none\"",
+                           "watchdog_timeout = \"16s\"",
                            "final_action = \"poweroff\"",
                            "failure_action = \"halt\"",
                            "device = \"LABEL=my \\\"crash\\\\\"",
