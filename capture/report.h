@@ -40,6 +40,7 @@ struct CaptureReport {
 
   unsigned level_asked = 0, level_used = 0;
   std::string why_level;  // why they differ
+  std::string unmarked;   // page classes that this kernel does not mark, and that are kept
   Codec codec = Codec::zstd;
   int codec_level = 0;
   unsigned threads_asked = 0;  // 0: chosen here

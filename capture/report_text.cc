@@ -32,6 +32,8 @@ std::string report_text(const CaptureReport& report) {
     left_out += fmt::format("{}by the input {}", left_out.empty() ? "" : ", ", report.excluded_before);
   }
   if (!left_out.empty()) text += fmt::format("left out (pages): {}\n", left_out);
+  if (!report.unmarked.empty())
+    text += fmt::format("kept, because this kernel does not mark them, if there are any: {}\n", report.unmarked);
   if (report.scrub) {
     text +=
         fmt::format("erased: {} bytes on {} pages\n", report.scrub->erased_bytes, report.scrub->erased_pages);

@@ -258,6 +258,7 @@ class Capture {
     if (stop_) throw Error(Errc::io, "interrupted before anything was written");
     std::ranges::move(choice.reasons, std::back_inserter(report_.reasons));
     std::ranges::move(choice.notes, std::back_inserter(report_.notes));
+    report_.unmarked = choice.unmarked;
     report_.level_used = choice.level;
     if (!choice.why_level.empty())
       report_.why_level += (report_.why_level.empty() ? "" : "; ") + choice.why_level;

@@ -20,12 +20,32 @@ void note_contradictions(PageChoice& choice) {
     choice.notes.push_back(fmt::format("{} pages have no readable struct page; they are kept", unknown));
 }
 
+// What the level or safety would leave out, but this kernel names no mark for. Most of these kernels have no
+// such pages.
+void note_unmarked(const PageMarkers& markers, unsigned level, PageChoice& choice) {
+  std::string& kinds = choice.unmarked;
+  const auto need = [&](bool marked, bool wanted, std::string_view kind) {
+    if (!marked && wanted) kinds += fmt::format("{}{}", kinds.empty() ? "" : ", ", kind);
+  };
+  need(markers.buddy.has_value(), (level & level_free) != 0, "free");
+  need(markers.unaccepted.has_value(), (level & level_free) != 0, "unaccepted");
+  need(markers.lru.has_value(), (level & (level_cache | level_cache_private)) != 0, "cache");
+  need(markers.hugetlb || markers.hugetlb_bit || markers.hugetlb_dtor, (level & level_user) != 0, "hugetlb");
+  need(markers.hwpoison.has_value(), true, "poisoned");
+  need(markers.offline.has_value(), true, "offline");
+  if (!kinds.empty()) {
+    choice.notes.push_back(
+        "pages of these kinds bear no mark on this kernel and are kept, if there are any: " + kinds);
+  }
+}
+
 // Throws when struct pages cannot be used.
 void filter_pages(const Dump& dump, Kernel& kernel, const ChooseRequest& asked, PageChoice& choice) {
   KernelMemory& memory = kernel.memory();
   const PageMarkers markers = read_page_markers(kernel.vmcoreinfo());
   MemMap map(memory, markers);
   choice.memory_model = map.model();
+  note_unmarked(markers, asked.level, choice);
   choice.pins = find_pins(kernel, map, markers);
   ScanRequest request;
   request.level = asked.level;

@@ -29,6 +29,7 @@ struct PageChoice {
   unsigned level = 0;                       // that was used
   std::string why_level;                    // why it is not the one asked for
   std::vector<std::string> reasons, notes;  // see CaptureReport
+  std::string unmarked;                     // classes that this kernel does not mark; "poisoned, offline"
   std::string memory_model;                 // empty, and no pins: struct pages could not be used
   std::optional<Pins> pins;
   std::optional<FreeCheck> free_check;

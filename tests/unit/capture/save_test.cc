@@ -48,6 +48,23 @@ TEST_F(Save, FiltersAndKeepsTheRestIntact) {
   EXPECT_EQ(files(), (std::vector<std::string>{"in", "log.txt", "out", "summary.json"}));
 }
 
+TEST_F(Save, ALineSaysWhichClassesTheKernelDoesNotMark) {
+  pages_ = std::make_unique<PageBuilder>(machine_, test::MemMapOptions{.era = test::PageEra::v4_9});
+  write_input(machine_.elf());
+  const auto kinds = [&](unsigned level) -> std::string {
+    options_.level = level;
+    options_.force = true;
+    const CaptureReport report = save();
+    const std::string_view begin = "pages of these kinds bear no mark on this kernel and are kept, if there are any: ";
+    for (const std::string& note : report.notes) {
+      if (note.starts_with(begin)) return note.substr(begin.size());
+    }
+    return "";
+  };
+  EXPECT_EQ(kinds(31), "unaccepted, offline");
+  EXPECT_EQ(kinds(level_user), "offline");
+}
+
 TEST_F(Save, AFilteredDumpCanBeFilteredFurther) {
   make_machine();
   machine_.exclude(cache_ + 2);
