@@ -10,7 +10,7 @@ namespace {
 TEST(ProgressBar, TellsShareRateAndTimeLeft) {
   ProgressNumbers n{"dump", 500, 1000, 3 << 20, 25};
   EXPECT_EQ(progress_bar(n, 4096, 80),
-            "dump [" + std::string(18, '#') + std::string(18, '.') + "]  50 %  3 MiB written  0 MiB/s  20 s left");
+            "dump [" + std::string(16, '#') + std::string(16, '.') + "]  50 %  3 MiB written  0 MiB/s  20 s left");
   n.pages_per_second = 25600;
   n.total = 20000000;
   EXPECT_EQ(progress_bar(n, 65536, 70), "dump [.................]   0 %  3 MiB written  1600 MiB/s  13 min left");
