@@ -14,12 +14,18 @@ constexpr uint64_t fewest = 1 << 10, most = 1 << 17;
 }  // namespace
 
 uint64_t page_hash(Bytes page) noexcept {
-  // Eight sums side by side, so that no multiplication waits for the one before it.
-  uint64_t lanes[8] = {1, 2, 3, 4, 5, 6, 7, 8};
-  for (size_t i = 0; i + sizeof lanes <= page.size(); i += sizeof lanes) {
-    uint64_t words[8];
-    std::memcpy(words, page.data() + i, sizeof words);
-    for (int lane = 0; lane < 8; ++lane) lanes[lane] = std::rotl(lanes[lane] ^ words[lane], 29) * odd;
+  constexpr size_t line = 64;
+  // Four sums side by side, so that no multiplication waits for the one before it.
+  uint64_t lanes[4] = {1, 2, 3, 4};
+  for (size_t i = 0, n = 0; i + line <= page.size(); i += line, ++n) {
+    // Other words in each line: with the same ones, a page of `struct page` (64 bytes) would be its flags
+    // only.
+    uint64_t first = 0, second = 0;
+    std::memcpy(&first, page.data() + i + n % 8 * 8, 8);
+    std::memcpy(&second, page.data() + i + (n + 3) % 8 * 8, 8);
+    // The second is multiplied by itself, or a change of it would look like one of the word that is mixed in
+    // next.
+    lanes[n % 4] = std::rotl(lanes[n % 4] ^ first, 29) * odd + second * odd;
   }
   uint64_t hash = page.size();
   for (uint64_t lane : lanes) hash = std::rotl(hash ^ lane, 31) * odd;

@@ -19,8 +19,9 @@
 
 namespace kdk {
 
-// Of a page (a multiple of 64 bytes). Fast, equal on every machine that runs this program, and not safe
-// against who makes collisions on purpose: they cost a comparison.
+// Of a page (a multiple of 64 bytes), out of a quarter of its words, some of each cache line: hashing all of
+// them was a twentieth of the time at level 31, and a collision costs a comparison only. Equal on every
+// machine of one byte order.
 uint64_t page_hash(Bytes page) noexcept;
 
 // Thread-safe.

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <array>
+#include <numeric>
 #include <vector>
 
 namespace kdk {
@@ -106,6 +107,47 @@ bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::stri
   }
   return name.empty();
 }
+
+// Hashes of names out of their tokens' hashes, so that no name is expanded: a polynomial in the characters,
+// where joining is one multiplication and one addition.
+class NameHashes {
+ public:
+  static constexpr size_t buckets = size_t{1} << 15;
+
+  explicit NameHashes(const Tokens& tokens) {
+    for (size_t t = 0; t < tokens.size(); ++t) {
+      whole_[t] = part(tokens[t].text);
+      // The first token of a record begins with the type letter.
+      first_[t] = part(tokens[t].text.substr(std::min<size_t>(1, tokens[t].text.size())));
+    }
+  }
+
+  uint16_t bucket(Bytes names, const Record& record) const {
+    uint64_t hash = first_[names[record.offset]].hash;
+    for (uint32_t i = 1; i < record.length; ++i) {
+      const Part& next = whole_[names[record.offset + i]];
+      hash = hash * next.power + next.hash;
+    }
+    return bucket(hash);
+  }
+
+  static uint16_t bucket(std::string_view name) { return bucket(part(name).hash); }
+
+ private:
+  static constexpr uint64_t base = 0x9e3779b97f4a7c15;  // odd, with bits well mixed
+  struct Part {
+    uint64_t hash = 0, power = 1;  // power: base to the number of characters
+  };
+
+  static Part part(std::string_view text) {
+    Part part;
+    for (char c : text) part = {part.hash * base + static_cast<uint8_t>(c), part.power * base};
+    return part;
+  }
+  static uint16_t bucket(uint64_t hash) { return static_cast<uint16_t>((hash * base) >> 49); }
+
+  std::array<Part, 256> whole_, first_;
+};
 
 std::optional<size_t> find_stext(Bytes names, const std::vector<Record>& records, const Tokens& tokens) {
   for (size_t i = 0; i < records.size(); ++i) {
@@ -362,19 +404,24 @@ struct KallsymsFinder::Impl {
   KallsymsBytes bytes;
   KallsymsImage image;
   Decoding decoding;
-  // Indexes of records, sorted by their first token, then by index: those of token t are
-  // [token_begin[t], token_begin[t + 1]). Few tokens begin as a name does, so most records are never looked
-  // at.
-  std::vector<uint32_t> by_token;
-  std::array<uint32_t, 257> token_begin{};
+  // Indexes of records, sorted by the hash of their names, then by index: those of bucket b are
+  // [bucket_begin[b], bucket_begin[b + 1]), three or four in a kernel of 130 thousand symbols.
+  std::vector<uint32_t> by_hash;
+  std::vector<uint32_t> bucket_begin;
 
-  void sort_by_token() {
-    const auto first_token = [this](const Record& record) { return size_t{image.names[record.offset]}; };
-    for (const Record& record : decoding.records) ++token_begin[first_token(record) + 1];
-    for (size_t t = 0; t < 256; ++t) token_begin[t + 1] += token_begin[t];
-    by_token.resize(decoding.records.size());
-    std::array<uint32_t, 257> next = token_begin;
-    for (uint32_t i = 0; i < by_token.size(); ++i) by_token[next[first_token(decoding.records[i])]++] = i;
+  void sort_by_hash() {
+    const NameHashes hashes(decoding.tokens);
+    std::vector<uint16_t> buckets;
+    buckets.reserve(decoding.records.size());
+    bucket_begin.assign(NameHashes::buckets + 1, 0);
+    for (const Record& record : decoding.records) {
+      buckets.push_back(hashes.bucket(image.names, record));
+      ++bucket_begin[buckets.back() + size_t{1}];
+    }
+    std::partial_sum(bucket_begin.begin(), bucket_begin.end(), bucket_begin.begin());
+    by_hash.resize(decoding.records.size());
+    std::vector<uint32_t> next = bucket_begin;
+    for (uint32_t i = 0; i < by_hash.size(); ++i) by_hash[next[buckets[i]]++] = i;
   }
 };
 
@@ -398,7 +445,7 @@ std::unique_ptr<KallsymsFinder> KallsymsFinder::open(const KallsymsImage& image)
   auto impl = std::make_unique<Impl>();
   impl->image = image;
   impl->decoding = std::move(*decoding);
-  impl->sort_by_token();
+  impl->sort_by_hash();
   return std::unique_ptr<KallsymsFinder>(new KallsymsFinder(std::move(impl)));
 }
 
@@ -406,16 +453,14 @@ std::optional<uint64_t> KallsymsFinder::find(std::string_view name) const {
   const auto& [tokens, records, encoding] = impl_->decoding;
   const Bytes names = impl_->image.names;
   std::optional<uint32_t> text, data;  // the first of each
-  for (size_t t = 0; t < tokens.size(); ++t) {
-    const Token& first = tokens[t];
-    if (!first.usable || first.text.empty() || !name.starts_with(first.text.substr(1))) continue;
+  const size_t bucket = NameHashes::bucket(name);
+  for (uint32_t at = impl_->bucket_begin[bucket]; at < impl_->bucket_begin[bucket + 1]; ++at) {
+    const uint32_t i = impl_->by_hash[at];
+    if (!is_named(names, records[i], tokens, name)) continue;
+    const char letter = tokens[names[records[i].offset]].text.front();
     std::optional<uint32_t>& found =
-        std::string_view("tTwW").find(first.text.front()) != std::string_view::npos ? text : data;
-    for (uint32_t at = impl_->token_begin[t]; at < impl_->token_begin[t + 1]; ++at) {
-      const uint32_t i = impl_->by_token[at];
-      if (found && *found < i) break;
-      if (is_named(names, records[i], tokens, name)) found = i;
-    }
+        std::string_view("tTwW").find(letter) != std::string_view::npos ? text : data;
+    if (!found) found = i;
   }
   if (!text) text = data;
   return text ? std::optional(decode_address(impl_->image, encoding, *text)) : std::nullopt;

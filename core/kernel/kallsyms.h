@@ -36,7 +36,7 @@ struct KallsymsImage {
 KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table);
 
 // Looks names up one by one without making a table of all: for callers that need a few symbols, not the names
-// of addresses. A look-up costs a small part of a millisecond, the table some twenty.
+// of addresses. Opening costs a few milliseconds, a look-up next to nothing; the table some twenty.
 class KallsymsFinder {
  public:
   // nullptr when kallsyms cannot be read or decoded. Never throws.
