@@ -90,60 +90,21 @@ PageClassifier::PageClassifier(const PageMarkers& markers) : m_(markers), size_(
   lru_mask_ = bit_mask(m_.lru);
   private_mask_ = bit_mask(m_.private_bit);
   slab_mask_ = bit_mask(m_.slab_bit);
+  const auto type = [&](const std::optional<uint32_t>& value) {
+    return value ? uint64_t{*value & m_.type_mask} : ~uint64_t{0};
+  };
+  buddy_ = type(m_.buddy);
+  unaccepted_ = type(m_.unaccepted);
+  offline_ = type(m_.offline);
+  slab_ = type(m_.slab);
+  hugetlb_ = type(m_.hugetlb);
   // PG_swapcache shares its bit with others (PG_owner_priv_1) and means swap cache only together with
   // PG_swapbacked (include/linux/page-flags.h: PageSwapCache).
   if (m_.swapcache) swap_cache_mask_ = bit_mask(m_.swapcache) | bit_mask(m_.swapbacked);
 }
 
-PageFacts PageClassifier::classify(const uint8_t* page, const uint8_t* second) const {
-  const uint64_t flags = load64(page + m_.flags);
-  const uint64_t mapping = load64(page + m_.mapping);
-  const uint32_t type = load32(page + m_.mapcount);
-  const bool slab = has_type(type, m_.slab) || (flags & slab_mask_) != 0;
-  PageFacts facts;
-  facts.slab = slab;
-
-  if (!slab && has_type(type, m_.buddy)) {
-    const uint64_t order = load64(page + m_.private_);
-    if (order >= m_.max_order || order >= 64) {
-      facts.bad_order = true;
-      return facts;
-    }
-    facts.page_class = PageClass::free;
-    facts.order = static_cast<unsigned>(order);
-    return facts;
-  }
-  // Unaccepted memory is queued in blocks of the highest order only (mm/page_alloc.c: __free_unaccepted).
-  if (has_type(type, m_.unaccepted) && m_.max_order > 0 && m_.max_order <= 64) {
-    facts.page_class = PageClass::unaccepted;
-    facts.order = static_cast<unsigned>(m_.max_order - 1);
-    return facts;
-  }
-  bool hugetlb = false;
-  if (is_head(page)) {
-    facts.compound = true;
-    facts.order = second != nullptr ? compound_order(second) : 0;
-    hugetlb = is_hugetlb(type, second);
-  }
-  // PAGE_MAPPING_ANON, include/linux/page-flags.h. Slab uses the word for a list (Linux since v6.2), so not
-  // there.
-  const bool anonymous = !slab && (mapping & 1) != 0;
-  const bool cache_flags =
-      (flags & lru_mask_) != 0 || (swap_cache_mask_ != 0 && (flags & swap_cache_mask_) == swap_cache_mask_);
-  if (hugetlb) {
-    facts.page_class = PageClass::hugetlb;
-  } else if (anonymous) {
-    facts.page_class = PageClass::anonymous;
-  } else if (cache_flags) {
-    facts.page_class = (flags & private_mask_) != 0 ? PageClass::cache_private : PageClass::cache;
-  } else if (!slab && has_type(type, m_.offline)) {
-    facts.page_class = PageClass::offline;
-  }
-  return facts;
-}
-
 bool PageClassifier::is_hugetlb(uint32_t word, const uint8_t* second) const {
-  if (m_.hugetlb) return has_type(word, m_.hugetlb);
+  if (m_.hugetlb) return has_type(word, hugetlb_);
   if (second == nullptr) return false;
   if (m_.hugetlb_bit) return (load64(second + m_.flags) & bit_mask(m_.hugetlb_bit)) != 0;
   if (!m_.dtor_offset || !m_.hugetlb_dtor) return false;

@@ -48,6 +48,17 @@ class Scanner {
   }
 
   void decide(PfnRange range, PageClass page_class) {
+    decide_run();
+    decide_now(range, page_class);
+  }
+
+  bool stopped() {
+    if (request_.stop != nullptr && request_.stop->load(std::memory_order_relaxed)) scan_.complete = false;
+    return !scan_.complete;
+  }
+
+ private:
+  void decide_now(PfnRange range, PageClass page_class) {
     ClassCounts& counts = scan_.classes[static_cast<size_t>(page_class)];
     counts.found += range.count();
     done_ += range.count();
@@ -57,12 +68,11 @@ class Scanner {
       mark_blocks(range, page_class);
   }
 
-  bool stopped() {
-    if (request_.stop != nullptr && request_.stop->load(std::memory_order_relaxed)) scan_.complete = false;
-    return !scan_.complete;
+  void decide_run() {
+    if (run_.begin < run_.end) decide_now(run_, run_class_);
+    run_ = {};
   }
 
- private:
   // A compound page being passed over: pages before `end` share the head's answer.
   struct Compound {
     Pfn end;
@@ -132,6 +142,7 @@ class Scanner {
       decide_page(pfn, page, facts.compound && pages > 1 ? compound_.page_class : facts.page_class);
       ++i;
     }
+    decide_run();
     return run.first + run.count;
   }
 
@@ -157,7 +168,13 @@ class Scanner {
 
   void decide_page(Pfn pfn, const uint8_t* page, PageClass page_class) {
     const bool bad = classifier_.is_poisoned(page) && !excluded(page_class, request_.level);
-    decide({pfn, pfn + 1}, bad ? PageClass::poisoned : page_class);
+    if (bad) page_class = PageClass::poisoned;
+    if (pfn != run_.end || page_class != run_class_) {
+      decide_run();
+      run_ = {pfn, pfn};
+      run_class_ = page_class;
+    }
+    run_.end = pfn + 1;
   }
 
   // The struct page after number `i` of the run, only for heads (it is where their order is).
@@ -232,6 +249,9 @@ class Scanner {
   std::vector<PfnRange> pinned_;
   size_t pin_ = 0;
   uint64_t done_ = 0;
+  PfnRange
+      run_;  // pages of one class, seen one by one and decided together; empty between runs of struct pages
+  PageClass run_class_ = PageClass::kernel;
   PfnRange block_;
   PageClass block_class_ = PageClass::free;
   Compound compound_;

@@ -15,6 +15,7 @@
 #include "capture/output/stored_pages.h"
 #include "capture/output/units.h"
 #include "core/base/bus_error.h"
+#include "core/base/copy_pages.h"
 
 namespace kdk {
 namespace {
@@ -140,7 +141,7 @@ class Worker {
         return;
       }
       size = compressor_->compress(view.bytes, out);
-      if (size == 0) std::memcpy(out.data(), view.bytes.data(), view.bytes.size());
+      if (size == 0) copy_pages(out.data(), view.bytes.data(), view.bytes.size());
     });
     if (!read) return false;
     packed.kind = PackedPage::Kind::data;

@@ -13,6 +13,7 @@
 #include <bit>
 
 #include "core/base/bus_error.h"
+#include "core/base/copy_pages.h"
 
 namespace kdk {
 namespace {
@@ -253,7 +254,7 @@ struct MemMap::Impl {
         const uint64_t n = std::min<uint64_t>(page_size - within, block_end - done);
         uint8_t* const to = out.data() + done;
         const uint8_t* const from = view.bytes.data() + within;
-        if (!touch_guarded([=] { std::memcpy(to, from, n); })) return done;
+        if (!touch_guarded([=] { copy_pages(to, from, n); })) return done;
         done += n;
         pa = pa + n;
       }

@@ -9,7 +9,8 @@ kernels built for 52-bit addresses: name a newer one, or use the vmcore of a 6.1
 
 makedumpfile's fastest mode is the one without --num-threads, so rows with several threads are held against that one
 in the last column. "compressor alone" is the CPU time of the codec over the same pages (tests/bench/codec_floor.cc,
-found beside kdump-capture): what is above it is reading, choosing, testing for zeros and writing.
+found beside kdump-capture): what is above it is reading, choosing, testing for zeros and writing. "peak RSS" counts page cache
+that is mapped, "anonymous" does not.
 """
 import argparse
 import os
@@ -18,25 +19,22 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
+
+import measure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 CASES = [(codec, letter, level, threads) for threads in (1, 2) for level in (31, 1)
          for codec, letter in (("zstd", "-z"), ("lzo", "-l"))] + [("zlib", "-c", 31, 1)]
 
 
-def measure(command):
-    """(wall s, CPU s, peak RSS MB) of one run; None when the program refuses."""
-    begin = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    output = process.stdout.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode != 0:
-        print(f"{command[0]} failed ({process.returncode}): {output.decode(errors='replace').strip()[-300:]}", file=sys.stderr)
-        return None
-    return time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024
+def cost_of(command):
+    """What one run costs; None when the program refuses."""
+    cost, status, output = measure.run(command)
+    if status == 0:
+        return cost
+    print(f"{command[0]} failed ({status}): {output.strip()[-300:]}", file=sys.stderr)
+    return None
 
 
 def median(runs):
@@ -68,8 +66,8 @@ def main():
             pass
     print(f"{options.vmcore.stat().st_size / 1e6:.0f} MB vmcore, {os.cpu_count()} CPUs, median of {options.runs} runs; "
           "here / makedumpfile (ratio)\n")
-    print("| codec, level, threads | wall s | CPU s | compressor alone, CPU s | peak RSS MB | output MB | wall / its best |")
-    print("|---|---|---|---|---|---|---|")
+    print("| codec, level, threads | wall s | CPU s | compressor alone, CPU s | peak RSS MB | anonymous MB | output MB | wall / its best |")
+    print("|---|---|---|---|---|---|---|---|")
     floor_program = Path(options.capture).resolve().parent / "tests" / "codec_floor"
     best = {}  # makedumpfile's wall time by codec and level
     failed = False
@@ -81,10 +79,10 @@ def main():
             ours, theirs = [], []
             for _ in range(options.runs):  # in turn, so that the machine's mood strikes both
                 ours_file.unlink(missing_ok=True)
-                ours.append(measure([options.capture, "save", options.vmcore, ours_file, "-d", level, "--compress", codec,
+                ours.append(cost_of([options.capture, "save", options.vmcore, ours_file, "-d", level, "--compress", codec,
                                      "--threads", threads, "--progress", "none"]))
                 theirs_file.unlink(missing_ok=True)
-                theirs.append(measure([options.makedumpfile, letter, "-d", level, *parallel, options.vmcore, theirs_file]))
+                theirs.append(cost_of([options.makedumpfile, letter, "-d", level, *parallel, options.vmcore, theirs_file]))
             if None in ours or None in theirs:
                 failed = True
                 continue

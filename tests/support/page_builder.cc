@@ -94,6 +94,7 @@ PageBuilder::PageBuilder(DumpBuilder& machine, const MemMapOptions& options)
   } else {
     put_sections();
   }
+  if (options_.struct_pages_at) return;
   for (const PfnRange& range : machine.ram()) {
     for (Pfn pfn = range.begin; pfn < range.end; pfn = pfn + 1) set(pfn, 0, PageClass::kernel);
   }
@@ -109,6 +110,10 @@ void PageBuilder::map_struct_pages() {
       units.insert(va);
   }
   for (uint64_t va : units) {
+    if (options_.struct_pages_at) {
+      machine_.map({va}, *options_.struct_pages_at + (va - *units.begin()), unit, blocks);
+      continue;
+    }
     PhysAddr pa = machine_.alloc_pages(1);
     while (pa.value % unit != 0) pa = machine_.alloc_pages(1);
     if (unit > machine_.page_size()) machine_.alloc_pages(unit / machine_.page_size() - 1);

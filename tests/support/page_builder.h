@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "core/base/types.h"
@@ -46,6 +47,9 @@ struct MemMapOptions {
   uint64_t extra_section_flags = 0;
   bool vmemmap_blocks = true;  // map the vmemmap by 2 MiB blocks on 4K pages, as kernels do
   bool export_vmemmap = true;  // SYMBOL(vmemmap)
+  // The struct pages of all page frames from the first of RAM are in one run from here, and nothing is
+  // written to them: for machines with more RAM than fits memory. A multiple of 2 MiB.
+  std::optional<PhysAddr> struct_pages_at = {};
 };
 
 class PageBuilder {
