@@ -451,7 +451,13 @@ TEST_F(Save, AFullDiskLeavesEveryFormatSound) {
     EXPECT_EQ(report.status, CaptureStatus::partial);
     const std::unique_ptr<Dump> copy = open_dump({report.outputs.begin(), report.outputs.end()});
     EXPECT_TRUE(copy->info().incomplete);
-    EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
+    // Of a batch on the boundary of two files, the first may have its part when the second one fails: these
+    // pages are there, and not counted.
+    if (parts == 2) {
+      EXPECT_GE(check_pages(*copy), report.pipeline->pages_written);
+    } else {
+      EXPECT_EQ(check_pages(*copy), report.pipeline->pages_written);
+    }
     EXPECT_GT(report.pipeline->pages_written, 0u);
     for (const std::string& name : report.outputs) EXPECT_TRUE(name.ends_with(".incomplete")) << name;
     if (format == OutputFormat::flattened) {  // ended, although there was no room for its last record
