@@ -7,6 +7,7 @@ what is on the disk opens, says INCOMPLETE unless it is whole, and has no page w
 """
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -54,7 +55,7 @@ class Faults(unittest.TestCase):
         cls.directory.cleanup()
 
     @classmethod
-    def save(cls, fault, *more, capture_input=None):
+    def save(cls, fault, *more, capture_input=None, memory=None):
         """Saves into an empty directory with small units of work, so that there are many calls; the status, and how many calls
         there were to fail."""
         for file in cls.here.iterdir():
@@ -67,7 +68,8 @@ class Faults(unittest.TestCase):
             environment["KDK_FAULT"] = fault
         done = subprocess.run([CAPTURE, "save", str(capture_input or cls.input), str(cls.here / "dump"), "-d", "1", "--threads", "1",
                                "--log", str(cls.here / "log"), "--summary", str(cls.here / "summary"), "--progress", "none", *more],
-                              env=environment, capture_output=True, text=True, timeout=60)
+                              env=environment, capture_output=True, text=True, timeout=60,
+                              preexec_fn=memory and (lambda: resource.setrlimit(resource.RLIMIT_AS, (memory, memory))))
         cls.said = done.stderr
         return done.returncode, int(count.read_text()) if count.exists() else 0
 
@@ -146,6 +148,20 @@ class Faults(unittest.TestCase):
         self.assertGreater(self.unsynced, 0)
         self.assertGreater(statuses.get(1, 0), 0, statuses)
         self.assertGreater(statuses.get(3, 0), self.calls // 2, statuses)
+
+    def test_out_of_memory(self):
+        """Address space ends at any point: from too little to start at all to enough."""
+        statuses = set()
+        for mib in range(16, 260, 4):
+            with self.subTest(mib=mib):
+                status, _ = self.save(None, memory=mib << 20)
+                if status in (0, 1, 3):
+                    self.check(status)
+                else:  # the loader had no room for the program itself
+                    self.assertEqual(127, status, self.said)
+                    self.assertEqual([], list(self.here.iterdir()))
+                statuses.add(status)
+        self.assertLessEqual({0, 1}, statuses)
 
     def test_short_writes(self):
         for most in (1000, 4096, 100000):
