@@ -14,6 +14,7 @@
 #include "loader/signature/check_image.h"
 #include "loader/state/arm.h"
 #include "loader/state/cli.h"
+#include "loader/state/load_config.h"
 #include "loader/state/request_cli.h"
 #include "loader/state/status.h"
 
@@ -24,7 +25,7 @@ using namespace kdk;
 struct Options : RequestOptions {
   std::string sysroot = "/";
   bool dry_run = false;
-  std::string output_dir;
+  std::string output_dir, config;
   std::vector<std::string> dump_directories;
   bool json = false;
   bool verbose = false;
@@ -58,6 +59,40 @@ void report_failed_checks(const LoadPlan& plan) {
 struct UsageError {
   std::string message;
 };
+
+std::string running_release(const SysRoot& root) {
+  if (const auto release = root.read_line("/proc/sys/kernel/osrelease")) return *release;
+  throw Error(Errc::missing, "/proc/sys/kernel/osrelease: it cannot be read, so the running kernel is not known");
+}
+
+// Takes from the configuration what the command line does not say. An initramfs belongs to its kernel: to a
+// kernel from the command line none is taken from there.
+void take_configured(Options& options) {
+  LoadRequest& request = options.request;
+  if (options.config.empty()) {
+    if (request.kernel.empty()) throw UsageError{"a kernel is required, or --config FILE"};
+    return;
+  }
+  const LoadConfig config =
+      read_load_config(ConfigFile::read(options.config), running_release(SysRoot(options.sysroot)));
+  if (request.kernel.empty()) {
+    request.kernel = config.kernel;
+    if (request.initrd.empty() && !request.uki_initrd) request.initrd = config.initrd;
+  }
+  if (!request.command_line && !options.reuse_command_line && !request.uki_command_line)
+    request.command_line = config.command_line;
+  if (request.append.empty()) request.append = config.append;
+  if (!options.call_given) request.call = config.call;
+  if (!options.digest_given) request.digest = config.digest;
+}
+
+int run_check_config(const std::string& path) {
+  const ConfigFile file = ConfigFile::read(path);
+  (void)read_load_config(file, running_release(SysRoot()));
+  check_named_files(file);
+  std::printf("%s: [load] is good\n", path.c_str());
+  return exit_done;
+}
 
 PreparedLoad prepare(const Options& options) {
   Machine machine = read_machine(SysRoot(options.sysroot));
@@ -146,7 +181,11 @@ void add_common_options(CLI::App& command, Options& options) {
 }
 
 void add_plan_options(CLI::App& command, Options& options) {
-  add_request_options(command, options)->required();
+  add_request_options(command, options);
+  command
+      .add_option("--config", options.config,
+                  "Take what is not given here from the section [load] of this file (/etc/kdumpkit.toml)")
+      ->type_name("FILE");
   command.add_option("--output-dir", options.output_dir, "Also write every segment and plan.json to DIR")
       ->type_name("DIR");
   add_common_options(command, options);
@@ -198,6 +237,10 @@ int run(int argc, char** argv) {
       app.add_subcommand("check-image", std::string("Who signed this kernel, and will this machine's kernel "
                                                     "accept it?") +
                                             (can_check_images ? "" : " (not in this build: needs OpenSSL)"));
+  CLI::App* check_config =
+      app.add_subcommand("check-config", "Say what is wrong with the section [load] of a configuration");
+  std::string checked = "/etc/kdumpkit.toml";
+  check_config->add_option("FILE", checked, "The configuration")->capture_default_str();
   std::function<int()> chosen;
   add_verify_command(app, chosen);
   add_reload_command(app, chosen);
@@ -220,6 +263,7 @@ int run(int argc, char** argv) {
     request.command_line = std::exchange(request.append, "");
   }
   try {
+    if (plan->parsed() || load->parsed()) take_configured(options);
     if (plan->parsed()) return run_plan(options);
     if (load->parsed()) return run_load(options);
   } catch (const UsageError& e) {
@@ -230,6 +274,7 @@ int run(int argc, char** argv) {
   if (unload->parsed()) return run_unload();
   if (status->parsed()) return run_status(options);
   if (check->parsed()) return run_check_image(image, options);
+  if (check_config->parsed()) return run_check_config(checked);
   return exit_usage;
 }
 

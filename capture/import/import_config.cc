@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <map>
 #include <sstream>
 
 #include "capture/import/shell_assignments.h"
@@ -156,9 +157,9 @@ class Importer {
       if (s.value == "0")
         note(s, "it was switched off: systemctl disable kdumpkit-arm.service kdumpkit-arm.path");
     } else if (is("KDUMP_COMMANDLINE_APPEND") || is("KDUMP_CMDLINE_APPEND")) {
-      note(s, fmt::format("in /etc/default/kdumpkit: KDUMP_LOAD_OPTIONS='--append {}'", quoted(s.value)));
+      load(s, "append");
     } else if (is("KDUMP_COMMANDLINE") || is("KDUMP_CMDLINE")) {
-      note(s, "in /etc/default/kdumpkit: KDUMP_LOAD_OPTIONS with --command-line");
+      load(s, "command_line");
     } else if (is("KDUMP_SAVEDIR")) {
       for (const std::string& url : words(s.value)) save_directory(s, url);
     } else if (is("KDUMP_DUMPLEVEL")) {
@@ -170,6 +171,13 @@ class Importer {
     } else {
       note(s, "is not imported");
     }
+  }
+
+  // Of the crash kernel's command line: what kdump-load reads.
+  void load(const Setting& setting, std::string_view key) {
+    const auto control = [](unsigned char c) { return c < 0x20 || c == 0x7f; };
+    if (std::ranges::any_of(setting.value, control)) return note(setting, "has a control character");
+    load_.insert_or_assign(std::string(key), setting.value);
   }
 
   void keep(const Setting& setting) {
@@ -281,6 +289,8 @@ class Importer {
     for (const ForeignFile& file : files) from += " " + escape_untrusted(file.name);
     std::string out = "# Made by kdump-capture import-config of" + from + ".\n";
     for (const std::string& text : notes_) out += "# Not here: " + text + "\n";
+    if (!load_.empty()) out += "\n[load]\n";
+    for (const auto& [key, value] : load_) out += fmt::format("{} = {}\n", key, quoted(value));
     out += "\n[capture]\n";
     if (!levels_.empty()) out += fmt::format("level = [{}]\n", fmt::join(levels_, ", "));
     if (!compress_.empty()) out += fmt::format("compress = \"{}\"\n", compress_);
@@ -324,6 +334,7 @@ class Importer {
 
   std::vector<std::string> notes_;
   std::vector<Target> targets_;
+  std::map<std::string, std::string> load_;
   std::string path_, ssh_, ssh_key_, compress_, final_, failure_;
   std::vector<unsigned> levels_;
   unsigned threads_ = 0;

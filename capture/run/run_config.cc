@@ -221,7 +221,7 @@ std::optional<FinalAction> parse_final_action(std::string_view name) {
 }
 
 RunConfig read_run_config(const ConfigFile& file) {
-  file.only({"capture", "run", "target", "load", "analyze"});
+  file.only_known();
   RunConfig config;
   read_capture(file.table("capture"), config);
   read_run(file.table("run"), config);

@@ -76,6 +76,8 @@ class ConfigFile {
   std::vector<ConfigTable> tables(std::string_view name) const;
   // Throws for the first top-level key that is not one of `names`.
   void only(std::initializer_list<std::string_view> names) const;
+  // The same with the sections of all programs: each reads its own, and none lets another name pass.
+  void only_known() const { only({"capture", "run", "target", "load", "analyze"}); }
   const std::string& name() const;
 
  private:

@@ -10,7 +10,10 @@ void add_syscall_options(CLI::App& command, RequestOptions& options) {
   using Call = std::optional<LoadCall>;
   const std::map<std::string, Call> calls = {
       {"auto", std::nullopt}, {"file", LoadCall::kexec_file_load}, {"kexec", LoadCall::kexec_load}};
-  auto choose = [&options](Call call) { options.request.call = call; };
+  auto choose = [&options](Call call) {
+    options.request.call = call;
+    options.call_given = true;
+  };
   std::vector<CLI::Option*> choices = {command.add_option_function<std::string>(
       "--syscall", [calls, choose](const std::string& name) { choose(calls.at(name)); },
       "How to load: file (kexec_file_load: the kernel makes the segments and can check a signature), kexec "
@@ -32,22 +35,25 @@ void add_syscall_options(CLI::App& command, RequestOptions& options) {
 void add_digest_options(CLI::App& command, RequestOptions& options) {
   const std::map<std::string, DigestMode> modes = {
       {"auto", DigestMode::automatic}, {"on", DigestMode::on}, {"off", DigestMode::off}};
+  auto choose = [&options](DigestMode mode) {
+    options.request.digest = mode;
+    options.digest_given = true;
+  };
   CLI::Option* digest = command.add_option_function<std::string>(
-      "--digest", [modes, &options](const std::string& name) { options.request.digest = modes.at(name); },
+      "--digest", [modes, choose](const std::string& name) { choose(modes.at(name)); },
       "Compare the loaded memory with its SHA-256 before the crash kernel starts: on, off, auto (the "
       "default: on when that takes less than 0.2 s)");
   digest->type_name("WHEN")->check(CLI::IsMember({"auto", "on", "off"}));
   command
       .add_flag_callback(
-          "-i,--no-checks", [&options] { options.request.digest = DigestMode::off; },
-          "The same as --digest off")
+          "-i,--no-checks", [choose] { choose(DigestMode::off); }, "The same as --digest off")
       ->excludes(digest);
 }
 
 }  // namespace
 
-CLI::Option* add_request_options(CLI::App& command, RequestOptions& options) {
-  CLI::Option* kernel = command.add_option(
+void add_request_options(CLI::App& command, RequestOptions& options) {
+  command.add_option(
       "kernel,--kernel", options.request.kernel,
       "Crash kernel: x86-64 bzImage; arm64 Image, also packed, or vmlinux; either in a unified kernel image");
   auto* initrd =
@@ -75,7 +81,6 @@ CLI::Option* add_request_options(CLI::App& command, RequestOptions& options) {
                    "Do not add reset_devices, nr_cpus=1, panic=10 and what else the architecture wants");
   add_syscall_options(command, options);
   add_digest_options(command, options);
-  return kernel;
 }
 
 }  // namespace kdk

@@ -5,7 +5,6 @@
 
 namespace CLI {
 class App;
-class Option;
 }
 
 namespace kdk {
@@ -13,9 +12,9 @@ namespace kdk {
 struct RequestOptions {
   LoadRequest request;
   bool reuse_command_line = false;  // asked for by name; it is the default anyway
+  bool call_given = false, digest_given = false;
 };
 
-// Returns the option for the kernel, which the caller may require.
-CLI::Option* add_request_options(CLI::App& command, RequestOptions& options);
+void add_request_options(CLI::App& command, RequestOptions& options);
 
 }  // namespace kdk

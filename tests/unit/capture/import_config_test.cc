@@ -98,9 +98,8 @@ TEST(Import, KdumpTools) {
   EXPECT_EQ(got.config.levels, (std::vector<unsigned>{31, 17}));
   EXPECT_EQ(got.config.codec, Codec::zlib);
   EXPECT_EQ(got.config.failure_action, FinalAction::reboot);
+  EXPECT_NE(got.toml.find("[load]\nappend = \"nr_cpus=2 irqpoll\"\n\n[capture]"), std::string::npos);
   EXPECT_EQ(got.notes, (std::vector<std::string>{
-                           "f:7: KDUMP_CMDLINE_APPEND nr_cpus=2 irqpoll: in /etc/default/kdumpkit: "
-                           "KDUMP_LOAD_OPTIONS='--append \"nr_cpus=2 irqpoll\"'",
                            "f:8: KDUMP_SYSCTL kernel.panic_on_oops=1: is not imported"}));
 }
 
@@ -123,7 +122,7 @@ TEST(Import, Suse) {
 
 TEST(Import, SeveralFiles) {
   const Imported got = imported(
-      {{"/etc/kdump.conf", "path /x\n"}, {"/etc/sysconfig/kdump", "KDUMP_COMMANDLINE_APPEND=\"a=1\"\n"}});
+      {{"/etc/kdump.conf", "path /x\n"}, {"/etc/sysconfig/kdump", "KDUMP_COMMANDLINE_APPEND=\"a\tb\"\n"}});
   EXPECT_EQ(got.config.targets.at(0).path, "/x");
   ASSERT_EQ(got.notes.size(), 1);
   EXPECT_EQ(got.notes[0].find("/etc/sysconfig/kdump:1: "), 0);

@@ -85,6 +85,36 @@ class Cli(unittest.TestCase):
         tree = self.root / "sys/firmware/fdt"
         self.assertIn("takes no --dtb", self.plan("-s", "--dtb", tree, code=1).stderr)
 
+    def test_config(self):
+        """What the command line says wins over the configuration, and an initramfs stays with its kernel."""
+        config = self.directory / "kdumpkit.toml"
+        config.write_text(f'[load]\nkernel = "{self.directory}/bzImage"\ninitrd = "{self.directory}/initrd"\n'
+                          'append = "kdk_test=1"\nsyscall = "kexec"\ndigest = "off"\n')
+        self.assertEqual(f"{config}: [load] is good\n", self.call("check-config", config).stdout)
+
+        def plan(*arguments, code=0):
+            return self.call("plan", "--sysroot", self.directory / "x86-root", "--config", config, *arguments, code=code)
+
+        document = json.loads(plan("--json").stdout)
+        self.assertEqual(document["syscall"], "kexec_load")
+        self.assertEqual(document["digest"]["mode"], "off")
+        self.assertIn(" kdk_test=1", document["command_line"]["text"])
+        self.assertIn("initrd", {s["name"] for s in document["segments"]})
+        document = json.loads(plan("--json", "--syscall", "auto", "--digest", "auto", "--append", "other=1").stdout)
+        self.assertEqual(document["syscall"], "kexec_file_load")
+        self.assertEqual(document["digest"]["mode"], "auto")
+        self.assertNotIn("kdk_test", document["command_line"]["text"])
+        document = json.loads(plan("--json", self.directory / "bzImage").stdout)
+        self.assertNotIn("initrd", {s["name"] for s in document["segments"]})
+
+        config.write_text("[load]\nappend = 1\n")
+        for command in [["check-config", config], ["load", "--config", config]]:
+            self.assertIn(f"{config}:2: load.append: must be a string", self.call(*command, code=1).stderr)
+        # The default is the running kernel's file.
+        config.write_text("")
+        self.assertIn("/boot/vmlinuz-6.12.0-fake", plan(code=1).stderr)
+        self.assertIn("a kernel is required, or --config FILE", self.call("plan", code=2).stderr)
+
     def test_digest(self):
         for arguments, mode, on in [([], "auto", True), (["--digest", "on"], "on", True), (["--digest", "off"], "off", False),
                                     (["-i"], "off", False), (["--no-checks"], "off", False)]:
