@@ -6,6 +6,9 @@
 #include <array>
 #include <iterator>
 
+#include "core/base/error.h"
+#include "core/base/file.h"
+
 namespace kdk {
 namespace {
 
@@ -50,6 +53,19 @@ std::vector<uint8_t> CpioArchive::bytes() const {
   for (const auto& [name, entry] : entries_) append_entry(out, ++inode, entry.mode, name, entry.content);
   append_entry(out, 0, 0, "TRAILER!!!", {});
   return out;
+}
+
+void CpioArchive::write_below(const std::filesystem::path& directory) const {
+  for (const auto& [name, entry] : entries_) {
+    const std::filesystem::path path = directory / name;
+    std::error_code error;
+    if (S_ISDIR(entry.mode)) {
+      std::filesystem::create_directories(path, error);  // not an error where one is, or a link to one
+      if (error) throw error_from_errno(error.value(), path.string());
+    } else {
+      write_file_atomic(path, entry.content, entry.mode & 07777);
+    }
+  }
 }
 
 uint64_t CpioArchive::unpacked_bytes() const {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <map>
 #include <string>
 #include <string_view>
@@ -20,6 +21,8 @@ class CpioArchive {
   void add_file(std::string_view path, Bytes content, uint32_t mode = 0644);
 
   std::vector<uint8_t> bytes() const;
+  // The same as files below `directory`. Links in it that lead out of it are the caller's.
+  void write_below(const std::filesystem::path& directory) const;
   // What it takes once unpacked: files in whole pages of 4 KiB.
   uint64_t unpacked_bytes() const;
 

@@ -76,8 +76,10 @@ class Builder {
     if (request_.config.watchdog != "none") watchdog();
 
     image_.config = to_toml(crash.config);
-    for (const char* directory : {"dev", "proc", "run", "sys", "tmp"}) archive_.add_directory(directory);
-    archive_.add_file("init", static_program(request_.init), 0755);
+    const bool whole = request_.tree.empty();
+    if (whole)
+      for (const char* directory : {"dev", "proc", "run", "sys", "tmp"}) archive_.add_directory(directory);
+    archive_.add_file(whole ? "init" : "bin/kdump-init", static_program(request_.init), 0755);
     archive_.add_file("bin/kdump-capture", static_program(request_.capture), 0755);
     archive_.add_file("etc/kdumpkit.toml", as_bytes(image_.config));
     add_named_files(crash.config);
@@ -85,7 +87,11 @@ class Builder {
     add_modules();
     image_.unpacked_bytes = archive_.unpacked_bytes();
     image_.module_bytes = image_.unpacked_bytes - programs;
-    image_.packed = gzip(archive_.bytes());
+    if (whole) {
+      image_.packed = gzip(archive_.bytes());
+    } else {
+      archive_.write_below(request_.tree);
+    }
     return std::move(image_);
   }
 

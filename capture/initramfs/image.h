@@ -17,10 +17,12 @@ struct ImageRequest {
   std::string release;  // of the crash kernel
   RunConfig config;     // as read from /etc/kdumpkit.toml
   std::filesystem::path capture, init;
+  // Not an image but its files, here: for an initramfs of dracut or initramfs-tools, whose own /init stays.
+  std::filesystem::path tree = {};
 };
 
 struct Image {
-  std::vector<uint8_t> packed;                 // gzip, which every kernel that takes an initramfs unpacks
+  std::vector<uint8_t> packed;                 // gzip, which every kernel that takes an initramfs unpacks; or empty
   uint64_t unpacked_bytes = 0;                 // in pages
   uint64_t module_bytes = 0;                   // of that, modules and firmware
   std::string config;                          // the text of /etc/kdumpkit.toml in it

@@ -3,6 +3,9 @@
 // the C library's system calls, nothing of the crashed system. Whatever fails is said, and the rest is tried
 // all the same: the dump may not need it.
 //
+// `kdump-init --hook` is the same below somebody else's /init, that of dracut or initramfs-tools: in a crash kernel it does not
+// come back; in another it does nothing.
+//
 // Its lines begin with "kdump-init:"; "kdumpkit:" is kdump-capture's, which others wait for.
 #include <fcntl.h>
 #include <sys/mount.h>
@@ -103,12 +106,14 @@ void sync_for_a_while() {
 
 }  // namespace
 
-int main() {
-  if (::getpid() != 1) {
+int main(int argc, char** argv) {
+  const bool hook = argc == 2 && std::strcmp(argv[1], "--hook") == 0;
+  if (::getpid() != 1 && !hook) {
     std::fprintf(stderr,
-                 "kdump-init: is the first process of a crash kernel's initramfs, and nothing else\n");
+                 "kdump-init: is the first process of a crash kernel's initramfs, or a hook in it (--hook)\n");
     return 2;
   }
+  if (hook && ::access("/proc/vmcore", F_OK) != 0) return 0;
   mount_kernel_file_systems();
   open_console();
   ::setenv("PATH", "/bin", 1);

@@ -16,7 +16,7 @@ namespace fs = std::filesystem;
 
 struct Options {
   std::string release, sysroot = "/";
-  fs::path config = "/etc/kdumpkit.toml", output;
+  fs::path config = "/etc/kdumpkit.toml", output, tree;
   fs::path capture = "/usr/sbin/kdump-capture", init = "/usr/lib/kdumpkit/kdump-init";
   bool dry_run = false, print_config = false, dump_directories = false, verbose = false;
 };
@@ -60,7 +60,7 @@ int make(const Options& options) {
   const RunConfig config = read_run_config(ConfigFile::read(options.config));
   if (options.dump_directories) return print_directories(root, config);
   ImageRequest request{options.release.empty() ? running_release() : options.release, config, options.capture,
-                       options.init};
+                       options.init, options.tree};
   const Image image = build_image(root, request);
   for (const std::string& note : image.notes) log_warning("{}", note);
   if (options.print_config) {
@@ -71,6 +71,7 @@ int make(const Options& options) {
     for (const std::string& module : image.modules) std::printf("%s\n", module.c_str());
     for (const std::string& firmware : image.firmware) std::printf("firmware %s\n", firmware.c_str());
   }
+  if (!options.tree.empty()) return exit_done;
   const fs::path output = options.output.empty() ? fs::path("/var/lib/kdumpkit") /
                                                        fmt::format("initramfs-{}.img", request.release)
                                                  : options.output;
@@ -105,6 +106,12 @@ int run(int argc, char** argv) {
                "Print the configuration that goes in, and write nothing");
   app.add_flag("--dump-directories", options.dump_directories,
                "Print where the targets' dumps are now, and write nothing");
+  app.add_option("--tree", options.tree,
+                 "Write the files that would be in it below DIR instead: for dracut's and initramfs-tools' hooks")
+      ->type_name("DIR")
+      ->excludes("--output")
+      ->excludes("--dry-run")
+      ->excludes("--print-config");
   app.add_option("--capture", options.capture, "The static kdump-capture")
       ->type_name("FILE")
       ->capture_default_str();

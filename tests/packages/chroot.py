@@ -11,6 +11,8 @@ CACHE = Path(os.environ.get("KDUMPKIT_CACHE", Path.home() / ".cache" / "kdumpkit
 SUITE = "bookworm"
 # What a small cloud image has; the kernel is the newest of Debian 12's own. The guest of tests/e2e/debian_system.py boots it.
 SYSTEM = ["systemd-sysv", "udev", "dbus", "kmod", "procps", "initramfs-tools", "zstd", "linux-image-cloud-amd64", "grub-pc"]
+# What the clean chroot of packages-debian has besides, to make initramfs images with.
+TOOLS = ["dracut-core"]
 
 
 class CannotMake(Exception):
@@ -59,7 +61,7 @@ def dependencies(deb: Path) -> set[str]:
 def archive_for(debs: list[Path]) -> Path:
     """The archive with SYSTEM and what these packages depend on beside each other."""
     needed = set().union(*(dependencies(deb) for deb in debs)) - {deb.name.split("_")[0] for deb in debs}
-    return archive([*SYSTEM, *sorted(needed)])
+    return archive([*SYSTEM, *TOOLS, *sorted(needed)])
 
 
 class Chroot:

@@ -11,6 +11,7 @@ import tempfile
 import unittest
 from pathlib import Path
 
+import fake_sysfs
 import skip
 from chroot import CannotMake, Chroot, dependencies
 
@@ -128,6 +129,45 @@ class Debian(unittest.TestCase):
             out.append(self.directory / f"{name}_newer.deb")
         return out
 
+    def images_of_other_tools(self, system: Chroot):
+        """Debian's dracut and initramfs-tools with our modules. There is no /sys in a chroot, so one is made."""
+        release = next(system.root.glob("boot/vmlinuz-*")).name.removeprefix("vmlinuz-")
+        fake_sysfs.make(system.root / "tmp" / "fake", release)
+        options = ["env", "KDUMPKIT_OPTIONS=--sysroot /tmp/fake"]
+        tree = system.root / "tmp" / "tree"
+        system.run("kdumpkit-mkinitramfs", "--sysroot", "/tmp/fake", "--tree", "/tmp/tree", release)
+        ours = {str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()}
+        self.assertLessEqual({"bin/kdump-init", "bin/kdump-capture", "etc/kdumpkit.toml", "modules/order", "modules/virtio_blk.ko"}, ours)
+        for tool, *command in [
+                ("dracut", "--no-hostonly", "--modules", "base kdumpkit", "--omit-drivers", ".*", "--force", "/tmp/dracut.img", release),
+                ("mkinitramfs", "-d", "/usr/share/kdumpkit/initramfs-tools", "-o", "/tmp/mkinitramfs.img", release)]:
+            with self.subTest(tool):
+                said = system.run(*options, tool, *command)
+                image = system.root / "tmp" / f"{tool}.img"
+                unpacked = self.directory / tool
+                unpacked.mkdir()
+                subprocess.run(f"gzip -dc {image} | cpio -idm --quiet --no-absolute-filenames", shell=True, cwd=unpacked, check=True)
+                for file in ours:
+                    self.assertTrue((unpacked / file).is_file(), said + file)
+                    self.assertEqual((tree / file).read_bytes(), (unpacked / file).read_bytes(), file)
+                # Hooks of other packages bring one or two to initramfs-tools'.
+                others = [file.name for file in unpacked.rglob("*.ko*") if file.parent.name != "modules"]
+                self.assertLess(len(others), 1 if tool == "dracut" else 5, others)
+                hooks = [file for file in unpacked.rglob("*") if file.is_file() and "kdump-init --hook" in file.read_text(errors="replace")
+                         and file.name != "kdump-init"]
+                self.assertEqual(1, len(hooks), hooks)
+                self.assertTrue(os.access(hooks[0], os.X_OK))
+        # Nobody asked for it: it is not in. And where it cannot be of use, there is no image.
+        system.run(*options, "dracut", "--no-hostonly", "--modules", "base", "--omit-drivers", ".*", "--force", "/tmp/plain.img", release)
+        self.assertNotIn("kdump-init", subprocess.run(f"gzip -dc {system.root}/tmp/plain.img | cpio -t --quiet", shell=True,
+                                                      capture_output=True, text=True, check=True).stdout)
+        for tool, *command in [("dracut", "--no-hostonly", "--modules", "base kdumpkit", "--force", "/tmp/bad.img", release),
+                               ("mkinitramfs", "-d", "/usr/share/kdumpkit/initramfs-tools", "-o", "/tmp/bad.img", release)]:
+            said = system.run("env", "KDUMPKIT_OPTIONS=--sysroot /nonexistent", tool, *command, expect=None)
+            self.assertIn("kdumpkit-mkinitramfs: error: ", said)
+            bad = system.root / "tmp/bad.img"
+            self.assertTrue(not bad.exists() or bad.stat().st_size == 0, tool)  # mkinitramfs begins with touch(1)
+
     def test_life_in_a_clean_system(self):
         if os.geteuid() != 0:
             self.skipTest("chroot needs root")
@@ -148,6 +188,8 @@ class Debian(unittest.TestCase):
         for program in ["kdump-load", "kdump-capture", "kdump-analyze", "kdumpkit-mkinitramfs"]:
             self.assertEqual("0.1.0", system.run(program, "--version").split()[-1], program)
         self.assertIn("good", system.run("kdump-capture", "check-config"))
+
+        self.images_of_other_tools(system)
 
         with (system.root / CONFIG).open("a") as config:
             config.write("# mine\n")

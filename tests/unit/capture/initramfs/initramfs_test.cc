@@ -462,6 +462,30 @@ TEST(Image, HoldsRulesAndKeysThatTheConfigurationNames) {
   EXPECT_NE(archive.find("kdumpkit-public-key-1 hSDw"), std::string::npos);
 }
 
+TEST(Image, AsFilesForOtherTools) {
+  const Machine machine;
+  const fs::path tree = machine.path / "tree";
+  // As dracut prepares its own: directories that are links.
+  fs::create_directories(tree / "usr/bin");
+  fs::create_symlink("usr/bin", tree / "bin");
+  const Image image = build_image(
+      machine.root(), {"6.1", machine.config(directory), machine.path / "capture", machine.path / "capture", tree});
+  EXPECT_TRUE(image.packed.empty());
+  std::vector<std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(tree)) {
+    if (entry.is_regular_file()) files.push_back(entry.path().lexically_relative(tree).string());
+  }
+  std::ranges::sort(files);
+  EXPECT_EQ(files, (std::vector<std::string>{
+                       "etc/kdumpkit.toml", "lib/firmware/ext4.bin", "modules/crc32c_generic.ko",
+                       "modules/ext4.ko", "modules/jbd2.ko", "modules/order", "modules/softdog.ko",
+                       "modules/virtio.ko", "modules/virtio_blk.ko", "modules/virtio_pci.ko",
+                       "modules/virtio_ring.ko", "usr/bin/kdump-capture", "usr/bin/kdump-init"}));
+  EXPECT_EQ(fs::status(tree / "bin/kdump-init").permissions(), fs::perms(0755));
+  EXPECT_EQ(read_text_file(tree / "etc/kdumpkit.toml"), image.config);
+  EXPECT_EQ(read_text_file(tree / "modules/order").find("virtio.ko\nvirtio_ring.ko\n"), 0);
+}
+
 TEST(Image, AWatchdogThatNobodyUsesStaysOut) {
   const Machine machine;
   machine.write("sys/devices/platform/dog/watchdog/watchdog0/state", "inactive\n");
