@@ -14,7 +14,8 @@ import skip
 UNITS = Path(__file__).resolve().parent.parent.parent / "packaging" / "systemd"
 SYSTEM = Path("/lib/systemd/system")
 # systemd-analyze security: 10 is everything, 0 nothing. What is left is what the job needs; see the units.
-EXPOSURE = {"kdumpkit-arm.service": 2.9, "kdumpkit-check.service": 2.4, "kdumpkit-report.service": 1.2}
+EXPOSURE = {"kdumpkit-arm.service": 2.9, "kdumpkit-check.service": 2.4, "kdumpkit-report.service": 1.2,
+            "kdumpkit-hooks.service": 6.5}
 
 
 class Units(unittest.TestCase):
@@ -27,7 +28,7 @@ class Units(unittest.TestCase):
         for unit in [*SYSTEM.glob("*.target"), *SYSTEM.glob("*.slice"), *UNITS.glob("*.service"), *UNITS.glob("*.path")]:
             shutil.copy(unit, system / unit.name)
         for program in ["usr/sbin/kdumpkit-mkinitramfs", "usr/sbin/kdump-load", "usr/lib/kdumpkit/check-armed",
-                        "usr/lib/kdumpkit/report-dumps"]:
+                        "usr/lib/kdumpkit/report-dumps", "usr/lib/kdumpkit/run-hooks"]:
             (cls.root / program).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy("/bin/true", cls.root / program)
 
@@ -36,7 +37,7 @@ class Units(unittest.TestCase):
 
     def test_verify(self):
         units = [unit.name for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.path"))]
-        self.assertEqual(4, len(units))
+        self.assertEqual(5, len(units))
         for unit in units:
             done = self.analyze("verify", "--man=no", unit)
             self.assertEqual((0, ""), (done.returncode, done.stderr), unit)
@@ -65,8 +66,8 @@ class Scripts(unittest.TestCase):
         (self.bin / name).write_text("#!/bin/sh\n" + text)
         (self.bin / name).chmod(0o755)
 
-    def run_script(self, name: str) -> subprocess.CompletedProcess:
-        return subprocess.run([UNITS / name], capture_output=True, text=True, env={"PATH": f"{self.bin}:/usr/bin:/bin"})
+    def run_script(self, name: str, *arguments) -> subprocess.CompletedProcess:
+        return subprocess.run([UNITS / name, *arguments], capture_output=True, text=True, env={"PATH": f"{self.bin}:/usr/bin:/bin"})
 
     def dump(self, name: str, content: str = "good") -> Path:
         file = self.directory / "crash" / name
@@ -104,6 +105,46 @@ exit 0
         (self.directory / "called").unlink()
         self.assertEqual("", self.run_script("report-dumps").stdout)
         self.assertFalse((self.directory / "called").exists(), "again")
+
+    def test_hooks(self):
+        """Each hook gets each explained dump until it is content, and then never again."""
+        hooks = self.directory / "hooks.d"
+        hooks.mkdir()
+        log = self.directory / "log"
+
+        def hook(name: str, text: str, mode: int = 0o755) -> None:
+            (hooks / name).write_text("#!/bin/sh\n" + text)
+            (hooks / name).chmod(mode)
+
+        hook("good", f'echo "good $1 $PWD $KDUMPKIT_HOOK_VERSION $#" >>{log}; cat >>{log}')
+        hook("moody", f'echo "moody $1" >>{log}; [ -e {self.directory}/better ]')
+        for ignored in ["good~", "good.dpkg-old"]:
+            hook(ignored, f"echo ignored >>{log}")
+        hook("not-executable", f"echo ignored >>{log}", 0o644)
+        self.program("kdumpkit-mkinitramfs", f'[ "$1" = --dump-directories ] && echo "{self.directory}/my crash" && echo /nonexistent')
+        place = self.directory / "my crash"
+        whole, failed, fresh, partial = (place / name for name in [
+            "h-2026-01-01T00-00-00Z", "h-2026-01-02T00-00-00Z.incomplete", "h-2026-01-03T00-00-00Z", "h-2026-01-04T00-00-00Z.partial"])
+        for directory, file in [(whole, "report.json"), (failed, "report.failed"), (fresh, "vmcore"), (partial, "report.json")]:
+            directory.mkdir(parents=True)
+            (directory / file).touch()
+        done = self.run_script("run-hooks", hooks)
+        self.assertEqual((1, ""), (done.returncode, done.stderr))
+        self.assertEqual([f"good {whole} {whole} 1 1", f"moody {whole}", f"good {failed} {failed} 1 1", f"moody {failed}"],
+                         log.read_text().splitlines())
+        self.assertIn(f"<4>moody: exit code 1 for {whole}", done.stdout)
+        self.assertEqual("good\n", (whole / "hooks.done").read_text())
+
+        log.unlink()
+        (self.directory / "better").touch()
+        self.assertEqual(0, self.run_script("run-hooks", hooks).returncode)
+        self.assertEqual([f"moody {whole}", f"moody {failed}"], log.read_text().splitlines())
+        log.unlink()
+        self.assertEqual(0, self.run_script("run-hooks", hooks).returncode)
+        self.assertFalse(log.exists(), "again")
+        (whole / "hooks.done").unlink()
+        self.program("kdumpkit-mkinitramfs", "exit 1")
+        self.assertEqual(1, self.run_script("run-hooks", hooks).returncode)
 
     def test_not_armed(self):
         """On this machine, whose command line has no crashkernel=, or where kdump-load says what it says."""
