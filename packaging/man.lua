@@ -28,16 +28,24 @@ function Link(link)
   return link.content
 end
 
--- A table of two columns is a list of terms: a terminal has no room for long cells beside each other, and groff cannot
--- break one over pages.
+-- A table is a list of terms: a terminal has no room for long cells beside each other, and groff cannot break one over
+-- pages, so that one line more somewhere above would break it. With more than two columns each cell says which it is.
 function Table(tbl)
   local simple = pandoc.utils.to_simple_table(tbl)
-  if #simple.widths ~= 2 then
-    return nil
-  end
   local items = {}
   for _, row in ipairs(simple.rows) do
-    table.insert(items, { pandoc.utils.blocks_to_inlines(row[1]), { row[2] } })
+    local cells = {}
+    for column = 2, #row do
+      local cell = pandoc.utils.blocks_to_inlines(row[column])
+      local header = pandoc.utils.stringify(simple.headers[column] or {})
+      if #cell > 0 and #row > 2 and header ~= "" then
+        cell = pandoc.Inlines(header .. ": ") .. cell
+      end
+      if #cell > 0 then
+        table.insert(cells, pandoc.Para(cell))
+      end
+    end
+    table.insert(items, { pandoc.utils.blocks_to_inlines(row[1]), { cells } })
   end
   return pandoc.DefinitionList(items)
 end
