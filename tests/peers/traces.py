@@ -73,9 +73,6 @@ def main():
         frames = our_frames(analyze, dump, vmlinux)
         by_drgn(report, dump, vmlinux, frames)
         by_crash(report, analyze, dump, vmlinux, frames, here)
-        stream = here / "stream"
-        peers.run(capture, "save", dump, stream, "-F", "-d", "31", "--progress", "none")
-        by_crash(report, analyze, stream, vmlinux, frames, here)
     report.exit()
 
 
