@@ -288,6 +288,8 @@ class Capture {
         options_.inputs.front() == "/proc/vmcore" || available.value_or(little_memory) < little_memory;
     ElfCoreHeader elf = elf_header(*dump_, kernel_.get());
     elf.notes = header_.notes;
+    // Types and symbols have said all that they can; workers and page cache need the room.
+    if (last) kernel_.reset();
     std::optional<Target> made;
     try {
       made.emplace(target_is, TargetContent{header_, elf, dump_->ram(), report_.scan->keep});
