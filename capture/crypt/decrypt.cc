@@ -18,18 +18,6 @@ namespace {
 // What is not a dump is small: a log, a summary.
 constexpr uint64_t largest_file = uint64_t{1} << 30;
 
-size_t read_some(const Fd& fd, MutableBytes out, const std::string& name, const std::atomic<bool>& stop) {
-  size_t done = 0;
-  while (done < out.size() && !stop) {
-    const ssize_t n = ::read(fd.get(), out.data() + done, out.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw error_from_errno(errno, name);
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
-  return done;
-}
-
 Decrypted decrypt_file(Opener& opener, const DecryptOptions& options, const std::string& name) {
   std::vector<uint8_t> content, part(1 << 20);
   for (size_t n = opener.read(part); n != 0; n = opener.read(part)) {
@@ -60,7 +48,7 @@ Decrypted decrypt(const DecryptOptions& options, const std::atomic<bool>& stop) 
   const Fd fd =
       from_stdin ? Fd(::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)) : Fd::open(options.input, O_RDONLY);
   if (!fd) throw error_from_errno(errno, name);
-  Opener opener([&](MutableBytes out) { return read_some(fd, out, name, stop); }, name, key);
+  Opener opener([&](MutableBytes out) { return read_stream(fd, out, name, stop); }, name, key);
   if (opener.content() == sealed::content_file) return decrypt_file(opener, options, name);
   if (opener.content() != sealed::content_dump)
     throw Error(Errc::unsupported,

@@ -27,19 +27,6 @@ bool is_flattened(const std::filesystem::path& path) {
   return read_at(fd, 0, start, path.string()) == start.size() && as_text(start) == flattened::signature;
 }
 
-// Until the buffer is full, the input ends, or `stop` is set while it has nothing to give.
-size_t read_stream(const Fd& fd, MutableBytes out, const std::string& name, const std::atomic<bool>& stop) {
-  size_t done = 0;
-  while (done < out.size() && !stop) {
-    const ssize_t n = ::read(fd.get(), out.data() + done, out.size() - done);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) throw error_from_errno(errno, name);
-    if (n == 0) break;
-    done += static_cast<size_t>(n);
-  }
-  return done;
-}
-
 // Sets the mark of an unfinished file in place.
 void mark_incomplete(const Fd& fd, DumpFormat format, const std::string& name) {
   const bool elf = format == DumpFormat::elf;
@@ -143,6 +130,18 @@ Reassembled join(const ReassembleOptions& options, const std::atomic<bool>& stop
 }
 
 }  // namespace
+
+size_t read_stream(const Fd& fd, MutableBytes out, const std::string& name, const std::atomic<bool>& stop) {
+  size_t done = 0;
+  while (done < out.size() && !stop) {
+    const ssize_t n = ::read(fd.get(), out.data() + done, out.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw error_from_errno(errno, name);
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
 
 Reassembled reassemble_stream(const std::function<size_t(MutableBytes)>& read, const std::string& name,
                               const std::filesystem::path& output_path, const std::atomic<bool>& stop) {

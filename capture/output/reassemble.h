@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "core/base/bytes.h"
+#include "core/base/file.h"
 
 namespace kdk {
 
@@ -31,6 +32,10 @@ struct Reassembled {
 // goes; `name` is for messages. The output is replaced when it exists.
 Reassembled reassemble_stream(const std::function<size_t(MutableBytes)>& read, const std::string& name,
                               const std::filesystem::path& output, const std::atomic<bool>& stop);
+
+// For such a `read` out of a pipe or file: until the buffer is full, the input ends, or `stop` is set while
+// it has nothing to give. Bytes read; throws Error naming `name`.
+size_t read_stream(const Fd& fd, MutableBytes out, const std::string& name, const std::atomic<bool>& stop);
 
 // Throws Error when nothing could be made of the inputs, or nothing be written. `stop`: set to end early (a
 // signal).
