@@ -28,8 +28,10 @@ constexpr uint64_t segment_alignment = 64 << 10;
 constexpr uint64_t four_gib = uint64_t{4} << 30;
 constexpr uint64_t bounce_buffers = uint64_t{64} << 20;  // IO_TLB_DEFAULT_SIZE of include/linux/swiotlb.h
 
-constexpr std::array<std::string_view, 5> crash_defaults = {"reset_devices", "nr_cpus=1", "panic=10", "cma=0",
-                                                            "hugetlb_cma=0"};
+// acpi_no_memhotplug: ACPI would offer memory that was plugged into the crashed machine for use, and the dump
+// would be written over what it is to save. Why the others: docs/kdump-load.md.
+constexpr std::array<std::string_view, 6> crash_defaults = {
+    "reset_devices", "nr_cpus=1", "panic=10", "cma=0", "hugetlb_cma=0", "acpi_no_memhotplug"};
 
 uint64_t whole_segments(uint64_t size) {
   return align_up(size, segment_alignment);

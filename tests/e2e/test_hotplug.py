@@ -103,6 +103,11 @@ class Hotplug(e2e.TestCase):
             self.assert_exit(step, 0)
         self.assertEqual("complete", self.valid_json(self.guest_run.text("summary.json"))["status"])
 
+    def test_new_memory_is_not_the_crash_kernels(self):
+        """ACPI offers it again; what the crash kernel took would be lost."""
+        total = int(re.search(r"MemTotal:\s+(\d+) kB", self.guest_run.text("crash.meminfo"))[1])
+        self.assertLess(total, 256 << 10)
+
     def test_new_memory_is_in_the_dump(self):
         dump, new = DumpFile(self.guest_run.path("vmcore")), self.new_pages()
         self.assertTrue(dump.exists.issuperset(new))

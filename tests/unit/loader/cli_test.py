@@ -252,7 +252,7 @@ class Cli(unittest.TestCase):
         self.assertEqual((line["text"], line["source"]), ("a=1 b=2", "given"))
         line = self.plan_json("--reuse-command-line", "--append", "b=2")["command_line"]
         self.assertEqual(line["text"], "root=/dev/vda1 ro console=ttyAMA0 b=2 reset_devices nr_cpus=1 panic=10 cma=0 "
-                                       "hugetlb_cma=0")
+                                       "hugetlb_cma=0 acpi_no_memhotplug")
         self.plan("--command-line", "a", "--reuse-command-line", code=2)
 
     def test_kexec_habits(self):

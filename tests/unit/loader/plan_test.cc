@@ -72,7 +72,8 @@ TEST(Plan, HealthyMachine) {
   EXPECT_EQ(plan.find_segment("dtb")->memory.start % (2 << 20), 0u);
   EXPECT_EQ(plan.entry, plan.find_segment("purgatory")->memory.start);
   EXPECT_EQ(plan.command_line.text,
-            "root=/dev/vda1 ro console=ttyAMA0 reset_devices nr_cpus=1 panic=10 cma=0 hugetlb_cma=0");
+            "root=/dev/vda1 ro console=ttyAMA0 reset_devices nr_cpus=1 panic=10 cma=0 hugetlb_cma=0 "
+            "acpi_no_memhotplug");
 }
 
 TEST(Plan, ProgramHeadersOfTheHealthyMachine) {
