@@ -73,6 +73,11 @@ class PageClassifier {
     return head_mask_ != 0 && (load64(page + m_.flags) & head_mask_) == head_mask_;
   }
 
+  // Of a slab cache, by page type or by flag. A page that is not a tail.
+  bool is_slab(const uint8_t* page) const {
+    return has_type(load32(page + m_.mapcount), slab_) || (load64(page + m_.flags) & slab_mask_) != 0;
+  }
+
   // The class of a page that is not a tail. `second`: the struct page after it, needed for compound heads
   // only; nullptr when it could not be read, then a huge page of an old kernel may go unrecognised (and is
   // kept).
@@ -108,7 +113,7 @@ class PageClassifier {
   const uint64_t flags = load64(page + m_.flags);
   const uint64_t mapping = load64(page + m_.mapping);
   const uint32_t type = load32(page + m_.mapcount);
-  const bool slab = has_type(type, slab_) || (flags & slab_mask_) != 0;
+  const bool slab = is_slab(page);
   PageFacts facts;
   facts.slab = slab;
 

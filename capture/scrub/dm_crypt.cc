@@ -3,8 +3,7 @@
 // private data is struct crypt_config (drivers/md/dm-crypt.c). Device-mapper and dm-crypt are modules on most
 // kernels: names and types come from the modules' own tables.
 //
-// Kernels that keep the devices in a hash table instead (before v5.14) have no such tree
-// and are told apart by that.
+// Older kernels keep the devices in a hash table instead; they have no such tree, and are told apart by that.
 #include <fmt/format.h>
 
 #include <unordered_set>

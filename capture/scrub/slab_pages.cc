@@ -17,6 +17,7 @@ constexpr uint64_t most_tail_distance = 1 << 10;  // pages of a slab
 SlabPages::SlabPages(TypedMemory& types)
     : types_(types),
       markers_(read_page_markers(types.kernel().vmcoreinfo())),
+      classifier_(markers_),
       map_(types.memory(), markers_),
       cache_(types.require_type("kmem_cache")) {
   const std::optional<TypeRef> slab = types.find_type("slab");
@@ -26,18 +27,6 @@ SlabPages::SlabPages(TypedMemory& types)
       throw Error(Errc::missing, fmt::format("the kernel's slabs have no member {}: not SLUB", member));
   }
   if (!markers_.slab && !markers_.slab_bit) throw Error(Errc::missing, "the kernel does not mark slab pages");
-}
-
-bool SlabPages::is_slab(Bytes page) const {
-  if (markers_.slab) {
-    const uint32_t type = load<ul32>(page, markers_.mapcount).value_or(0);
-    return (type & markers_.type_mask) == (*markers_.slab & markers_.type_mask);
-  }
-  return (load<ul64>(page, markers_.flags).value_or(0) >> *markers_.slab_bit & 1) != 0;
-}
-
-bool SlabPages::is_tail(Bytes page) const {
-  return (load<ul64>(page, markers_.compound_head).value_or(0) & 1) != 0;
 }
 
 std::optional<std::vector<uint8_t>> SlabPages::struct_page(Pfn pfn) {
@@ -76,7 +65,7 @@ std::optional<SlabPages::Object> SlabPages::object_of(VirtAddr at) {
   Pfn pfn{found.pa.value / page_size};
   std::optional<std::vector<uint8_t>> page = struct_page(pfn);
   if (!page) return std::nullopt;
-  if (is_tail(*page)) {
+  if (classifier_.is_tail(page->data())) {
     const uint64_t head = load<ul64>(*page, markers_.compound_head).value_or(0) - 1;
     const std::optional<VirtAddr> own = map_.page_address(pfn);
     if (!own || head > own->value) return std::nullopt;
@@ -87,7 +76,7 @@ std::optional<SlabPages::Object> SlabPages::object_of(VirtAddr at) {
     if (!page) return std::nullopt;
   }
   const std::optional<VirtAddr> head = map_.page_address(pfn);
-  if (!is_slab(*page) || !head) return std::nullopt;
+  if (!classifier_.is_slab(page->data()) || !head) return std::nullopt;
   const VirtAddr cache{types_.number({*head, slab_}, "slab_cache").value_or(0)};
   const Shape shaped = shape(cache);
   const uint64_t into = found.pa.value - pfn.value * page_size;
@@ -109,7 +98,8 @@ uint64_t SlabPages::for_each(VirtAddr cache, const std::function<bool(const Obje
       }
       for (uint64_t i = 0; go_on && i < run.count; ++i) {
         const Bytes page = run.struct_pages.subspan(i * markers_.struct_size, markers_.struct_size);
-        if (is_tail(page) || !is_slab(page) || load<ul64>(page, slab_cache).value_or(0) != cache.value)
+        if (classifier_.is_tail(page.data()) || !classifier_.is_slab(page.data()) ||
+            load<ul64>(page, slab_cache).value_or(0) != cache.value)
           continue;
         const Pfn pfn = run.first + i;
         const std::optional<VirtAddr> base = linear(pfn), head = map_.page_address(pfn);

@@ -8,6 +8,7 @@
 #include <functional>
 #include <optional>
 
+#include "capture/filter/filter.h"
 #include "capture/scrub/typed_memory.h"
 #include "core/kernel/pages.h"
 
@@ -31,8 +32,6 @@ class SlabPages {
   uint64_t for_each(VirtAddr cache, const std::function<bool(const Object&)>& visit);
 
  private:
-  bool is_slab(Bytes page) const;
-  bool is_tail(Bytes page) const;
   std::optional<std::vector<uint8_t>> struct_page(Pfn pfn);
   std::optional<VirtAddr> linear(Pfn pfn);
   // Where the cache has its objects in a slab: the distance, and the first one's place.
@@ -45,6 +44,7 @@ class SlabPages {
 
   TypedMemory& types_;
   const PageMarkers markers_;
+  const PageClassifier classifier_;
   MemMap map_;
   TypeRef slab_, cache_;
 };
