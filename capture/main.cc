@@ -116,7 +116,8 @@ void add_save(CLI::App& app, SaveArguments& a) {
   save->add_option("--summary", a.summary, "Write a JSON summary here, before the dump and again after it");
   save->add_option("--log", a.log, "Write the kernel log here, before the dump");
   CLI::Option* progress = save->add_option("--progress", a.progress, "auto, tty, plain, json or none")
-                              ->check(CLI::IsMember({"auto", "tty", "plain", "json", "none"}))
+                              ->check(CLI::IsMember(std::vector<std::string>(progress_mode_names.begin(),
+                                                                             progress_mode_names.end())))
                               ->capture_default_str();
   add_vmcoreinfo(*save, a.options.vmcoreinfo);
   save->add_option("--encrypt-to", a.options.encrypt_to,

@@ -45,11 +45,9 @@ unsigned percent_of(uint64_t done, uint64_t total) {
 }  // namespace
 
 std::optional<ProgressMode> parse_progress_mode(std::string_view name) {
-  if (name == "auto") return ProgressMode::automatic;
-  if (name == "tty") return ProgressMode::tty;
-  if (name == "plain") return ProgressMode::plain;
-  if (name == "json") return ProgressMode::json;
-  if (name == "none") return ProgressMode::none;
+  for (size_t i = 0; i < progress_mode_names.size(); ++i) {
+    if (progress_mode_names[i] == name) return static_cast<ProgressMode>(i);
+  }
   return std::nullopt;
 }
 
@@ -85,8 +83,7 @@ std::string progress_bar(const ProgressNumbers& n, uint32_t page_size, unsigned 
 }
 
 Progress::Progress(ProgressMode mode) : mode_(mode) {
-  if (mode_ == ProgressMode::automatic)
-    mode_ = stderr_draws_bars() ? ProgressMode::tty : ProgressMode::plain;
+  if (mode_ == ProgressMode::automatic) mode_ = stderr_draws_bars() ? ProgressMode::tty : ProgressMode::plain;
 }
 
 void Progress::stage(std::string_view name, std::string_view what) {

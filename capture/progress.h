@@ -4,6 +4,7 @@
 
 #include <sys/types.h>
 
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -13,6 +14,11 @@
 namespace kdk {
 
 enum class ProgressMode { automatic, tty, plain, json, none };
+// By mode.
+constexpr std::array<std::string_view, 5> progress_mode_names = {"auto", "tty", "plain", "json", "none"};
+constexpr std::string_view to_string(ProgressMode mode) {
+  return progress_mode_names[static_cast<size_t>(mode)];
+}
 std::optional<ProgressMode> parse_progress_mode(std::string_view name);
 
 // Whether a line can be drawn over again and again on this character device: on a virtual console and on a

@@ -2,10 +2,8 @@
 
 #include <fmt/format.h>
 
-#include <array>
-
-#include "capture/initramfs/mount_table.h"
 #include "capture/run/devices.h"
+#include "capture/run/mount_table.h"
 #include "core/base/error.h"
 
 namespace kdk {
@@ -131,8 +129,7 @@ std::string to_toml(const RunConfig& config) {
          has_level ? fmt::format("{}:{}", to_string(config.codec), config.codec_level)
                    : std::string(to_string(config.codec)));
   if (config.threads != 0) out += fmt::format("threads = {}\n", config.threads);
-  constexpr std::array<std::string_view, 5> modes = {"auto", "tty", "plain", "json", "none"};
-  append(out, "progress", modes[static_cast<size_t>(config.progress)]);
+  append(out, "progress", to_string(config.progress));
   if (config.scrub) append(out, "scrub", config.scrub->string());
   if (config.scrub_strict) out += "scrub_strict = true\n";
   out += fmt::format("\n[run]\nconsole_lines = {}\n", config.console_lines);
