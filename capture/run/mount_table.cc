@@ -1,4 +1,4 @@
-#include "capture/initramfs/mount_table.h"
+#include "capture/run/mount_table.h"
 
 #include <fmt/format.h>
 

@@ -3,16 +3,14 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/fs.h>
-#include <mntent.h>
 #include <sys/ioctl.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
-#include <cstdio>
-#include <memory>
 #include <system_error>
 
 #include "capture/run/devices.h"
+#include "capture/run/mount_table.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 
@@ -34,13 +32,10 @@ uint64_t room_below(std::filesystem::path path) {
 
 // Where something is mounted now; empty when it is not.
 std::filesystem::path mount_point(const std::string& source) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(::setmntent("/proc/self/mounts", "re"),
-                                                             &::endmntent);
-  if (!file) throw error_from_errno(errno, "/proc/self/mounts");
   std::error_code error;
-  while (const struct mntent* entry = ::getmntent(file.get())) {
-    if (entry->mnt_fsname == source || std::filesystem::equivalent(entry->mnt_fsname, source, error))
-      return entry->mnt_dir;
+  for (const Mount& mount : parse_mounts(read_text_file("/proc/self/mountinfo"))) {
+    if (mount.source == source || std::filesystem::equivalent(mount.source, source, error))
+      return mount.point;
   }
   return {};
 }

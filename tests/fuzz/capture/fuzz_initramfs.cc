@@ -1,6 +1,6 @@
 // What kdumpkit-mkinitramfs reads: mountinfo, packed modules, and a configuration that it writes anew.
 #include "capture/initramfs/crash_config.h"
-#include "capture/initramfs/mount_table.h"
+#include "capture/run/mount_table.h"
 #include "capture/initramfs/unpack_module.h"
 #include "core/base/error.h"
 

@@ -16,7 +16,7 @@
 #include "capture/initramfs/device_chain.h"
 #include "capture/initramfs/image.h"
 #include "capture/initramfs/kernel_modules.h"
-#include "capture/initramfs/mount_table.h"
+#include "capture/run/mount_table.h"
 #include "capture/initramfs/unpack_module.h"
 #include "core/base/error.h"
 
