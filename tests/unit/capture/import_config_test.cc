@@ -63,10 +63,10 @@ TEST(Import, KdumpConfNetwork) {
   EXPECT_EQ(got.config.targets[0].exported, "/srv");
   EXPECT_EQ(got.config.targets[0].path, "a");
   EXPECT_EQ(got.config.targets[1].path, "/var/crash");
-  const Imported ssh = imported("ssh kdump@host\nsshkey /root/key\npath /srv/x\n");
+  const Imported ssh = imported("ssh kdump@host\nsshkey /etc/kdump/key\npath /srv/x\n");
   EXPECT_EQ(ssh.config.targets.at(0).server, "kdump@host");
   EXPECT_EQ(ssh.config.targets[0].path, "/srv/x");
-  EXPECT_EQ(ssh.config.targets[0].command.at(2), "/root/key");
+  EXPECT_EQ(ssh.config.targets[0].command.at(2), "/etc/kdump/key");
   const Imported name = imported("nfs server.example:/srv\n");
   ASSERT_EQ(name.notes.size(), 1);
   EXPECT_NE(name.notes[0].find("f:1: nfs server.example:/srv: give the server's address"), std::string::npos);
