@@ -5,7 +5,7 @@
 #include <mutex>
 #include <thread>
 
-#include "analyze/commands.h"
+#include "analyze/answers.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
 

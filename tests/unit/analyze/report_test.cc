@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
-#include "analyze/commands.h"
+#include "analyze/answers.h"
 #include "analyze/render/json_parts.h"
 #include "analyze/render/render.h"
 #include "analyze/triage/triage.h"

@@ -1,4 +1,5 @@
-// The commands of kdump-analyze as functions from a session to an answer. Nothing here prints.
+// What kdump-analyze can be asked, as functions from a session to an answer. Nothing here prints: analyze/commands
+// has the command lines.
 #pragma once
 
 #include <string>

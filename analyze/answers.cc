@@ -1,4 +1,4 @@
-#include "analyze/commands.h"
+#include "analyze/answers.h"
 
 #include <fmt/format.h>
 

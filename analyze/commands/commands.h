@@ -1,0 +1,20 @@
+// Every command of kdump-analyze, in the order of --help. Each adds itself to the command line and sets
+// `chosen` when it is the one that was asked for.
+#pragma once
+
+#include <functional>
+
+namespace CLI {
+class App;
+}
+
+namespace kdk {
+
+void add_report(CLI::App& program, std::function<int()>& chosen);
+void add_log(CLI::App& program, std::function<int()>& chosen);
+void add_backtrace(CLI::App& program, std::function<int()>& chosen);
+void add_symbols(CLI::App& program, std::function<int()>& chosen);
+void add_info(CLI::App& program, std::function<int()>& chosen);
+void add_triage(CLI::App& program, std::function<int()>& chosen);
+
+}  // namespace kdk
