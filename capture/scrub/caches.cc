@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include "capture/scrub/eraser.h"
-#include "capture/scrub/slab_pages.h"
+#include "core/kernel/slab_pages.h"
 #include "core/base/error.h"
 
 namespace kdk {

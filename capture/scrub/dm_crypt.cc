@@ -9,7 +9,7 @@
 #include <unordered_set>
 
 #include "capture/scrub/eraser.h"
-#include "capture/scrub/slab_pages.h"
+#include "core/kernel/slab_pages.h"
 #include "core/base/error.h"
 
 namespace kdk {

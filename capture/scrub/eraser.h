@@ -3,7 +3,7 @@
 #pragma once
 
 #include "capture/scrub/scrub.h"
-#include "capture/scrub/typed_memory.h"
+#include "core/kernel/typed_memory.h"
 
 namespace kdk {
 

@@ -5,7 +5,7 @@
 #include <fmt/format.h>
 
 #include "capture/scrub/eraser.h"
-#include "capture/scrub/slab_pages.h"
+#include "core/kernel/slab_pages.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 

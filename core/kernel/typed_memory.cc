@@ -1,4 +1,4 @@
-#include "capture/scrub/typed_memory.h"
+#include "core/kernel/typed_memory.h"
 
 #include <fmt/format.h>
 

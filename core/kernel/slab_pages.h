@@ -8,9 +8,9 @@
 #include <functional>
 #include <optional>
 
-#include "capture/filter/filter.h"
-#include "capture/scrub/typed_memory.h"
+#include "core/kernel/page_classes.h"
 #include "core/kernel/pages.h"
+#include "core/kernel/typed_memory.h"
 
 namespace kdk {
 
@@ -23,17 +23,25 @@ class SlabPages {
     VirtAddr at;
     uint64_t size = 0;  // bytes, with what the allocator keeps behind the object
     VirtAddr cache;     // struct kmem_cache
+    VirtAddr slab;      // struct slab, or the struct page that is one
   };
   // nullopt when `at` is in no slab. Throws Error{fault}.
   std::optional<Object> object_of(VirtAddr at);
+
+  const PageMarkers& markers() const { return markers_; }
+  const PageClassifier& classifier() const { return classifier_; }
+  MemMap& map() { return map_; }
+  // Where the linear map has a page frame; nullopt when its start is not known.
+  std::optional<VirtAddr> linear(Pfn pfn);
 
   // Calls `visit` for each object of the cache, free ones too (what they held is still there), until it
   // returns false. Struct pages that cannot be read are passed over; returns how many.
   uint64_t for_each(VirtAddr cache, const std::function<bool(const Object&)>& visit);
 
- private:
+  // nullopt: there is none, or it cannot be read.
   std::optional<std::vector<uint8_t>> struct_page(Pfn pfn);
-  std::optional<VirtAddr> linear(Pfn pfn);
+
+ private:
   // Where the cache has its objects in a slab: the distance, and the first one's place.
   struct Shape {
     uint64_t stride = 0, first = 0;
