@@ -30,6 +30,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/base/bytes.h"
 #include "core/base/types.h"
@@ -128,6 +129,26 @@ class Translator {
   // time at the same level is visited but not descended into again (shared or circular tables), which bounds
   // the work; throws only what `visit` throws.
   virtual bool walk_tables(const std::function<bool(const TableEntry&)>& visit) = 0;
+
+  // The walk for one address, entry by entry: what the tables say at each level, down to where it ends.
+  struct Step {
+    enum class Kind : uint8_t {
+      table,       // leads to the next table
+      leaf,        // maps memory
+      invalid,     // maps nothing
+      unreadable,  // the table is not in the dump
+    };
+    unsigned height = 0;     // 0: the last level
+    std::string_view level;  // the kernel's name of it: pgd p4d pud pmd pte
+    Kind kind = Kind::unreadable;
+    PhysAddr entry;                       // where the entry is
+    uint64_t raw = 0;                     // the entry, unless unreadable
+    uint64_t size = 0;                    // bytes of address space that it covers
+    PhysAddr to;                          // of the next table or, of a leaf, where the address itself is
+    std::vector<std::string_view> flags;  // the bits set in it, in the architecture's words
+  };
+  // From the table at `root`; from the kernel's own without one, where `va` must be a kernel address.
+  virtual std::vector<Step> steps(std::optional<PhysAddr> root, VirtAddr va) = 0;
 };
 
 class Arch {

@@ -73,6 +73,30 @@ struct Geometry {
   }
 };
 
+// Descriptor bits: Arm ARM D8.3, and those that the kernel keeps for itself, arch/arm64/include/asm/
+// pgtable-prot.h. Bits [9:8] are part of the address with LPA2, so shareability is not shown. PTE_WRITE is
+// the DBM bit; read-only and DBM together are what a clean writable page has.
+constexpr EntryFlag bit(unsigned n, std::string_view name) {
+  return {uint64_t{1} << n, uint64_t{1} << n, name};
+}
+constexpr std::array leaf_flags = {
+    bit(6, "user"),     bit(7, "read-only"), bit(10, "accessed"), bit(11, "not-global"),
+    bit(50, "guarded"), bit(51, "write"),    bit(52, "contig"),   bit(53, "pxn"),
+    bit(54, "uxn"),     bit(55, "dirty"),    bit(56, "special"),
+};
+constexpr std::array table_flags = {
+    bit(59, "pxn-table"),       bit(60, "uxn-table"),        bit(61, "no-user-table"),
+    bit(62, "read-only-table"), bit(63, "non-secure-table"),
+};
+// MAIR_EL1 index, which the kernel chooses (asm/memory.h: MT_NORMAL and others): the number is what is known.
+constexpr EntryFlag attribute(uint64_t n, std::string_view name) {
+  return {uint64_t{7} << 2, n << 2, name};
+}
+constexpr std::array attributes = {
+    attribute(0, "attr-0"), attribute(1, "attr-1"), attribute(2, "attr-2"), attribute(3, "attr-3"),
+    attribute(4, "attr-4"), attribute(5, "attr-5"), attribute(6, "attr-6"), attribute(7, "attr-7"),
+};
+
 unsigned level_count(unsigned va_bits, unsigned page_shift) {
   return (va_bits - 4) / (page_shift - 3);
 }
@@ -162,6 +186,15 @@ class Arm64Translator final : public TableTranslator {
     if (table_bit) return {Entry::Kind::table, address};
     return {geometry_.block_allowed(height) ? Entry::Kind::leaf : Entry::Kind::invalid, address};
   }
+
+  std::vector<std::string_view> flags(uint64_t raw, unsigned height) const override {
+    if (decode(raw, height).kind == Entry::Kind::table) return entry_flags(table_flags, raw);
+    std::vector<std::string_view> found = entry_flags(leaf_flags, raw);
+    for (std::string_view name : entry_flags(attributes, raw)) found.push_back(name);
+    return found;
+  }
+
+  uint64_t plain(uint64_t va) const noexcept override { return arm64_strip(va, layout_.signature_mask); }
 
   // The best that is exactly known when a table page is not in the dump.
   Translation without_tables(uint64_t va) const noexcept {

@@ -36,6 +36,49 @@ Translation TableTranslator::descend(uint64_t va, PhysAddr table, unsigned heigh
   }
 }
 
+std::vector<std::string_view> entry_flags(std::span<const EntryFlag> all, uint64_t raw) {
+  std::vector<std::string_view> found;
+  for (const EntryFlag& flag : all) {
+    if ((raw & flag.mask) == flag.value) found.push_back(flag.name);
+  }
+  return found;
+}
+
+std::vector<Translator::Step> TableTranslator::steps(std::optional<PhysAddr> root, VirtAddr va) {
+  // The kernel names levels from both ends: the root is always the pgd, and what is folded away is in between
+  // (include/asm-generic/pgtable-nop4d.h and its like).
+  static constexpr std::array<std::string_view, 4> names = {"pte", "pmd", "pud", "p4d"};
+  const uint64_t address = plain(va.value);
+  std::vector<Step> out;
+  PhysAddr table = root ? plain_root(*root) : root_;
+  uint64_t mask = shape_.root_mask;
+  for (unsigned height = shape_.levels; height-- > 0;) {
+    const unsigned shift = shape_.shift(height);
+    Step step;
+    step.height = height;
+    step.level = height + 1 == shape_.levels || height >= names.size() ? "pgd" : names[height];
+    step.entry = table + ((address >> shift) & mask) * 8;
+    step.size = uint64_t{1} << shift;
+    ul64 raw;
+    if (memory_.read_phys(step.entry, {reinterpret_cast<uint8_t*>(&raw), sizeof raw})) {
+      step.raw = raw;
+      const Entry entry = decode(raw, height);
+      step.kind = entry.kind == Entry::Kind::leaf    ? Step::Kind::leaf
+                  : entry.kind == Entry::Kind::table ? Step::Kind::table
+                                                     : Step::Kind::invalid;
+      step.to = {entry.address};
+      if (step.kind == Step::Kind::leaf)
+        step.to = {align_down(entry.address, step.size) + (address & (step.size - 1))};
+      if (step.kind != Step::Kind::invalid) step.flags = flags(raw, height);
+    }
+    out.push_back(step);
+    if (step.kind != Step::Kind::table) break;
+    table = step.to;
+    mask = shape_.index_mask();
+  }
+  return out;
+}
+
 bool TableTranslator::walk_tables(const std::function<bool(const TableEntry&)>& visit) {
   std::unordered_set<uint64_t> seen;
   const VirtAddr start{layout_.kernel_start};

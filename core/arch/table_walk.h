@@ -18,11 +18,21 @@ constexpr uint64_t negative_power(unsigned n) {
   return ~uint64_t{0} << n;
 }
 
+// One word for one bit, or some, of a table entry.
+struct EntryFlag {
+  uint64_t mask = 0;
+  uint64_t value = 0;  // of the masked bits
+  std::string_view name;
+};
+// The names of those that hold.
+std::vector<std::string_view> entry_flags(std::span<const EntryFlag> all, uint64_t raw);
+
 class TableTranslator : public Translator {
  public:
   const VaLayout& layout() const override { return layout_; }
   Translation translate_in(PhysAddr root, VirtAddr va) noexcept override;
   bool walk_tables(const std::function<bool(const TableEntry&)>& visit) override;
+  std::vector<Step> steps(std::optional<PhysAddr> root, VirtAddr va) override;
 
  protected:
   struct Shape {
@@ -46,6 +56,11 @@ class TableTranslator : public Translator {
   explicit TableTranslator(PhysReader& memory) : memory_(memory) {}
 
   virtual Entry decode(uint64_t raw, unsigned height) const noexcept = 0;
+  // Words for the bits of an entry that is not invalid.
+  virtual std::vector<std::string_view> flags(uint64_t raw, unsigned height) const = 0;
+  // An address without what it carries beside the address, and a root likewise.
+  virtual uint64_t plain(uint64_t va) const noexcept { return va; }
+  virtual PhysAddr plain_root(PhysAddr root) const noexcept { return root; }
 
   // The deriving constructor calls this before anything walks.
   void set_tables(Shape shape, PhysAddr root) {

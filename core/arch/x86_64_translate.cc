@@ -36,6 +36,22 @@ constexpr unsigned pa_bits = 52;
 constexpr uint64_t start_kernel_map = 0xffffffff80000000;
 constexpr uint64_t largest_image = uint64_t{1} << 30;
 
+// Entry bits: Intel SDM volume 3, tables 5-15 to 5-20; bits 9 to 11, 57 and 58 are the kernel's
+// (arch/x86/include/asm/pgtable_types.h); what the last two mean has changed, so they are only numbered.
+constexpr EntryFlag bit(unsigned n, std::string_view name) {
+  return {uint64_t{1} << n, uint64_t{1} << n, name};
+}
+constexpr std::array common_flags = {
+    bit(0, "present"),       bit(1, "write"),    bit(2, "user"),        bit(3, "write-through"),
+    bit(4, "cache-disable"), bit(5, "accessed"), bit(63, "no-execute"),
+};
+constexpr std::array leaf_flags = {
+    bit(6, "dirty"),       bit(8, "global"), bit(9, "special"), bit(10, "uffd-wp"),
+    bit(11, "soft-dirty"), bit(57, "sw-57"), bit(58, "sw-58"),
+};
+constexpr std::array large_flags = {bit(7, "large"), bit(12, "pat")};
+constexpr std::array page_flags = {bit(7, "pat")};
+
 class X86_64Translator final : public TableTranslator {
  public:
   X86_64Translator(const Vmcoreinfo& info, uint32_t page_size, PhysReader& memory) : TableTranslator(memory) {
@@ -81,6 +97,20 @@ class X86_64Translator final : public TableTranslator {
     // Reserved above 1 GiB.
     return {height <= 2 ? Entry::Kind::leaf : Entry::Kind::invalid, address};
   }
+
+  std::vector<std::string_view> flags(uint64_t raw, unsigned height) const override {
+    std::vector<std::string_view> found = entry_flags(common_flags, raw);
+    const auto add = [&](std::span<const EntryFlag> more) {
+      for (std::string_view name : entry_flags(more, raw)) found.push_back(name);
+    };
+    if (decode(raw, height).kind == Entry::Kind::leaf) {
+      add(leaf_flags);
+      add(height == 0 ? std::span<const EntryFlag>(page_flags) : std::span<const EntryFlag>(large_flags));
+    }
+    return found;
+  }
+
+  PhysAddr plain_root(PhysAddr root) const noexcept override { return {root.value & address_mask_}; }
 
   void read_sme_mask(const Vmcoreinfo& info) {
     const uint64_t mask = info.number("sme_mask").value_or(0);

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "core/arch/arch.h"
+#include "core/arch/table_walk.h"
 #include "tests/support/dump_builder.h"
 #include "tests/unit/arch/opened_machine.h"
 
@@ -97,6 +98,40 @@ TEST_P(EveryLayout, WorksWithoutTheLowerTables) {
   EXPECT_EQ(translate(machine.image_end() - 8).pa, machine.image_phys(machine.image_end() - 8));
   EXPECT_EQ(translate(data).pa, machine.phys(data));
   EXPECT_EQ(translate(stack).status, Status::table_unavailable) << "vmalloc space has no arithmetic";
+}
+
+TEST_P(EveryLayout, TellsEachStepOfAWalk) {
+  using Kind = Translator::Step::Kind;
+  DumpBuilder machine(GetParam().options);
+  const VirtAddr stack = machine.vmalloc(1), last = machine.image_end() - 8;
+  Opened opened(machine);
+  for (VirtAddr va : {stack + 0x18, machine.stext() + 0x1234, last}) {
+    const auto steps = opened.translator->steps({}, va);
+    ASSERT_FALSE(steps.empty());
+    EXPECT_EQ("pgd", steps.front().level);
+    EXPECT_EQ(Kind::leaf, steps.back().kind);
+    EXPECT_EQ(steps.back().to, machine.phys(va)) << std::hex << va.value;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      EXPECT_EQ(machine.phys_u64(steps[i].entry), steps[i].raw);
+      EXPECT_EQ(i + 1 < steps.size(), steps[i].kind == Kind::table);
+      if (i > 0) {
+        EXPECT_EQ(steps[i - 1].to.value, align_down(steps[i].entry.value, machine.page_size()));
+        EXPECT_EQ(steps[i - 1].height, steps[i].height + 1);
+      }
+    }
+    if (steps.back().height == 0) {
+      EXPECT_EQ("pte", steps.back().level);
+    }
+    // The same tables under another root, as a task's are.
+    const auto again = opened.translator->steps(machine.root_table(), va);
+    ASSERT_EQ(again.size(), steps.size());
+    EXPECT_EQ(again.back().to, steps.back().to);
+  }
+  // Where nothing is mapped, and where a table is missing.
+  EXPECT_EQ(Kind::invalid, opened.translator->steps({}, stack - 8).back().kind);
+  const auto steps = opened.translator->steps({}, stack);
+  machine.exclude(machine.pfn_of(steps.back().entry));
+  EXPECT_EQ(Kind::unreadable, Opened(machine).translator->steps({}, stack).back().kind);
 }
 
 TEST_P(EveryLayout, EnumeratesExactlyWhatIsMapped) {
@@ -315,6 +350,20 @@ TEST(Arm64Translate, SignedAndTaggedAddressesAreStripped) {
   EXPECT_EQ(translate({(va.value & 0x0000ffffffffffff) | 0x12b4000000000000}).pa, machine.image_phys(va));
   EXPECT_EQ(translate({0xdead000000000100}).status, Status::not_kernel)
       << "list poison is not a signed pointer";
+}
+
+TEST(Arm64Translate, NamesTheBitsOfAnEntry) {
+  DumpBuilder machine({.page_size = 4096, .va_bits = 48});
+  const VirtAddr page = machine.vmalloc(1);
+  const auto before = Opened(machine).translator->steps({}, page).back();
+  // User read-only (AP 0b11), accessed, PXN and UXN, MAIR index 4, special.
+  const uint64_t raw = (before.raw & bit_range(47, 12)) | 3 | 4 << 2 | 3 << 6 | 1 << 10 | uint64_t{3} << 53 |
+                       uint64_t{1} << 56;
+  machine.put_phys_u64(before.entry, raw);
+  const auto after = Opened(machine).translator->steps({}, page).back();
+  const std::vector<std::string_view> expected = {"user", "read-only", "accessed", "pxn",
+                                                  "uxn",  "special",   "attr-4"};
+  EXPECT_EQ(expected, after.flags);
 }
 
 }  // namespace

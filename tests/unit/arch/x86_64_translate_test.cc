@@ -114,6 +114,40 @@ TEST_P(EveryLayout, WorksWithoutTheLowerTables) {
   EXPECT_EQ(translate(machine.module_area()).status, Status::table_unavailable);
 }
 
+TEST_P(EveryLayout, TellsEachStepOfAWalk) {
+  using Kind = Translator::Step::Kind;
+  DumpBuilder machine(GetParam().options);
+  const VirtAddr stack = machine.vmalloc(1), last = machine.image_end() - 8;
+  Opened opened(machine);
+  for (VirtAddr va : {stack + 0x18, machine.stext() + 0x1234, last}) {
+    const auto steps = opened.translator->steps({}, va);
+    ASSERT_FALSE(steps.empty());
+    EXPECT_EQ("pgd", steps.front().level);
+    EXPECT_EQ(Kind::leaf, steps.back().kind);
+    EXPECT_EQ(steps.back().to, machine.phys(va)) << std::hex << va.value;
+    for (size_t i = 0; i < steps.size(); ++i) {
+      EXPECT_EQ(machine.phys_u64(steps[i].entry), steps[i].raw);
+      EXPECT_EQ(i + 1 < steps.size(), steps[i].kind == Kind::table);
+      if (i > 0) {
+        EXPECT_EQ(steps[i - 1].to.value, align_down(steps[i].entry.value, machine.page_size()));
+        EXPECT_EQ(steps[i - 1].height, steps[i].height + 1);
+      }
+    }
+    if (steps.back().height == 0) {
+      EXPECT_EQ("pte", steps.back().level);
+    }
+    // The same tables under another root, as a task's are.
+    const auto again = opened.translator->steps(machine.root_table(), va);
+    ASSERT_EQ(again.size(), steps.size());
+    EXPECT_EQ(again.back().to, steps.back().to);
+  }
+  // Where nothing is mapped, and where a table is missing.
+  EXPECT_EQ(Kind::invalid, opened.translator->steps({}, stack - 8).back().kind);
+  const auto steps = opened.translator->steps({}, stack);
+  machine.exclude(machine.pfn_of(steps.back().entry));
+  EXPECT_EQ(Kind::unreadable, Opened(machine).translator->steps({}, stack).back().kind);
+}
+
 TEST_P(EveryLayout, EnumeratesExactlyWhatIsMapped) {
   DumpBuilder machine(GetParam().options);
   const VirtAddr stack = machine.vmalloc(2);
@@ -254,6 +288,18 @@ TEST(X86_64Translate, EndsOnHostileTables) {
   EXPECT_FALSE(translate.translator->walk_tables([&](const auto&) { return ++visits < 1'000'000; }));
   EXPECT_LT(visits, 20'000u);
   EXPECT_LT(translate.memory.reads - before, 200u);
+}
+
+TEST(X86_64Translate, NamesTheBitsOfAnEntry) {
+  DumpBuilder machine(machine_of({}));
+  const VirtAddr page = machine.vmalloc(1);
+  const auto before = Opened(machine).translator->steps({}, page).back();
+  machine.put_phys_u64(before.entry, before.to.value | 0x147 | uint64_t{1} << 63);
+  const auto after = Opened(machine).translator->steps({}, page).back();
+  const std::vector<std::string_view> expected = {"present",    "write", "user",
+                                                  "no-execute", "dirty", "global"};
+  EXPECT_EQ(expected, after.flags);
+  EXPECT_EQ(before.to, after.to);
 }
 
 }  // namespace
