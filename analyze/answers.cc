@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <chrono>
 #include <functional>
 
+#include "analyze/inspect/address.h"
 #include "analyze/triage/triage.h"
 #include "core/base/log.h"
 
@@ -63,19 +63,6 @@ void prepend(std::vector<Limit>& limits, std::vector<Limit> first) {
   limits = std::move(first);
 }
 
-std::optional<uint64_t> parse_hex(std::string_view digits) {
-  uint64_t value = 0;
-  auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
-  if (digits.empty() || error != std::errc{} || end != digits.data() + digits.size()) return std::nullopt;
-  return value;
-}
-
-std::optional<uint64_t> parse_address(std::string_view text) {
-  if (text.substr(0, 2) == "0x" || text.substr(0, 2) == "0X") return parse_hex(text.substr(2));
-  if (text.size() == 16) return parse_hex(text);
-  return std::nullopt;
-}
-
 SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, DebugInfo* debug) {
   SymbolAnswer::Match match;
   match.address = address;
@@ -98,12 +85,7 @@ SymbolAnswer answer(Kernel& kernel, DebugInfo* debug, const std::string& query) 
   SymbolAnswer out;
   out.query = escape_untrusted(query);
   std::optional<uint64_t> address = parse_address(query);
-  size_t plus = query.rfind('+');
-  if (!address && plus != std::string::npos && plus > 0) {
-    auto offset = parse_address(std::string_view(query).substr(plus + 1));
-    auto base = kernel.symbols().find(std::string_view(query).substr(0, plus));
-    if (offset && base) address = base->address + *offset;
-  }
+  if (!address && query.find_first_of("+-", 1) != std::string::npos) address = find_address(kernel, query);
   if (address) {
     if (auto hit = kernel.symbols().lookup(*address))
       out.matches.push_back(match_of(hit->symbol, *address, debug));

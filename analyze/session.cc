@@ -85,6 +85,16 @@ const ModuleList& Session::modules() {
   return *modules_;
 }
 
+TypedMemory& Session::types() {
+  if (!types_) types_ = std::make_unique<TypedMemory>(*kernel(), debug_.info ? debug_.info->types() : nullptr);
+  return *types_;
+}
+
+OwnerFinder& Session::owners() {
+  if (!owners_) owners_ = std::make_unique<OwnerFinder>(types());
+  return *owners_;
+}
+
 Evidence Session::evidence() {
   Evidence evidence;
   if (!kernel_) {

@@ -8,12 +8,14 @@
 #include <string>
 #include <vector>
 
+#include "analyze/inspect/owner.h"
 #include "analyze/symbols/find.h"
 #include "analyze/triage/report.h"
 #include "core/formats/dump.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/modules.h"
 #include "core/kernel/printk.h"
+#include "core/kernel/typed_memory.h"
 
 namespace kdk {
 
@@ -44,6 +46,10 @@ class Session {
   DebugInfo* debug_info();
   // Modules, with their symbols added to kernel().
   const ModuleList& modules();
+  // Kernel memory by types, those of the dump or of the vmlinux; and who owns an address. kernel() must be
+  // there. Ask debug_info() and modules() first for what they add.
+  TypedMemory& types();
+  OwnerFinder& owners();
 
   // What the answers rest on so far.
   Evidence evidence();
@@ -61,6 +67,8 @@ class Session {
   std::string debug_error_;  // the vmlinux that was asked for cannot be used
   std::string types_problem_;
   std::optional<ModuleList> modules_;
+  std::unique_ptr<TypedMemory> types_;
+  std::unique_ptr<OwnerFinder> owners_;
 };
 
 }  // namespace kdk

@@ -14,6 +14,8 @@ void add_report(CLI::App& program, std::function<int()>& chosen);
 void add_log(CLI::App& program, std::function<int()>& chosen);
 void add_backtrace(CLI::App& program, std::function<int()>& chosen);
 void add_symbols(CLI::App& program, std::function<int()>& chosen);
+void add_read(CLI::App& program, std::function<int()>& chosen);
+void add_vtop(CLI::App& program, std::function<int()>& chosen);
 void add_info(CLI::App& program, std::function<int()>& chosen);
 void add_triage(CLI::App& program, std::function<int()>& chosen);
 

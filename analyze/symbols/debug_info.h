@@ -58,6 +58,8 @@ class DebugInfo {
   // Adds the file's BTF as a source of types when the dump carried none. False when there is nothing to add;
   // `why_not` then gets a sentence (empty when the dump's own BTF is there).
   bool add_types(Kernel& kernel, std::string* why_not = nullptr);
+  // What add_types() added; nullptr: nothing.
+  const Btf* types() const { return btf_.get(); }
 
   // File, line and inlined functions at a run-time address. For a return address pass the address of the call
   // (pc - 1). nullopt when the DWARF does not cover it or is damaged there.

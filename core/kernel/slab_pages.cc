@@ -82,7 +82,8 @@ std::optional<SlabPages::Object> SlabPages::object_of(VirtAddr at) {
   const uint64_t into = found.pa.value - pfn.value * page_size;
   const uint64_t index = into / shaped.stride;
   if (index >= objects(*head)) return std::nullopt;
-  return Object{at - (into - index * shaped.stride) + shaped.first, shaped.stride - shaped.first, cache, *head};
+  return Object{at - (into - index * shaped.stride) + shaped.first, shaped.stride - shaped.first, cache,
+                *head};
 }
 
 uint64_t SlabPages::for_each(VirtAddr cache, const std::function<bool(const Object&)>& visit) {
@@ -106,7 +107,8 @@ uint64_t SlabPages::for_each(VirtAddr cache, const std::function<bool(const Obje
         if (!base || !head) continue;
         const uint64_t count = objects(*head);
         for (uint64_t n = 0; go_on && n < count; ++n)
-          go_on = visit({*base + n * shaped.stride + shaped.first, shaped.stride - shaped.first, cache, *head});
+          go_on =
+              visit({*base + n * shaped.stride + shaped.first, shaped.stride - shaped.first, cache, *head});
       }
     });
     if (!go_on) break;

@@ -67,7 +67,7 @@ const ModuleList& TypedMemory::modules() {
 void TypedMemory::load_module_types() {
   if (module_types_loaded_) return;
   module_types_loaded_ = true;
-  const Btf* base = kernel_.btf();
+  const Btf* base = types();
   if (base == nullptr) return;
   Layout& layout = kernel_.layout();
   const auto data = layout.field("module", "btf_data"), size = layout.field("module", "btf_data_size");
@@ -90,7 +90,7 @@ void TypedMemory::load_module_types() {
 }
 
 std::optional<TypeRef> TypedMemory::find_type(std::string_view name) {
-  const Btf* base = kernel_.btf();
+  const Btf* base = types();
   if (base == nullptr) return std::nullopt;
   if (const auto id = base->find(name)) return TypeRef{base, *id};
   load_module_types();
@@ -102,7 +102,7 @@ std::optional<TypeRef> TypedMemory::find_type(std::string_view name) {
 
 TypeRef TypedMemory::require_type(std::string_view name) {
   if (const auto found = find_type(name)) return *found;
-  if (kernel_.btf() == nullptr) throw Error(Errc::missing, "the dump has no types (BTF)");
+  if (types() == nullptr) throw Error(Errc::missing, "the dump has no types (BTF)");
   throw Error(Errc::missing, fmt::format("the kernel has no type {}", name));
 }
 
@@ -118,7 +118,7 @@ Btf::Type TypedMemory::describe(TypeRef& type) {
 }
 
 std::optional<TypeRef> TypedMemory::variable_type(const std::string& name) {
-  const Btf* base = kernel_.btf();
+  const Btf* base = types();
   if (base == nullptr) return std::nullopt;
   if (const auto id = base->variable(name)) return TypeRef{base, *id};
   for (const std::unique_ptr<Btf>& types : module_types_) {

@@ -28,11 +28,13 @@ struct TypedPlace {
 
 class TypedMemory {
  public:
-  // `kernel` must outlive it.
-  explicit TypedMemory(Kernel& kernel) : kernel_(kernel) {}
+  // `kernel` must outlive it, and `more`: types to use where the dump has none, those of its vmlinux.
+  explicit TypedMemory(Kernel& kernel, const Btf* more = nullptr) : kernel_(kernel), more_(more) {}
 
   Kernel& kernel() { return kernel_; }
   KernelMemory& memory() { return kernel_.memory(); }
+  // The kernel's types; nullptr when there are none.
+  const Btf* types() { return kernel_.btf() != nullptr ? kernel_.btf() : more_; }
 
   // A named type of the kernel or of a module.
   std::optional<TypeRef> find_type(std::string_view name);
@@ -73,6 +75,7 @@ class TypedMemory {
   std::vector<VirtAddr> addresses(const std::string& name, uint64_t& size);
 
   Kernel& kernel_;
+  const Btf* more_ = nullptr;
   bool modules_listed_ = false, module_types_loaded_ = false, module_symbols_ = false;
   ModuleList modules_;
   std::vector<std::unique_ptr<Btf>> module_types_;

@@ -366,6 +366,18 @@ class Crash(e2e.TestCase):
         back = self.run_json("kdump-analyze", "sym", self.dump_path, address, "--json")["answers"][0]["matches"][0]
         self.assertEqual("sysrq_handle_crash", back["symbol"])
 
+    def test_memory_questions(self):
+        """read and vtop, of a place that every kernel names."""
+        read = self.run_json("kdump-analyze", "read", self.dump_path, "linux_banner", "64", "-a", "--vmlinux",
+                             self.vmlinux, "--json")
+        self.assertTrue(read["text"].startswith("Linux version"), read["text"])
+        vtop = self.run_json("kdump-analyze", "vtop", self.dump_path, read["address"], "--json")
+        self.assertEqual(("mapped", "leaf"), (vtop["translation"], vtop["steps"][-1]["kind"]))
+        physical = self.run_json("kdump-analyze", "read", self.dump_path, vtop["physical_address"], "64", "-a", "-p", "--json")
+        self.assertEqual(read["text"], physical["text"])
+        back = self.run_json("kdump-analyze", "vtop", self.dump_path, vtop["physical_address"], "-p", "--json")
+        self.assertEqual(read["address"], back["image_address"])
+
     def test_wrong_vmlinux_is_refused(self):
         """The report says so (exit code 3) and gives all that can be known without one."""
         other = next(name for name, (machine, _) in guest.packages.KERNELS.items()
