@@ -19,7 +19,8 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("kdump-analyze {}", KDK_VERSION));
   app.require_subcommand(1);
   std::function<int()> chosen;
-  for (auto add : {add_report, add_log, add_backtrace, add_symbols, add_read, add_vtop, add_info, add_triage})
+  for (auto add : {add_report, add_log, add_backtrace, add_ps, add_modules, add_symbols, add_read, add_vtop,
+                   add_info, add_triage})
     add(app, chosen);
   try {
     app.parse(argc, argv);

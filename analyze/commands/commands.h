@@ -13,6 +13,8 @@ namespace kdk {
 void add_report(CLI::App& program, std::function<int()>& chosen);
 void add_log(CLI::App& program, std::function<int()>& chosen);
 void add_backtrace(CLI::App& program, std::function<int()>& chosen);
+void add_ps(CLI::App& program, std::function<int()>& chosen);
+void add_modules(CLI::App& program, std::function<int()>& chosen);
 void add_symbols(CLI::App& program, std::function<int()>& chosen);
 void add_read(CLI::App& program, std::function<int()>& chosen);
 void add_vtop(CLI::App& program, std::function<int()>& chosen);

@@ -361,6 +361,14 @@ class Crash(e2e.TestCase):
         self.run_json("kdump-analyze", "info", self.dump_path, "--json")
         trace = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "--json")
         self.check_trace(self.crashing_cpu(trace)["backtrace"]["frames"])
+        rows = self.run_json("kdump-analyze", "ps", self.dump_path, "--vmlinux", self.vmlinux, "--json")["items"]
+        self.assertEqual([task["pid"] for task in self.report["tasks"]["items"]], [row["pid"] for row in rows])
+        sleeper = next(row for row in rows if row["comm"] == "kdk-markers")
+        self.assertGreater(sleeper["vsz_bytes"], sleeper["rss_bytes"])
+        self.assertGreater(sleeper["rss_bytes"], 0)
+        if self.facts.modules:
+            listed = self.run_json("kdump-analyze", "mod", self.dump_path, "--vmlinux", self.vmlinux, "--json")["items"]
+            self.assertEqual(list(self.facts.modules), [module["name"] for module in listed])
         answer = self.run_json("kdump-analyze", "sym", self.dump_path, "sysrq_handle_crash", "--json")["answers"][0]
         address = answer["matches"][0]["address"]
         back = self.run_json("kdump-analyze", "sym", self.dump_path, address, "--json")["answers"][0]["matches"][0]

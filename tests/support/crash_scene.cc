@@ -17,9 +17,12 @@ namespace {
 // struct task_struct; the rest of its offsets. See types() for the same facts as BTF.
 constexpr uint64_t t_cpu = 0x08, t_state = 0x18, t_stack = 0x20, t_flags = 0x28, t_on_cpu = 0x2c,
                    t_exit = 0x40, t_tgid = 0x48, t_parent = 0x50, t_thread_node = 0x58, t_signal = 0x68,
-                   task_size = 0x100;
+                   t_mm = 0x80, t_prio = 0x88, t_static_prio = 0x8c, t_policy = 0x90, t_sched_info = 0x98,
+                   t_se = 0xb0, t_start = 0xc8, t_nvcsw = 0xd0, t_nivcsw = 0xd8, task_size = 0x100;
+constexpr uint64_t mm_total_vm = 0x10, mm_rss_stat = 0x20, counter_size = 0x28, counter_count = 0x8,
+                   counter_cpus = 0x20;
 constexpr uint64_t s_thread_head = 0x10;
-constexpr uint64_t rq_curr = 0x40, per_cpu_area = 0x10000;
+constexpr uint64_t rq_clock = 0x38, rq_curr = 0x40, per_cpu_area = 0x10000;
 
 class Builder {
  public:
@@ -62,6 +65,9 @@ class Builder {
     auto bits = [](uint64_t bytes) { return static_cast<uint32_t>(bytes * 8); };
     uint32_t list = btf.structure("list_head", 16, {{"next", pointer, 0}, {"prev", pointer, 64}});
     uint32_t thread_info = btf.structure("thread_info", 16, {{"flags", u64, 0}, {"cpu", u32, bits(t_cpu)}});
+    uint32_t sched_info = btf.structure("sched_info", 16, {{"last_arrival", u64, 0}});
+    uint32_t entity =
+        btf.structure("sched_entity", 16, {{"exec_start", u64, 0}, {"sum_exec_runtime", u64, 64}});
     btf.structure("task_struct", static_cast<uint32_t>(task_size),
                   {{"thread_info", thread_info, 0},
                    {"__state", u32, bits(t_state)},
@@ -75,9 +81,24 @@ class Builder {
                    {"real_parent", pointer, bits(t_parent)},
                    {"thread_node", list, bits(t_thread_node)},
                    {"signal", pointer, bits(t_signal)},
-                   {"comm", comm, bits(Scene::comm_offset)}});
+                   {"comm", comm, bits(Scene::comm_offset)},
+                   {"mm", pointer, bits(t_mm)},
+                   {"prio", u32, bits(t_prio)},
+                   {"static_prio", u32, bits(t_static_prio)},
+                   {"policy", u32, bits(t_policy)},
+                   {"sched_info", sched_info, bits(t_sched_info)},
+                   {"se", entity, bits(t_se)},
+                   {"start_boottime", u64, bits(t_start)},
+                   {"nvcsw", u64, bits(t_nvcsw)},
+                   {"nivcsw", u64, bits(t_nivcsw)}});
+    uint32_t counter =
+        btf.structure("percpu_counter", static_cast<uint32_t>(counter_size),
+                      {{"count", u64, bits(counter_count)}, {"counters", pointer, bits(counter_cpus)}});
+    btf.structure(
+        "mm_struct", 0x100,
+        {{"total_vm", u64, bits(mm_total_vm)}, {"rss_stat", btf.array(counter, 4), bits(mm_rss_stat)}});
     btf.structure("signal_struct", 0x40, {{"thread_head", list, bits(s_thread_head)}});
-    btf.structure("rq", 0x80, {{"curr", pointer, bits(rq_curr)}});
+    btf.structure("rq", 0x80, {{"clock", u64, bits(rq_clock)}, {"curr", pointer, bits(rq_curr)}});
     btf.structure("cpumask", 8, {{"bits", btf.array(u64, 1), 0}});
     uint32_t module_memory = btf.structure("module_memory", 16, {{"base", pointer, 0}, {"size", u32, 64}});
     btf.structure("module", 0x120,
@@ -85,7 +106,23 @@ class Builder {
                    {"list", list, bits(8)},
                    {"name", name56, bits(0x18)},
                    {"taints", u64, bits(0x58)},
-                   {"mem", btf.array(module_memory, 7), bits(0x60)}});
+                   {"mem", btf.array(module_memory, 7), bits(0x60)},
+                   {"refcnt", u32, bits(0xd0)},
+                   {"source_list", list, bits(0xd8)},
+                   {"target_list", list, bits(0xe8)},
+                   {"sect_attrs", pointer, bits(0xf8)}});
+    btf.structure("module_use", 0x30,
+                  {{"source_list", list, 0},
+                   {"target_list", list, bits(0x10)},
+                   {"source", pointer, bits(0x20)},
+                   {"target", pointer, bits(0x28)}});
+    uint32_t attribute = btf.structure("attribute", 16, {{"name", pointer, 0}});
+    uint32_t bin_attribute =
+        btf.structure("bin_attribute", 0x28, {{"attr", attribute, 0}, {"private", pointer, bits(0x18)}});
+    uint32_t section =
+        btf.structure("module_sect_attr", 0x30, {{"battr", bin_attribute, 0}, {"address", u64, bits(0x28)}});
+    btf.structure("module_sect_attrs", 0x10,
+                  {{"nsections", u32, 0}, {"attrs", btf.array(section, 0), bits(0x10)}});
     uint32_t watermarks = btf.array(u64, 4), zone_stats = btf.array(u64, 2);
     uint32_t zone = btf.structure("zone", 0x60,
                                   {{"_watermark", watermarks, 0},
@@ -126,6 +163,12 @@ class Builder {
     m_.put_u32(at + t_exit, facts.exit_state);
     m_.put_u32(at + Scene::pid_offset, facts.pid);
     m_.put_u32(at + t_tgid, facts.tgid);
+    m_.put_u32(at + t_prio, 120);
+    m_.put_u32(at + t_static_prio, 120);
+    // Every task ran for 3 ms, for the last time PID milliseconds after the boot.
+    m_.put_u64(at + t_sched_info, uint64_t{facts.pid} * 1'000'000);
+    m_.put_u64(at + t_se + 8, 3'000'000);
+    m_.put_u64(at + t_nvcsw, facts.pid);
     m_.put_u64(at + t_parent, parent.value == 0 ? at.value : parent.value);
     m_.put_text(at + Scene::comm_offset, facts.comm);
     return at;
@@ -165,6 +208,23 @@ class Builder {
       group({single});
     }
     variables_["init_task"] = scene_.init_task;
+    memory_of({init, 40, 4});
+    memory_of({leader, 100, 30});
+    for (VirtAddr thread : {second, third}) m_.put_u64(thread + t_mm, mm_.value);
+  }
+
+  struct MemoryFacts {
+    VirtAddr task;
+    uint64_t total, anonymous;  // pages
+  };
+  // An mm_struct whose count of anonymous pages is split between the total and the two CPUs: -1 and +2.
+  void memory_of(const MemoryFacts& facts) {
+    mm_ = m_.alloc(0x100, 64);
+    m_.put_u64(facts.task + t_mm, mm_.value);
+    m_.put_u64(mm_ + mm_total_vm, facts.total);
+    const VirtAddr counter = mm_ + mm_rss_stat + counter_size;
+    m_.put_u64(counter + counter_count, facts.anonymous - 1);
+    counters_.push_back(counter + counter_cpus);
   }
 
   // One ELF note as crash_save_cpu() leaves it in the per-CPU crash_notes.
@@ -195,6 +255,12 @@ class Builder {
       uint64_t offset = areas.value + cpu * per_cpu_area - notes.value;
       m_.put_u64(offsets + cpu * 8, offset);
       m_.put_u64(queues + offset + rq_curr, cpu == 0 ? trigger_.value : idle_.value);
+      m_.put_u64(queues + offset + rq_clock, 500'000'000 + cpu);
+      for (size_t i = 0; i < counters_.size(); ++i) {
+        const VirtAddr part = queues + 0x200 + i * 8;  // behind the run queue
+        m_.put_u64(counters_[i], part.value);
+        m_.put_u32(part + offset, cpu == 0 ? static_cast<uint32_t>(-1) : 2);
+      }
     }
     put_note(areas, cpu0, 77);
     put_note(areas + per_cpu_area, cpu1, 0);
@@ -213,6 +279,25 @@ class Builder {
     VirtAddr text = m_.vmalloc(1);
     m_.put_u64(at + 0x60, text.value);
     m_.put_u32(at + 0x68, 4096);
+    module_use(at, text);
+  }
+  // The module uses itself, which is more than any real one does but needs no second one; it has two
+  // sections.
+  void module_use(VirtAddr at, VirtAddr text) {
+    m_.put_u32(at + 0xd0, 2);
+    VirtAddr use = m_.alloc(0x30, 64), sections = m_.alloc(0x10 + 2 * 0x30, 64);
+    m_.put_list(at + 0xd8, {use});
+    m_.put_list(at + 0xe8, {use + 0x10});
+    m_.put_u64(use + 0x20, at.value);
+    m_.put_u64(use + 0x28, at.value);
+    m_.put_u64(at + 0xf8, sections.value);
+    m_.put_u32(sections, 2);
+    for (uint64_t i : {0, 1}) {
+      VirtAddr name = m_.alloc(16), section = sections + 0x10 + i * 0x30;
+      m_.put_text(name, i == 0 ? ".text" : ".init.text");
+      m_.put_u64(section, name.value);
+      m_.put_u64(section + 0x28, i == 0 ? text.value : text.value + 0x100000);
+    }
   }
 
   void memory() {
@@ -294,7 +379,8 @@ class Builder {
   const SceneArch& arch_;
   const std::vector<std::string> functions_;
   std::map<std::string, VirtAddr> variables_;
-  VirtAddr trigger_, idle_;
+  VirtAddr trigger_, idle_, mm_;
+  std::vector<VirtAddr> counters_;  // percpu_counter.counters of every mm_struct's anonymous pages
 };
 
 }  // namespace

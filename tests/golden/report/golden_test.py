@@ -87,6 +87,11 @@ class Golden(unittest.TestCase):
             code = 3 if case == "truncated" else 0
             log = self.valid(self.analyze("log", dump, "--json", expect=code if interpretable else 1))
             self.assertEqual(interpretable, log["records"] != [])
+            tasks = 0 if case != "broken-list" else 3
+            self.valid(self.analyze("ps", *options, "--json", expect=max(code, tasks) if interpretable else 1))
+            self.valid(self.analyze("ps", *options, "--json", "--tree", expect=max(code, tasks) if interpretable else 1))
+            listed = interpretable and case != "text-symbols"
+            self.valid(self.analyze("mod", *options, "--json", expect=code if listed else 1))
             found = self.valid(self.analyze("sym", *options, "--json", "panic", expect=code if interpretable else 1))
             self.assertEqual(interpretable, bool(found["answers"]) and found["answers"][0]["matches"] != [])
 
