@@ -2,7 +2,10 @@
 
 #include <algorithm>
 
+#include "analyze/ask.h"
 #include "analyze/triage/triage.h"
+#include "analyze/unwind/annotate.h"
+#include "analyze/unwind/vmlinux_aids.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -19,58 +22,47 @@ Kernel* kernel_with_variables(Session& session) {
   return kernel;
 }
 
-template <typename Facts>
-void complete(Session& session, Answer<Facts>& answer) {
-  answer.input = session.input();
-  answer.evidence = session.evidence();
-  std::vector<Limit> limits = session.common_limits();
-  limits.insert(limits.end(), answer.limits.begin(), answer.limits.end());
-  answer.limits = std::move(limits);
-}
-
 }  // namespace
 
 Answer<ProcessListing> make_processes(Session& session, const TaskFilter& filter, TaskOrder order,
                                       bool tree) {
-  Answer<ProcessListing> answer;
-  ProcessListing& facts = answer.facts;
+  ProcessListing facts;
+  std::vector<Limit> limits;
   facts.tree = tree;
   if (Kernel* kernel = kernel_with_variables(session)) {
-    TaskList list = examine_tasks(*kernel, answer.limits);
+    TaskList list = examine_tasks(*kernel, limits);
     facts.table = complete_processes(*kernel, std::move(list), session.log());
     facts.rows = tree ? task_tree(facts.table, filter) : select_tasks(facts.table, filter, order);
     for (const std::string& missing : facts.table.missing)
-      answer.limits.push_back({"/items", "type_absent", missing, ""});
+      limits.push_back({"/items", "type_absent", missing, ""});
   } else {
     facts.table.list.why_not = session.kernel_error();
   }
-  complete(session, answer);
-  return answer;
+  return answer_of(session, std::move(facts), std::move(limits));
 }
 
 Answer<ModuleListing> make_modules(Session& session, const std::vector<std::string>& names) {
-  Answer<ModuleListing> answer;
-  ModuleListing& facts = answer.facts;
+  ModuleListing facts;
+  std::vector<Limit> limits;
   facts.named = !names.empty();
   Kernel* kernel = kernel_with_variables(session);
   if (kernel == nullptr) {
     facts.why_not = session.kernel_error();
-    complete(session, answer);
-    return answer;
+    return answer_of(session, std::move(facts));
   }
   ModuleList list = list_modules(*kernel);
   facts.why_not = escape_untrusted(list.why_not);
   if (!list.why_not.empty())
-    answer.limits.push_back(
+    limits.push_back(
         {"/items", "modules_absent", facts.why_not, "the vmlinux of this build (--vmlinux FILE)"});
   for (const std::string& problem : list.problems)
-    answer.limits.push_back({"/items", "modules_incomplete", escape_untrusted(problem), ""});
+    limits.push_back({"/items", "modules_incomplete", escape_untrusted(problem), ""});
   for (const Module& module : list.modules) {
     const bool asked = names.empty() || std::find(names.begin(), names.end(), module.name) != names.end();
     if (!asked) continue;
     facts.modules.push_back({module, read_module_details(*kernel, module)});
     for (const std::string& problem : facts.modules.back().details.problems)
-      answer.limits.push_back({"/items", "modules_incomplete", module.name + ": " + problem, ""});
+      limits.push_back({"/items", "modules_incomplete", module.name + ": " + problem, ""});
   }
   for (const std::string& name : names) {
     const bool found =
@@ -78,8 +70,33 @@ Answer<ModuleListing> make_modules(Session& session, const std::vector<std::stri
                     [&](const ModuleListing::Entry& entry) { return entry.module.name == name; });
     if (!found) facts.not_found.push_back(escape_untrusted(name));
   }
-  complete(session, answer);
-  return answer;
+  return answer_of(session, std::move(facts), std::move(limits));
+}
+
+Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query) {
+  std::vector<Limit> limits;
+  Kernel* kernel = session.kernel();
+  if (kernel == nullptr) return answer_of(session, TaskStacks{});
+  DebugInfo* debug = session.debug_info();
+  session.modules();  // frames in modules need their symbols
+  std::optional<VmlinuxAids> vmlinux;
+  if (debug != nullptr) vmlinux.emplace(*debug);
+  const ProcessTable table = complete_processes(*kernel, examine_tasks(*kernel, limits), session.log());
+  std::vector<std::string> not_found;
+  std::vector<TaskRow> rows = query.words.empty() ? select_tasks(table, {}, TaskOrder::list)
+                                                  : find_tasks(table, query.words, not_found);
+  std::erase_if(rows,
+                [&](const TaskRow& row) { return !matches(table.list.tasks[row.index], query.filter); });
+  std::optional<Crash> crash;
+  if (any_on_cpu(table, rows)) crash = examine_crash(*kernel, session.log(), debug, limits);
+  TaskStacks facts = walk_tasks(*kernel, table, rows, crash ? &*crash : nullptr,
+                                vmlinux ? vmlinux->aids() : UnwindAids{}, query.grouped);
+  facts.not_found = std::move(not_found);
+  if (debug != nullptr) {
+    Annotator annotator(*debug);
+    for (TaskStack& stack : facts.stacks) annotator.annotate(stack.trace);
+  }
+  return answer_of(session, std::move(facts), std::move(limits));
 }
 
 }  // namespace kdk

@@ -6,6 +6,7 @@
 
 #include "analyze/inspect/module_details.h"
 #include "analyze/inspect/processes.h"
+#include "analyze/inspect/task_stacks.h"
 #include "analyze/session.h"
 #include "analyze/triage/answer.h"
 
@@ -14,5 +15,14 @@ namespace kdk {
 Answer<ProcessListing> make_processes(Session& session, const TaskFilter& filter, TaskOrder order, bool tree);
 // Every module, or in full those of these names.
 Answer<ModuleListing> make_modules(Session& session, const std::vector<std::string>& names);
+
+// Which tasks' stacks are asked for: those that `words` name (find_tasks()) and the filter lets through.
+struct StackQuery {
+  std::vector<std::string> words;  // empty: every task
+  TaskFilter filter;
+  bool grouped = false;
+};
+// With inlined functions and lines where a vmlinux is found.
+Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query);
 
 }  // namespace kdk

@@ -2,20 +2,27 @@
 
 namespace kdk {
 
-void annotate(Backtrace& trace, DebugInfo& info) {
+void Annotator::annotate(Backtrace& trace) {
   for (Frame& frame : trace.frames) {
     if (!frame.module.empty() || !frame.image_offset) continue;
     // The byte before a return address belongs to the call.
-    std::optional<SourceInfo> source = info.source(frame.pc_is_return_address ? frame.pc - 1 : frame.pc);
-    if (!source) continue;
-    frame.file = std::move(source->file);
-    frame.line = source->line;
-    frame.inlines = std::move(source->inlines);
+    const uint64_t address = frame.pc_is_return_address ? frame.pc - 1 : frame.pc;
+    auto [found, fresh] = known_.try_emplace(address);
+    if (fresh) found->second = info_.source(address);
+    if (!found->second) continue;
+    frame.file = found->second->file;
+    frame.line = found->second->line;
+    frame.inlines = found->second->inlines;
   }
 }
 
+void annotate(Backtrace& trace, DebugInfo& info) {
+  Annotator(info).annotate(trace);
+}
+
 void annotate(Crash& crash, DebugInfo& info) {
-  for (CpuState& cpu : crash.cpus) annotate(cpu.backtrace, info);
+  Annotator annotator(info);
+  for (CpuState& cpu : crash.cpus) annotator.annotate(cpu.backtrace);
 }
 
 }  // namespace kdk

@@ -2,6 +2,9 @@
 // image.
 #pragma once
 
+#include <optional>
+#include <unordered_map>
+
 #include "analyze/symbols/debug_info.h"
 #include "core/diagnose/crash.h"
 #include "core/diagnose/frame.h"
@@ -12,5 +15,16 @@ namespace kdk {
 void annotate(Backtrace& trace, DebugInfo& info);
 // Every CPU's trace.
 void annotate(Crash& crash, DebugInfo& info);
+
+// For many traces: every address is looked up once. `info` must outlive it.
+class Annotator {
+ public:
+  explicit Annotator(DebugInfo& info) : info_(info) {}
+  void annotate(Backtrace& trace);
+
+ private:
+  DebugInfo& info_;
+  std::unordered_map<uint64_t, std::optional<SourceInfo>> known_;
+};
 
 }  // namespace kdk

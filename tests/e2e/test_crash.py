@@ -361,6 +361,18 @@ class Crash(e2e.TestCase):
         self.run_json("kdump-analyze", "info", self.dump_path, "--json")
         trace = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "--json")
         self.check_trace(self.crashing_cpu(trace)["backtrace"]["frames"])
+        stacks = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "--group", "--json")["stacks"]
+        self.assertEqual(len(self.report["tasks"]["items"]), sum(len(stack["tasks"]) for stack in stacks))
+        self.assertGreaterEqual(len(stacks[0]["tasks"]), 20)
+        for stack in stacks:
+            with self.subTest(stack["tasks"][0]["comm"]):
+                exited = stack["tasks"][0]["state"] in "XZ"
+                self.assertEqual(exited, stack["backtrace"] is None, stack["why_not"])
+                if not exited:
+                    self.assertTrue(stack["backtrace"]["complete"], stack["backtrace"]["end"])
+        blocked = self.run_json("kdump-analyze", "bt", self.dump_path, "kdk-blocked", "--state", "D", "--json")["stacks"]
+        names = [frame["symbol"] for frame in blocked[0]["backtrace"]["frames"]]
+        self.assertTrue({"wait_for_vfork_done", "kernel_clone"} & set(names), names)
         rows = self.run_json("kdump-analyze", "ps", self.dump_path, "--vmlinux", self.vmlinux, "--json")["items"]
         self.assertEqual([task["pid"] for task in self.report["tasks"]["items"]], [row["pid"] for row in rows])
         sleeper = next(row for row in rows if row["comm"] == "kdk-markers")

@@ -103,10 +103,38 @@ def modules(report, program, analyze, dump, vmlinux):
     report.check(f"drgn has the same {len(ours)} modules with the same users, symbols and sections", wrong + sorted(names ^ ours.keys()))
 
 
+def stacks(report, program, analyze, dump, vmlinux):
+    """Of every task that was not running. A drgn that cannot read the memory of a stack ends with a frame that has no name:
+    such stacks are counted, and nothing is said of them."""
+    answer = json.loads(peers.run(analyze, "bt", dump, "--vmlinux", vmlinux, "--all-tasks", "--json"))
+    theirs = {task.value_(): task for task in for_each_task(program)}
+    wrong, same, frames, cut = [], 0, 0, 0
+    for stack in answer["stacks"]:
+        owner = stack["tasks"][0]
+        if owner["on_cpu"] or stack["backtrace"] is None:
+            continue
+        ours = []
+        for frame in stack["backtrace"]["frames"]:
+            ours += [inline["function"] for inline in frame["inlines"]] + [frame["symbol"]]
+        ours = [name.split(".")[0] for name in ours]
+        expected = [(frame.name or "?").split(".")[0] for frame in program.stack_trace(theirs[int(owner["address"], 16)])]
+        if expected[-1] == "?" and expected[:-1] == ours[:len(expected) - 1]:
+            cut += len(expected) < len(ours)
+            expected = ours
+        if ours == expected:
+            same += 1
+            frames += len(ours)
+        else:
+            wrong.append((owner["pid"], owner["comm"], ours, expected))
+    report.check(f"drgn has the same {frames} functions on the stacks of {same} tasks, {cut} of which it did not follow",
+                 wrong or ([] if same > 20 else ["too few"]))
+
+
 def compare(report, analyze, dump, vmlinux):
     program = open_dump(dump, vmlinux)
     processes(report, program, analyze, dump, vmlinux)
     modules(report, program, analyze, dump, vmlinux)
+    stacks(report, program, analyze, dump, vmlinux)
 
 
 def main():

@@ -34,6 +34,7 @@ class Builder {
         functions_(arch_.functions()) {}
 
   void build() {
+    for (const std::string& name : functions_) scene_.functions[name] = function(name);
     types();
     tasks();
     cpus();
@@ -171,6 +172,7 @@ class Builder {
     m_.put_u64(at + t_nvcsw, facts.pid);
     m_.put_u64(at + t_parent, parent.value == 0 ? at.value : parent.value);
     m_.put_text(at + Scene::comm_offset, facts.comm);
+    if (facts.pid != 0) scene_.tasks[static_cast<int32_t>(facts.pid)] = at;
     return at;
   }
   // Links the threads of one group behind a signal_struct of their own.

@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <string>
 
 #include "tests/support/dump_builder.h"
 
@@ -25,8 +27,11 @@ struct Scene {
   explicit Scene(const SceneOptions& options = {});
 
   std::unique_ptr<DumpBuilder> machine;
-  VirtAddr init_task, blocked_task;  // struct task_struct
+  VirtAddr init_task, blocked_task;   // struct task_struct
+  std::map<int32_t, VirtAddr> tasks;  // by pid, idle tasks not among them
+  std::map<std::string, uint64_t> functions;
   // Offsets inside task_struct, as in the scene's BTF.
+  static constexpr uint64_t state_offset = 0x18, stack_offset = 0x20;
   static constexpr uint64_t tasks_offset = 0x30, pid_offset = 0x44, comm_offset = 0x70;
 };
 

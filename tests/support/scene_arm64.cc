@@ -7,9 +7,26 @@ namespace {
 class Arm64Scene : public SceneArch {
  public:
   std::vector<std::string> functions() const override {
-    return {"__crash_kexec", "panic",   "sysrq_handle_crash",    "__handle_sysrq", "vfs_write",
-            "el0t_64_sync",  "die",     "do_page_fault",         "el1h_64_sync",   "faulty_fn",
-            "cpu_do_idle",   "do_idle", "secondary_start_kernel"};
+    return {"__crash_kexec",
+            "panic",
+            "sysrq_handle_crash",
+            "__handle_sysrq",
+            "vfs_write",
+            "el0t_64_sync",
+            "die",
+            "do_page_fault",
+            "el1h_64_sync",
+            "faulty_fn",
+            "cpu_do_idle",
+            "do_idle",
+            "secondary_start_kernel",
+            "__schedule",
+            "schedule",
+            "do_nanosleep",
+            "__mutex_lock",
+            "rwsem_down_write_slowpath",
+            "rwsem_down_read_slowpath",
+            "__down_common"};
   }
 
   Registers crashed_cpu(DumpBuilder& machine, VirtAddr stack, const FunctionAt& at,
