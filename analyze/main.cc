@@ -19,7 +19,10 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("kdump-analyze {}", KDK_VERSION));
   app.require_subcommand(1);
   std::function<int()> chosen;
-  for (auto add : {add_report, add_log, add_backtrace, add_ps, add_modules, add_symbols, add_read, add_vtop,
+  for (auto add : {add_report, add_log, add_backtrace, add_ps, add_modules, add_symbols,
+                   // memory and types
+                   add_read, add_vtop, add_struct, add_print,
+                   // the dump itself, and many
                    add_info, add_triage})
     add(app, chosen);
   try {

@@ -4,6 +4,7 @@
 #include "analyze/commands/command.h"
 #include "analyze/commands/commands.h"
 #include "analyze/inspect/address.h"
+#include "analyze/inspect/types/expression.h"
 
 namespace kdk {
 namespace {
@@ -23,7 +24,9 @@ uint64_t require_address(Session& session, const std::string& text, bool physica
     found = find_address(kernel, text);
   }
   if (found) return *found;
-  throw Error(Errc::missing, fmt::format("{}: neither an address nor a known symbol", text));
+  CTypes types(session.types());
+  ValueReader reader(types, kernel);
+  return Evaluator(reader).address(text);
 }
 
 // Bytes that are not there: named in the answer itself, and said again as a limit.
@@ -50,7 +53,7 @@ void add_read(CLI::App& program, std::function<int()>& chosen) {
   Command command(program, chosen, "read", "Memory as numbers, pointers or text");
   auto words = std::make_shared<Words>();
   command.one_dump();
-  command.app().add_option("ADDRESS", words->address, "A number, a symbol, or symbol+offset")->required();
+  command.app().add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")->required();
   command.app().add_option("COUNT", words->request.count, "How many units; default 1");
   command.app()
       .add_option("-u,--unit", words->request.unit, "Bytes of a unit; default 8")
@@ -90,7 +93,7 @@ void add_vtop(CLI::App& program, std::function<int()>& chosen) {
   Command command(program, chosen, "vtop", "How an address is translated: each page table, the page frame");
   auto words = std::make_shared<Words>();
   command.one_dump();
-  command.app().add_option("ADDRESS", words->address, "A number, a symbol, or symbol+offset")->required();
+  command.app().add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")->required();
   command.app().add_flag("-p,--physical", words->physical, "ADDRESS is physical: where is it mapped?");
   command.app()
       .add_option("--task", words->pid, "Translate through the tables of this task")

@@ -66,6 +66,9 @@ struct RawArray {
 struct RawEnum {
   ul32 name_off, value;
 };
+struct RawParameter {
+  ul32 name_off, type;
+};
 struct RawEnum64 {
   ul32 name_off, value_low, value_high;
 };
@@ -98,7 +101,7 @@ std::optional<uint64_t> extra_bytes(const RawType& t) {
     case Kind::enum64:
       return n * sizeof(RawEnum64);
     case Kind::func_proto:
-      return n * 8;
+      return n * sizeof(RawParameter);
     case Kind::datasec:
       return n * 12;
     case Kind::void_:
@@ -345,6 +348,107 @@ struct Btf::Impl {
     return out;
   }
 
+  Record describe_record(const Type& t) const {
+    using Shown = Record::Kind;
+    Record out;
+    if (t.in == nullptr) return out;
+    out.name = string(t.raw.name_off);
+    out.size = size(t).value_or(0);
+    out.target = t.raw.size_or_type;
+    switch (t.kind()) {
+      case Kind::void_:
+        out.kind = Shown::void_;
+        break;
+      case Kind::int_: {
+        // BTF_INT_SIGNED, BTF_INT_CHAR, BTF_INT_BOOL. The compiler does not set BTF_INT_CHAR: names tell.
+        const uint32_t encoding = t.element<ul32>(0) >> 24 & 0xf;
+        out.kind = Shown::integer;
+        out.is_signed = (encoding & 1) != 0;
+        out.is_char = (encoding & 2) != 0 || out.name == "char";
+        out.is_bool = (encoding & 4) != 0 || out.name == "_Bool";
+        break;
+      }
+      case Kind::float_:
+        out.kind = Shown::floating;
+        break;
+      case Kind::enum_:
+      case Kind::enum64:
+        out.kind = Shown::enumeration;
+        add_enumerators(t, out);
+        break;
+      case Kind::ptr:
+        out.kind = Shown::pointer;
+        break;
+      case Kind::array: {
+        const RawArray array = t.element<RawArray>(0);
+        out.kind = Shown::array;
+        out.target = array.type;
+        out.count = array.nelems;
+        break;
+      }
+      case Kind::struct_:
+      case Kind::union_:
+        out.kind = t.kind() == Kind::struct_ ? Shown::structure : Shown::union_;
+        for (uint32_t i = 0; i < t.raw.vlen() && i < max_members_visited; ++i) {
+          const RawMember raw = t.element<RawMember>(i);
+          out.fields.push_back({string(raw.name_off), describe(t, raw, 0)});
+        }
+        break;
+      case Kind::fwd:
+        out.kind = Shown::forward;
+        out.of_union = t.raw.kind_flag();
+        break;
+      case Kind::typedef_:
+        out.kind = Shown::definition;
+        break;
+      case Kind::const_:
+        out.kind = Shown::const_;
+        break;
+      case Kind::volatile_:
+        out.kind = Shown::volatile_;
+        break;
+      case Kind::restrict_:
+      case Kind::type_tag:  // an attribute such as __rcu, which changes nothing about the value
+        out.kind = Shown::restrict_;
+        break;
+      case Kind::func:
+        out.kind = Shown::function;
+        break;
+      case Kind::func_proto:
+        out.kind = Shown::prototype;
+        for (uint32_t i = 0; i < t.raw.vlen() && i < max_members_visited; ++i) {
+          const RawParameter raw = t.element<RawParameter>(i);
+          out.parameters.push_back({string(raw.name_off), raw.type});
+        }
+        break;
+      case Kind::var:
+      case Kind::datasec:
+      case Kind::decl_tag:
+        out.kind = Shown::other;
+        break;
+    }
+    return out;
+  }
+
+  // kind_flag means signed values; BTF from before that flag never sets it, and then a value is taken for
+  // negative where that is the likely reading (see enumerator()).
+  void add_enumerators(const Type& t, Record& out) const {
+    t.in->build_enumerator_names();
+    out.is_signed = t.raw.kind_flag() || (t.kind() == Kind::enum_ && !t.in->enums_tell_sign);
+    for (uint32_t i = 0; i < t.raw.vlen() && i < max_members_visited; ++i) {
+      if (t.kind() == Kind::enum64) {
+        const RawEnum64 raw = t.element<RawEnum64>(i);
+        out.enumerators.push_back(
+            {string(raw.name_off), static_cast<int64_t>(uint64_t{raw.value_high} << 32 | raw.value_low)});
+      } else {
+        const RawEnum raw = t.element<RawEnum>(i);
+        const int64_t value =
+            out.is_signed ? int64_t{static_cast<int32_t>(uint32_t{raw.value})} : int64_t{uint32_t{raw.value}};
+        out.enumerators.push_back({string(raw.name_off), value});
+      }
+    }
+  }
+
   std::optional<uint32_t> variable(std::string_view name) const {
     for (uint32_t i = 0; i < offsets.size(); ++i) {
       const RawType t = load<RawType>(types, offsets[i]).value_or(RawType{});
@@ -511,6 +615,23 @@ std::optional<Btf::Type> Btf::type(uint32_t id) const {
 
 std::optional<uint32_t> Btf::find(std::string_view type) const {
   return impl_->find(type);
+}
+
+std::optional<Btf::Record> Btf::record(uint32_t id) const {
+  if (id >= impl_->end_id()) return std::nullopt;
+  return impl_->describe_record(impl_->type(id));
+}
+
+std::vector<uint32_t> Btf::named(std::string_view name) const {
+  std::vector<uint32_t> found;
+  for (const Impl* impl = impl_.get(); impl != nullptr && !name.empty(); impl = impl->base) {
+    impl->build_type_names();
+    for_each_candidate(impl->type_names, name, [&](uint32_t id) {
+      if (impl->string(impl->type(id).raw.name_off) == name) found.push_back(id);
+      return true;
+    });
+  }
+  return found;
 }
 
 std::optional<uint32_t> Btf::variable(std::string_view name) const {

@@ -70,6 +70,54 @@ class Btf {
   // As member(), of the struct or union with this id.
   std::optional<Member> member(uint32_t type_id, std::string_view path) const;
 
+  // --- Types as they are declared, for who shows them: typedefs and qualifiers are types of their own here.
+  struct Record {
+    enum class Kind : uint8_t {
+      void_,
+      integer,
+      floating,
+      enumeration,
+      pointer,
+      array,
+      structure,
+      union_,
+      forward,     // a struct or union that is only declared
+      definition,  // typedef
+      const_,
+      volatile_,
+      restrict_,
+      function,  // and a prototype: `target` is what it returns
+      prototype,
+      other,  // what is no type: a variable, a section, a tag of a declaration
+    };
+    Kind kind = Kind::void_;
+    std::string_view name;  // as long as the BTF; empty when it has none
+    uint64_t size = 0;      // bytes; 0 when unknown
+    uint32_t target = 0;    // what it points to, is made of, returns or stands for
+    uint64_t count = 0;     // array: elements
+    bool is_signed = false, is_char = false, is_bool = false;
+    bool of_union = false;  // forward
+    struct Field {
+      std::string_view name;  // empty: anonymous
+      Member member;          // bit_offset from the start of this struct
+    };
+    std::vector<Field> fields;
+    struct Enumerator {
+      std::string_view name;
+      int64_t value = 0;
+    };
+    std::vector<Enumerator> enumerators;
+    struct Parameter {
+      std::string_view name;
+      uint32_t type = 0;
+    };
+    std::vector<Parameter> parameters;  // prototype; an ellipsis is one of type 0 without a name
+  };
+  // nullopt: no such id.
+  std::optional<Record> record(uint32_t id) const;
+  // Every type with this name (struct, union, enum, typedef, number), own ones before the base's.
+  std::vector<uint32_t> named(std::string_view name) const;
+
  private:
   struct Impl;
   explicit Btf(std::unique_ptr<Impl> impl);

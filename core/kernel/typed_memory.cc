@@ -89,6 +89,15 @@ void TypedMemory::load_module_types() {
   }
 }
 
+std::vector<const Btf*> TypedMemory::all_types() {
+  std::vector<const Btf*> all;
+  if (types() == nullptr) return all;
+  all.push_back(types());
+  load_module_types();
+  for (const std::unique_ptr<Btf>& one : module_types_) all.push_back(one.get());
+  return all;
+}
+
 std::optional<TypeRef> TypedMemory::find_type(std::string_view name) {
   const Btf* base = types();
   if (base == nullptr) return std::nullopt;

@@ -36,6 +36,8 @@ class TypedMemory {
   // The kernel's types; nullptr when there are none.
   const Btf* types() { return kernel_.btf() != nullptr ? kernel_.btf() : more_; }
 
+  // The kernel's types and, when they are asked for, its modules'.
+  std::vector<const Btf*> all_types();
   // A named type of the kernel or of a module.
   std::optional<TypeRef> find_type(std::string_view name);
   // The same; throws Error{missing} that says why there is none.

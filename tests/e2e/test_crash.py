@@ -398,6 +398,20 @@ class Crash(e2e.TestCase):
         back = self.run_json("kdump-analyze", "vtop", self.dump_path, vtop["physical_address"], "-p", "--json")
         self.assertEqual(read["address"], back["image_address"])
 
+    def test_type_questions(self):
+        """struct and print, where the kernel has types: the first of all tasks, and the list behind it."""
+        if self.run_json("kdump-analyze", "report", self.dump_path, "--json")["evidence"]["types_source"] is None:
+            return
+        layout = self.run_json("kdump-analyze", "struct", self.dump_path, "task_struct", "--json")
+        self.assertGreater(layout["size_bytes"], 1000)
+        given = [self.dump_path, "--vmlinux", self.vmlinux, "--json"]
+        value = self.run_json("kdump-analyze", "struct", *given, "task_struct.comm,pid", "init_task")["expressions"]
+        self.assertEqual("swapper/0", value[0]["values"][0]["value"]["text"].split("\\x00")[0])
+        self.assertEqual(0, value[1]["values"][0]["value"]["number"])
+        walk = self.run_json("kdump-analyze", "print", *given, "list(init_task.tasks, struct task_struct, tasks).pid")
+        pids = {item["value"]["number"] for item in walk["expressions"][0]["values"]}
+        self.assertEqual({task["tgid"] for task in self.report["tasks"]["items"]}, pids)
+
     def test_wrong_vmlinux_is_refused(self):
         """The report says so (exit code 3) and gives all that can be known without one."""
         other = next(name for name, (machine, _) in guest.packages.KERNELS.items()

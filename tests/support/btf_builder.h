@@ -28,6 +28,10 @@ class BtfBuilder {
 
   // `bits` 0: all of the size; else an old-style bit field type of that many bits at `bit_offset`.
   uint32_t integer(std::string_view name, uint32_t bytes, uint32_t bits = 0, uint32_t bit_offset = 0);
+  uint32_t signed_integer(std::string_view name, uint32_t bytes) {
+    return raw(string(name), 1u << 24, bytes, {1u << 24 | bytes * 8});
+  }
+  uint32_t function_type(uint32_t returns) { return raw(0, 13u << 24, returns); }  // without parameters
   uint32_t pointer(uint32_t to) { return reference(2, "", to); }
   uint32_t array(uint32_t element, uint32_t count);
   uint32_t structure(std::string_view name, uint32_t bytes, const std::vector<Member>& members);

@@ -1,0 +1,18 @@
+// Renderings of types and of values: struct, print.
+#pragma once
+
+#include <string>
+
+#include "analyze/inspect/types/printed.h"
+#include "analyze/inspect/types/struct_layout.h"
+#include "analyze/triage/answer.h"
+
+namespace kdk {
+
+std::string to_text(const Answer<StructLayout>& answer);
+std::string to_text(const Answer<PrintedValues>& answer);
+
+std::string to_json_text(const Answer<StructLayout>& answer);
+std::string to_json_text(const Answer<PrintedValues>& answer);
+
+}  // namespace kdk
