@@ -50,9 +50,7 @@ const Arch* arch_of(const Dump& dump) {
 // Crash and registers, from the kernel when it can be opened and from the notes when not.
 std::optional<Crash> crash_of(Session& session, const Arch* arch, std::vector<Limit>& limits) {
   if (Kernel* kernel = session.kernel()) {
-    DebugInfo* debug = session.debug_info();
-    session.modules();  // frames in modules need their symbols
-    return examine_crash(*kernel, session.log(), debug, limits);
+    return examine_crash(*kernel, session.log(), session.sources(), limits);
   }
   if (arch == nullptr) return std::nullopt;
   return crash_from_notes(session.dump(), *arch);
@@ -63,7 +61,7 @@ void prepend(std::vector<Limit>& limits, std::vector<Limit> first) {
   limits = std::move(first);
 }
 
-SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, DebugInfo* debug) {
+SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, const SourceLookup& sources) {
   SymbolAnswer::Match match;
   match.address = address;
   match.symbol = escape_untrusted(symbol.name);
@@ -71,8 +69,8 @@ SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, DebugInfo* 
   match.offset = address - symbol.address;
   match.size = symbol.size;
   match.type = symbol.type;
-  if (debug != nullptr && symbol.text() && symbol.module.empty()) {
-    if (auto source = debug->source(address)) {
+  if (symbol.text()) {
+    if (auto source = sources.at(address, !symbol.module.empty())) {
       match.file = escape_untrusted(source->file);
       match.line = source->line;
       match.inlines = source->inlines;
@@ -81,19 +79,19 @@ SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, DebugInfo* 
   return match;
 }
 
-SymbolAnswer answer(Kernel& kernel, DebugInfo* debug, const std::string& query) {
+SymbolAnswer answer(Kernel& kernel, const SourceLookup& sources, const std::string& query) {
   SymbolAnswer out;
   out.query = escape_untrusted(query);
   std::optional<uint64_t> address = parse_address(query);
   if (!address && query.find_first_of("+-", 1) != std::string::npos) address = find_address(kernel, query);
   if (address) {
     if (auto hit = kernel.symbols().lookup(*address))
-      out.matches.push_back(match_of(hit->symbol, *address, debug));
+      out.matches.push_back(match_of(hit->symbol, *address, sources));
     return out;
   }
   for (const Symbol& symbol : kernel.symbols().find_all(query)) {
     if (out.matches.size() == max_matches) break;
-    out.matches.push_back(match_of(symbol, symbol.address, debug));
+    out.matches.push_back(match_of(symbol, symbol.address, sources));
   }
   if (out.matches.empty()) {
     // A kernel without kallsyms in the dump still names a few addresses in VMCOREINFO.
@@ -182,12 +180,12 @@ SymbolReport make_symbols(Session& session, const std::vector<std::string>& quer
   SymbolReport report;
   report.input = session.input();
   if (Kernel* kernel = session.kernel()) {
-    DebugInfo* debug = session.debug_info();
+    const SourceLookup sources = session.sources();
     const ModuleList& modules = session.modules();
     if (!modules.why_not.empty()) {
       report.limits.push_back({"/answers", "modules_absent", escape_untrusted(modules.why_not), ""});
     }
-    for (const std::string& query : queries) report.answers.push_back(answer(*kernel, debug, query));
+    for (const std::string& query : queries) report.answers.push_back(answer(*kernel, sources, query));
   }
   report.evidence = session.evidence();
   prepend(report.limits, session.common_limits());

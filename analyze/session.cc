@@ -7,6 +7,27 @@
 #include "core/kernel/vmcoreinfo_search.h"
 
 namespace kdk {
+namespace {
+
+// What the modules that were asked about lack.
+void add_module_limits(const std::vector<ModuleDebugFacts>& modules, std::vector<Limit>& limits) {
+  for (size_t i = 0; i < modules.size(); ++i) {
+    const ModuleDebugFacts& module = modules[i];
+    const std::string path = fmt::format("/evidence/modules/{}", i);
+    for (const std::string& why : module.refused) limits.push_back({path, "debug_info_refused", why, ""});
+    if (!module.path.empty()) continue;
+    limits.push_back(
+        {path, "debug_info_absent",
+         fmt::format("no debug information of module {} was found in {} places: no source lines, no inlined "
+                     "functions in its frames",
+                     module.module, module.places),
+         fmt::format("{}.ko with debug information{} in a directory given as --debug-dir DIR", module.module,
+                     module.build_id.empty() ? "" : " (build-id " + module.build_id + ")")});
+  }
+}
+
+}  // namespace
+
 Session::Session(SessionOptions options)
     : options_(std::move(options)), dump_(open_kernel_dump(options_.dump, options_.vmcoreinfo)) {}
 
@@ -95,6 +116,18 @@ OwnerFinder& Session::owners() {
   return *owners_;
 }
 
+SourceLookup Session::sources() {
+  SourceLookup sources;
+  if (kernel() == nullptr) return sources;
+  sources.vmlinux = debug_info();
+  modules();  // frames in modules need their symbols
+  if (!module_debug_ && options_.use_debug_info) {
+    module_debug_ = std::make_unique<ModuleDebug>(*kernel_, *modules_, options_.search);
+  }
+  sources.modules = module_debug_.get();
+  return sources;
+}
+
 Evidence Session::evidence() {
   Evidence evidence;
   if (!kernel_) {
@@ -114,6 +147,7 @@ Evidence Session::evidence() {
     evidence.vmlinux_match = debug_.match;
     if (debug_.info->has_dwarf()) evidence.tier = "T2";
   }
+  if (module_debug_) evidence.modules = module_debug_->facts();
   return evidence;
 }
 
@@ -157,6 +191,7 @@ std::vector<Limit> Session::common_limits() {
   for (const std::string& problem : debug_.problems) {
     limits.push_back({"/evidence/vmlinux", "debug_info_refused", escape_untrusted(problem), ""});
   }
+  if (module_debug_) add_module_limits(module_debug_->facts(), limits);
   if (!types_problem_.empty()) {
     limits.push_back({"/evidence/types", "type_absent", escape_untrusted(types_problem_), ""});
   }

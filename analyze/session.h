@@ -10,7 +10,9 @@
 
 #include "analyze/inspect/owner.h"
 #include "analyze/symbols/find.h"
+#include "analyze/symbols/module_debug.h"
 #include "analyze/triage/report.h"
+#include "analyze/unwind/annotate.h"
 #include "core/formats/dump.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/modules.h"
@@ -50,6 +52,8 @@ class Session {
   // there. Ask debug_info() and modules() first for what they add.
   TypedMemory& types();
   OwnerFinder& owners();
+  // Source positions, of the vmlinux and of modules: opens the one and reads the list of the others.
+  SourceLookup sources();
 
   // What the answers rest on so far.
   Evidence evidence();
@@ -69,6 +73,7 @@ class Session {
   std::optional<ModuleList> modules_;
   std::unique_ptr<TypedMemory> types_;
   std::unique_ptr<OwnerFinder> owners_;
+  std::unique_ptr<ModuleDebug> module_debug_;
 };
 
 }  // namespace kdk

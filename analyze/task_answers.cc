@@ -77,10 +77,8 @@ Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query) {
   std::vector<Limit> limits;
   Kernel* kernel = session.kernel();
   if (kernel == nullptr) return answer_of(session, TaskStacks{});
-  DebugInfo* debug = session.debug_info();
-  session.modules();  // frames in modules need their symbols
-  std::optional<VmlinuxAids> vmlinux;
-  if (debug != nullptr) vmlinux.emplace(*debug);
+  const SourceLookup sources = session.sources();
+  const VmlinuxAids aids(sources.vmlinux, sources.modules);
   const ProcessTable table = complete_processes(*kernel, examine_tasks(*kernel, limits), session.log());
   std::vector<std::string> not_found;
   std::vector<TaskRow> rows = query.words.empty() ? select_tasks(table, {}, TaskOrder::list)
@@ -88,14 +86,11 @@ Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query) {
   std::erase_if(rows,
                 [&](const TaskRow& row) { return !matches(table.list.tasks[row.index], query.filter); });
   std::optional<Crash> crash;
-  if (any_on_cpu(table, rows)) crash = examine_crash(*kernel, session.log(), debug, limits);
-  TaskStacks facts = walk_tasks(*kernel, table, rows, crash ? &*crash : nullptr,
-                                vmlinux ? vmlinux->aids() : UnwindAids{}, query.grouped);
+  if (any_on_cpu(table, rows)) crash = examine_crash(*kernel, session.log(), sources, limits);
+  TaskStacks facts = walk_tasks(*kernel, table, rows, crash ? &*crash : nullptr, aids.aids(), query.grouped);
   facts.not_found = std::move(not_found);
-  if (debug != nullptr) {
-    Annotator annotator(*debug);
-    for (TaskStack& stack : facts.stacks) annotator.annotate(stack.trace);
-  }
+  Annotator annotator(sources);
+  for (TaskStack& stack : facts.stacks) annotator.annotate(stack.trace);
   return answer_of(session, std::move(facts), std::move(limits));
 }
 

@@ -69,7 +69,8 @@ int finish(const Options& options, const Answer& answer, bool limits_in_text = f
   emit(options, options.json ? to_json_text(answer) : escape_untrusted(to_text(answer), "\n\t"));
   if (!limits_in_text && !options.json) {
     for (const Limit& limit : answer.limits) {
-      bool matters = limit.damage || limit.path == "/evidence/vmlinux";
+      bool matters = limit.damage || limit.path == "/evidence/vmlinux" ||
+                     limit.path.starts_with("/evidence/modules/");
       if (matters) log_warning("{}{}", limit.detail, limit.need.empty() ? "" : "; would help: " + limit.need);
     }
   }

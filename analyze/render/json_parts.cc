@@ -89,6 +89,15 @@ ordered_json evidence(const Evidence& e) {
   out["vmlinux"] = std::move(vmlinux);
   out["vmlinux_tried"] = e.vmlinux_tried;
   out["vmlinux_refused"] = e.vmlinux_refused;
+  ordered_json modules = ordered_json::array();
+  for (const ModuleDebugFacts& module : e.modules) {
+    modules.push_back({{"name", module.module},
+                       {"build_id", text(module.build_id)},
+                       {"path", text(module.path)},
+                       {"match", text(module.match)},
+                       {"refused", module.refused}});
+  }
+  out["modules"] = std::move(modules);
   return out;
 }
 

@@ -26,13 +26,17 @@ bool plausible_build_id(std::string_view id) {
   return id.find_first_not_of(id[0]) != std::string_view::npos;
 }
 
-// The release becomes part of paths: it must not lead elsewhere.
+}  // namespace
+
 bool safe_path_component(std::string_view s) {
   return !s.empty() && s != "." && s != ".." && s.find('/') == std::string_view::npos &&
          s.find('\0') == std::string_view::npos;
 }
 
-}  // namespace
+std::optional<std::filesystem::path> path_of_build_id(const std::string& build_id) {
+  if (!plausible_build_id(build_id)) return std::nullopt;
+  return std::filesystem::path(".build-id") / build_id.substr(0, 2) / (build_id.substr(2) + ".debug");
+}
 
 std::string build_id_of_notes(Bytes notes) {
   for (const Note& note : parse_notes(notes)) {
@@ -56,10 +60,7 @@ std::string dump_build_id(Kernel& kernel) {
 std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, const std::string& build_id,
                                                     const std::string& release) {
   std::vector<std::filesystem::path> paths;
-  std::filesystem::path by_id;
-  if (plausible_build_id(build_id)) {
-    by_id = std::filesystem::path(".build-id") / build_id.substr(0, 2) / (build_id.substr(2) + ".debug");
-  }
+  const std::filesystem::path by_id = path_of_build_id(build_id).value_or(std::filesystem::path());
   bool named = safe_path_component(release);
   for (const std::filesystem::path& dir : search.debug_dirs) {
     if (!by_id.empty()) {

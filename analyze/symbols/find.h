@@ -34,6 +34,11 @@ FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search);
 std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, const std::string& build_id,
                                                     const std::string& release);
 
+// The release becomes part of paths: false when it could lead elsewhere.
+bool safe_path_component(std::string_view text);
+// ".build-id/xx/yyyy.debug", below a directory of debug files; nullopt when `build_id` is none.
+std::optional<std::filesystem::path> path_of_build_id(const std::string& build_id);
+
 // The GNU build-id among ELF notes, lower-case hex; empty when there is none.
 std::string build_id_of_notes(Bytes notes);
 

@@ -9,13 +9,17 @@
 #include <algorithm>
 #include <cctype>
 
+#include "analyze/symbols/relocate.h"
 #include "core/formats/notes.h"
+#include "core/formats/unpack_module.h"
 
 namespace kdk {
 namespace {
 
 constexpr size_t max_sections = 65536;
 constexpr uint64_t max_notes = 1 << 20;
+// The largest vmlinux with debug information is some 500 MB.
+constexpr uint64_t max_unpacked = uint64_t{2} << 30;
 
 std::string hex_of(Bytes bytes) {
   std::string out;
@@ -40,10 +44,14 @@ VmlinuxFile::VmlinuxFile(const std::filesystem::path& path) : path_(path) {
     fd_ = Fd::open(path, O_RDONLY);
     mapping_ = MappedFile::map(fd_, path.string());
     if (elf_version(EV_CURRENT) == EV_NONE) throw Error(Errc::unsupported, "libelf is too old");
-    Bytes file = mapping_.bytes();
+    if (is_packed_module(mapping_.bytes())) {
+      unpacked_ = unpack_module(mapping_.bytes(), "packed", max_unpacked);
+      mapping_ = {};
+    }
+    Bytes file = bytes();
     // A few pages of hundreds of megabytes are looked at, here and there: no read-ahead, no faulting in of
     // neighbours.
-    if (!file.empty()) ::madvise(const_cast<uint8_t*>(file.data()), file.size(), MADV_RANDOM);
+    if (!mapping_.bytes().empty()) ::madvise(const_cast<uint8_t*>(file.data()), file.size(), MADV_RANDOM);
     // Only read from: the interface is older than const.
     elf_ = elf_memory(reinterpret_cast<char*>(const_cast<uint8_t*>(file.data())), file.size());
     if (!elf_ || elf_kind(elf_) != ELF_K_ELF) {
@@ -71,6 +79,7 @@ void VmlinuxFile::read_sections() {
     throw Error(Errc::unsupported, "only 64-bit little-endian ELF files are supported");
   }
   machine_ = header.e_machine;
+  relocatable_ = header.e_type == ET_REL;
   size_t names = 0;
   if (elf_getshdrstrndx(elf_, &names) != 0)
     throw Error(Errc::format, fmt::format("sections: {}", elf_errmsg(-1)));
@@ -114,7 +123,15 @@ const VmlinuxFile::Section* VmlinuxFile::find_section(std::string_view name) con
 
 Bytes VmlinuxFile::content(const Section& section) const {
   if (section.type == SHT_NOBITS || (section.flags & SHF_COMPRESSED)) return {};
-  return subspan(mapping_.bytes(), section.offset, section.size).value_or(Bytes());
+  return subspan(bytes(), section.offset, section.size).value_or(Bytes());
+}
+
+std::vector<VmlinuxFile::Part> VmlinuxFile::parts() const {
+  std::vector<Part> parts;
+  for (const Section& section : sections_) {
+    parts.push_back({section.name, section.size, (section.flags & SHF_ALLOC) != 0});
+  }
+  return parts;
 }
 
 bool VmlinuxFile::has_section(std::string_view name) const {
@@ -178,7 +195,7 @@ std::optional<VmlinuxFile::Symbol> VmlinuxFile::symbol_of(const SymbolEntry& ent
   name = name.substr(0, name.find('\0'));
   // "$x", "$d" and ".L" labels mark code and data for the assembler, not functions.
   if (name.empty() || name.starts_with('$') || name.starts_with(".L")) return std::nullopt;
-  return Symbol{entry.value, entry.size, symbol_type(entry.info, entry.section), name};
+  return Symbol{entry.value, entry.size, symbol_type(entry.info, entry.section), entry.section, name};
 }
 
 void VmlinuxFile::for_each_symbol(const std::function<bool(const Symbol&)>& visit) const {
@@ -201,6 +218,20 @@ std::optional<VmlinuxFile::Symbol> VmlinuxFile::find_symbol(std::string_view nam
     if (symbol && symbol->name == name) return symbol;
   }
   return std::nullopt;
+}
+
+void VmlinuxFile::relocate(std::span<const uint64_t> addresses) {
+  if (!relocatable_ || relocated_) return;
+  relocated_ = true;
+  with_context(path_.string(), [&] {
+    // libelf hands out the bytes of the mapping itself, which is private: pages that change are copied.
+    Bytes mapped = mapping_.bytes();
+    if (!mapped.empty() &&
+        ::mprotect(const_cast<uint8_t*>(mapped.data()), mapped.size(), PROT_READ | PROT_WRITE) != 0) {
+      throw error_from_errno(errno, "mprotect");
+    }
+    relocate_debug_sections(elf_, machine_, addresses);
+  });
 }
 
 }  // namespace kdk

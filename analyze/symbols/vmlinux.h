@@ -1,5 +1,5 @@
-// A vmlinux as an ELF container: build-id, symbols, sections. libelf types do not leave vmlinux.cc and
-// dwarf.cc.
+// A vmlinux, or the file of a module, as an ELF container: build-id, symbols, sections. libelf types do not
+// leave this folder.
 #pragma once
 
 #include <cstdint>
@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -21,7 +22,7 @@ namespace kdk {
 class VmlinuxFile {
  public:
   // Throws Error{io,missing,denied,format,unsupported} naming the file. Only 64-bit little-endian files are
-  // taken.
+  // taken. A file that is packed as a whole (.xz, .zst, .gz) is unpacked in memory.
   explicit VmlinuxFile(const std::filesystem::path& path);
   ~VmlinuxFile();
   VmlinuxFile(const VmlinuxFile&) = delete;
@@ -30,6 +31,8 @@ class VmlinuxFile {
   const std::filesystem::path& path() const { return path_; }
   Elf* elf() const { return elf_; }
   uint16_t machine() const { return machine_; }
+  // ET_REL: sections have no addresses yet and relocations are to be applied. Modules are.
+  bool relocatable() const { return relocatable_; }
   const std::string& build_id() const { return build_id_; }
   // Link address and size.
   struct Range {
@@ -38,6 +41,14 @@ class VmlinuxFile {
   };
   // The section that holds the build-id note, as it is mapped in the running kernel.
   std::optional<Range> build_id_section() const { return build_id_section_; }
+
+  // Every section by its index, with the null section: what a relocatable file is made of.
+  struct Part {
+    std::string_view name;
+    uint64_t size = 0;
+    bool allocated = false;
+  };
+  std::vector<Part> parts() const;
 
   bool has_section(std::string_view name) const;
   // Bytes of a section as they stand in the file; empty when it is absent, has none (NOBITS) or is
@@ -49,14 +60,20 @@ class VmlinuxFile {
   Bytes bytes_at(uint64_t address, uint64_t size) const;
 
   struct Symbol {
-    uint64_t address = 0;  // link address
+    uint64_t address = 0;  // link address; in a relocatable file the offset in its section
     uint64_t size = 0;
-    char type = '?';  // nm letter
+    char type = '?';       // nm letter
+    uint16_t section = 0;  // index
     std::string_view name;
   };
   // Calls `visit` with each defined symbol that has a name and an address until it returns false.
   void for_each_symbol(const std::function<bool(const Symbol&)>& visit) const;
   std::optional<Symbol> find_symbol(std::string_view name) const;
+
+  // Applies the relocations of a relocatable file's debug sections, once. `addresses` are those of the
+  // sections by index, 0 where not loaded. Costs time and memory by the size of the debug information. Throws
+  // Error{format,unsupported}.
+  void relocate(std::span<const uint64_t> addresses);
 
  private:
   struct Section {
@@ -78,10 +95,14 @@ class VmlinuxFile {
   char symbol_type(uint8_t info, uint16_t section_index) const;
 
   std::filesystem::path path_;
+  Bytes bytes() const { return unpacked_.empty() ? mapping_.bytes() : Bytes(unpacked_); }
+
   Fd fd_;
   MappedFile mapping_;
+  std::vector<uint8_t> unpacked_;
   Elf* elf_ = nullptr;
   uint16_t machine_ = 0;
+  bool relocatable_ = false, relocated_ = false;
   std::string build_id_;
   std::optional<Range> build_id_section_;
   std::vector<Section> sections_;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "analyze/symbols/module_facts.h"
 #include "core/formats/dump.h"
 #include "core/kernel/kallsyms.h"
 
@@ -43,6 +44,7 @@ struct Evidence {
   std::string vmlinux_build_id;
   std::string vmlinux_match;  // "build-id", "banner"
   std::vector<std::string> vmlinux_tried, vmlinux_refused;
+  std::vector<ModuleDebugFacts> modules;  // whose debug files were looked for
 };
 
 // True when a limit says that the input is damaged or incomplete: the programs then end with exit_partial.

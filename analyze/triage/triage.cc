@@ -4,7 +4,6 @@
 
 #include <algorithm>
 
-#include "analyze/unwind/annotate.h"
 #include "analyze/unwind/vmlinux_aids.h"
 #include "core/base/log.h"
 
@@ -22,13 +21,13 @@ std::string absence_code(Kernel& kernel, std::string_view symbol, std::string_vi
 
 }  // namespace
 
-Crash examine_crash(Kernel& kernel, const KernelLog& log, DebugInfo* debug, std::vector<Limit>& limits) {
-  std::optional<VmlinuxAids> vmlinux;
-  if (debug != nullptr) vmlinux.emplace(*debug);
-  Crash crash = diagnose(kernel, log, vmlinux ? vmlinux->aids() : UnwindAids{});
-  if (debug != nullptr) annotate(crash, *debug);
-  if (vmlinux && !vmlinux->orc_problem().empty()) {
-    limits.push_back({"/evidence/vmlinux", "orc_unusable", escape_untrusted(vmlinux->orc_problem()), ""});
+Crash examine_crash(Kernel& kernel, const KernelLog& log, const SourceLookup& sources,
+                    std::vector<Limit>& limits) {
+  const VmlinuxAids aids(sources.vmlinux, sources.modules);
+  Crash crash = diagnose(kernel, log, aids.aids());
+  annotate(crash, sources);
+  if (!aids.orc_problem().empty()) {
+    limits.push_back({"/evidence/vmlinux", "orc_unusable", escape_untrusted(aids.orc_problem()), ""});
   }
   for (const std::string& problem : crash.problems) {
     limits.push_back({"/crash", "crash_incomplete", escape_untrusted(problem), ""});

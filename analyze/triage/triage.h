@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "analyze/symbols/debug_info.h"
+#include "analyze/unwind/annotate.h"
 #include "analyze/triage/report.h"
 #include "core/formats/dump.h"
 #include "core/kernel/kernel.h"
@@ -13,8 +14,9 @@
 
 namespace kdk {
 
-// The crash with source lines when `debug` is given; limits say what it lacks.
-Crash examine_crash(Kernel& kernel, const KernelLog& log, DebugInfo* debug, std::vector<Limit>& limits);
+// The crash with source lines where `sources` has them; limits say what it lacks.
+Crash examine_crash(Kernel& kernel, const KernelLog& log, const SourceLookup& sources,
+                    std::vector<Limit>& limits);
 // What the notes alone tell when the kernel cannot be opened: registers per note, in note order.
 Crash crash_from_notes(const Dump& dump, const Arch& arch);
 

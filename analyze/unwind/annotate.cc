@@ -2,13 +2,18 @@
 
 namespace kdk {
 
+std::optional<SourceInfo> SourceLookup::at(uint64_t address, bool in_module) const {
+  if (in_module) return modules != nullptr ? modules->source(address) : std::nullopt;
+  return vmlinux != nullptr ? vmlinux->source(address) : std::nullopt;
+}
+
 void Annotator::annotate(Backtrace& trace) {
   for (Frame& frame : trace.frames) {
-    if (!frame.module.empty() || !frame.image_offset) continue;
+    if (frame.module.empty() && !frame.image_offset) continue;
     // The byte before a return address belongs to the call.
     const uint64_t address = frame.pc_is_return_address ? frame.pc - 1 : frame.pc;
     auto [found, fresh] = known_.try_emplace(address);
-    if (fresh) found->second = info_.source(address);
+    if (fresh) found->second = sources_.at(address, !frame.module.empty());
     if (!found->second) continue;
     frame.file = found->second->file;
     frame.line = found->second->line;
@@ -16,12 +21,12 @@ void Annotator::annotate(Backtrace& trace) {
   }
 }
 
-void annotate(Backtrace& trace, DebugInfo& info) {
-  Annotator(info).annotate(trace);
+void annotate(Backtrace& trace, const SourceLookup& sources) {
+  Annotator(sources).annotate(trace);
 }
 
-void annotate(Crash& crash, DebugInfo& info) {
-  Annotator annotator(info);
+void annotate(Crash& crash, const SourceLookup& sources) {
+  Annotator annotator(sources);
   for (CpuState& cpu : crash.cpus) annotator.annotate(cpu.backtrace);
 }
 

@@ -1,9 +1,11 @@
-// What a matching vmlinux adds to the walk of stacks: its call frame information and its ORC tables.
+// What matching debug information adds to the walk of stacks: call frame information of the vmlinux and of
+// modules, and the vmlinux' ORC tables.
 #pragma once
 
 #include <memory>
 
 #include "analyze/symbols/debug_info.h"
+#include "analyze/symbols/module_debug.h"
 #include "core/diagnose/orc.h"
 #include "core/diagnose/unwind.h"
 
@@ -11,9 +13,9 @@ namespace kdk {
 
 class VmlinuxAids {
  public:
-  // After info.require_match(). `info` must outlive this. Call frame information is opened when a walk first
-  // asks for it; the ORC sections, where there are any, are looked at now.
-  explicit VmlinuxAids(const DebugInfo& info);
+  // After info->require_match(). Either may be nullptr, and must outlive this. Call frame information is opened
+  // when a walk first asks for it; the ORC sections, where there are any, are looked at now.
+  explicit VmlinuxAids(const DebugInfo* info, ModuleDebug* modules = nullptr);
   ~VmlinuxAids();
 
   UnwindAids aids() const;

@@ -11,7 +11,7 @@
 #include "capture/initramfs/cpio.h"
 #include "capture/initramfs/device_chain.h"
 #include "capture/initramfs/kernel_modules.h"
-#include "capture/initramfs/unpack_module.h"
+#include "core/formats/unpack_module.h"
 #include "capture/scrub/rules.h"
 #include "core/base/error.h"
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import e2e
 import guest
+import module
 from dumpfile import INCOMPLETE, DumpFile
 from facts import marker_page, read_facts
 
@@ -24,16 +25,20 @@ class Expected:
     name: str                     # its class
     message: str                  # part of the panic message
     function: str                 # on the crashing CPU's stack
+    lines: tuple[tuple[str, str], ...] = ()  # of a module's: (function, text of its line), innermost first, inlined ones too
     in_interrupt: bool | None = None  # None: not said
     address: int | None = None    # that was accessed
 
 
 # By Config.trigger; see module/kdk_crash.c.
 EXPECTED = {
-    "c": Expected("sysrq_crash", "sysrq triggered crash", "sysrq_handle_crash", False),
-    "softirq bug": Expected("bug_on", "kernel BUG at kdk_crash.c:", "kdk_fail_bug", True),
-    "hardirq null": Expected("null_deref", "NULL pointer dereference", "kdk_fail_null", True, 40),
-    "task overflow": Expected("stack_overflow", "stack", "kdk_recurse"),
+    "c": Expected("sysrq_crash", "sysrq triggered crash", "sysrq_handle_crash", in_interrupt=False),
+    "softirq bug": Expected("bug_on", "kernel BUG at kdk_crash.c:", "kdk_fail_bug",
+                            (("kdk_fail_bug", "BUG();"), ("kdk_softirq", "failure();")), True),
+    "hardirq null": Expected("null_deref", "NULL pointer dereference", "kdk_fail_null",
+                             (("kdk_queue_length", "READ_ONCE(queue->entries)"), ("kdk_fail_null", 'pr_info("%s has'),
+                              ("kdk_hardirq", "failure();")), True, 40),
+    "task overflow": Expected("stack_overflow", "stack", "kdk_recurse", (("kdk_recurse", "kdk_recurse(depth - 1) +"),) * 3),
     "nmi": Expected("watchdog_nmi", "NMI: Not continuing", "unknown_nmi_error"),
 }[CONFIG.trigger]
 
@@ -322,6 +327,40 @@ class Crash(e2e.TestCase):
             ours = [(i["function"].split(".")[0], Path(i["file"]).name, i["line"]) for i in frame["inlines"]]
             ours += [(frame["symbol"].split(".")[0], Path(frame["file"]).name, frame["line"])] if frame["line"] else []
             self.assertEqual(expected, ours, frame["symbol"])
+
+    def test_lines_in_modules(self):
+        """Through the module's file in a directory given by --debug-dir; without it the report says what it lacks."""
+        frames = [frame for frame in self.crashing_cpu(self.report)["backtrace"]["frames"] if frame["module"]]
+        self.assertTrue(all(frame["module"] == "kdk_crash" for frame in frames), frames)
+        if not frames:
+            self.assertEqual((), EXPECTED.lines)
+            self.assertEqual([], self.report["evidence"]["modules"])
+            return
+        file = module.kdk_crash(guest.kernels.kernel(CONFIG.kernel))
+        notes = subprocess.run([MACHINE.tool("readelf"), "-n", file], capture_output=True, text=True, check=True).stdout
+        build_id = re.search(r"Build ID: (\w+)", notes).group(1)
+        self.assertEqual([("kdk_crash", build_id, None)],
+                         [(m["name"], m["build_id"], m["path"]) for m in self.report["evidence"]["modules"]])
+        [limit] = [limit for limit in self.report["limits"] if limit["path"] == "/evidence/modules/0"]
+        self.assertEqual("debug_info_absent", limit["code"])
+        self.assertIn(build_id, limit["need"])
+        trace = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "--debug-dir", file.parent,
+                              "--json")
+        self.assertEqual([("kdk_crash", str(file), "build-id", [])],
+                         [(m["name"], m["path"], m["match"], m["refused"]) for m in trace["evidence"]["modules"]])
+        self.check_trace(self.crashing_cpu(trace)["backtrace"]["frames"])
+        source = (module.SOURCE / "kdk_crash.c").read_text().splitlines()
+        seen = []
+        for frame in self.crashing_cpu(trace)["backtrace"]["frames"]:
+            if frame["module"]:
+                rows = frame["inlines"] + [{"function": frame["symbol"], "file": frame["file"], "line": frame["line"]}]
+                # The macros of the kernel's headers are inlined functions of other files, on some kernels.
+                seen += [(row["function"].split(".")[0], source[row["line"] - 1]) for row in rows
+                         if Path(row["file"]).name == "kdk_crash.c"]
+        self.assertGreaterEqual(len(seen), len(EXPECTED.lines), seen)
+        for (function, text), (seen_function, seen_text) in zip(EXPECTED.lines, seen):
+            self.assertEqual(function, seen_function, seen)
+            self.assertIn(text, seen_text, seen)
 
     def test_other_cpus(self):
         cpus = self.report["crash"]["cpus"]

@@ -58,6 +58,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     vmlinux.find_symbol("linux_banner");
     vmlinux.section(".BTF");
     vmlinux.bytes_at(0x1000, 64);
+    if (vmlinux.relocatable()) {
+      std::vector<uint64_t> places(vmlinux.parts().size());
+      for (size_t i = 0; i < places.size(); ++i) places[i] = i << 16;
+      vmlinux.relocate(places);
+    }
     if (std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(vmlinux)) {
       for (uint64_t address : addresses) dwarf->source(address);
     }

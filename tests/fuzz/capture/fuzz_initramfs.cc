@@ -1,7 +1,7 @@
 // What kdumpkit-mkinitramfs reads: mountinfo, packed modules, and a configuration that it writes anew.
 #include "capture/initramfs/crash_config.h"
 #include "capture/run/mount_table.h"
-#include "capture/initramfs/unpack_module.h"
+#include "core/formats/unpack_module.h"
 #include "core/base/error.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {

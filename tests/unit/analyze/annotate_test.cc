@@ -24,7 +24,7 @@ class Annotate : public testing::Test {
   unsigned line_of(Frame frame) {
     Backtrace trace;
     trace.frames.push_back(std::move(frame));
-    annotate(trace, *info_);
+    annotate(trace, {.vmlinux = info_.get()});
     return trace.frames[0].line;
   }
 
@@ -53,7 +53,7 @@ TEST_F(Annotate, EveryCpuOfACrash) {
   Crash crash;
   crash.cpus.resize(2);
   for (CpuState& cpu : crash.cpus) cpu.backtrace.frames.push_back(frame(plain_.address, false));
-  annotate(crash, *info_);
+  annotate(crash, {.vmlinux = info_.get()});
   for (const CpuState& cpu : crash.cpus) {
     EXPECT_TRUE(cpu.backtrace.frames[0].file.ends_with("dwarf_fixture.c"));
     EXPECT_GE(cpu.backtrace.frames[0].line, 17u);

@@ -68,7 +68,7 @@ class VmlinuxOfX86 : public testing::Test {
     if (with_vmlinux) {
       info = DebugInfo::open(path);
       EXPECT_EQ(info->require_match(kernel), "build-id");
-      aids = std::make_unique<VmlinuxAids>(*info);
+      aids = std::make_unique<VmlinuxAids>(info.get());
       if (problem) *problem = aids->orc_problem();
     }
     Crash crash = diagnose(kernel, read_log(kernel.memory()), aids ? aids->aids() : UnwindAids{});

@@ -17,7 +17,7 @@
 #include "capture/initramfs/image.h"
 #include "capture/initramfs/kernel_modules.h"
 #include "capture/run/mount_table.h"
-#include "capture/initramfs/unpack_module.h"
+#include "core/formats/unpack_module.h"
 #include "core/base/error.h"
 
 namespace kdk {
