@@ -1,33 +1,12 @@
 // `kdump-analyze read` and `vtop`.
 #include "analyze/render/addresses.h"
 #include "analyze/ask.h"
+#include "analyze/commands/address_argument.h"
 #include "analyze/commands/command.h"
 #include "analyze/commands/commands.h"
-#include "analyze/inspect/address.h"
-#include "analyze/inspect/types/expression.h"
 
 namespace kdk {
 namespace {
-
-// What a command's ADDRESS means; a physical one is only a number. Modules' symbols are looked at when the
-// kernel's do not do.
-uint64_t require_address(Session& session, const std::string& text, bool physical) {
-  if (physical) {
-    if (const auto number = parse_address(text)) return *number;
-    throw Error(Errc::missing, fmt::format("{}: a physical address is 0x and hexadecimal digits", text));
-  }
-  Kernel& kernel = require_kernel(session);
-  std::optional<uint64_t> found = find_address(kernel, text);
-  if (!found) {
-    session.debug_info();
-    session.modules();
-    found = find_address(kernel, text);
-  }
-  if (found) return *found;
-  CTypes types(session.types());
-  ValueReader reader(types, kernel);
-  return Evaluator(reader).address(text);
-}
 
 // Bytes that are not there: named in the answer itself, and said again as a limit.
 std::vector<Limit> holes(const MemoryView& view) {
@@ -53,7 +32,9 @@ void add_read(CLI::App& program, std::function<int()>& chosen) {
   Command command(program, chosen, "read", "Memory as numbers, pointers or text");
   auto words = std::make_shared<Words>();
   command.one_dump();
-  command.app().add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")->required();
+  command.app()
+      .add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")
+      ->required();
   command.app().add_option("COUNT", words->request.count, "How many units; default 1");
   command.app()
       .add_option("-u,--unit", words->request.unit, "Bytes of a unit; default 8")
@@ -93,7 +74,9 @@ void add_vtop(CLI::App& program, std::function<int()>& chosen) {
   Command command(program, chosen, "vtop", "How an address is translated: each page table, the page frame");
   auto words = std::make_shared<Words>();
   command.one_dump();
-  command.app().add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")->required();
+  command.app()
+      .add_option("ADDRESS", words->address, "A number, symbol+offset, or an expression as of print")
+      ->required();
   command.app().add_flag("-p,--physical", words->physical, "ADDRESS is physical: where is it mapped?");
   command.app()
       .add_option("--task", words->pid, "Translate through the tables of this task")

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <bit>
 #include <map>
+#include <unordered_map>
 
 #include "analyze/inspect/tasks.h"
 #include "analyze/inspect/vmalloc.h"
@@ -313,6 +314,24 @@ struct OwnerFinder::Impl {
     return facts;
   }
 
+  // Page frames of vmalloc space, to where they are mapped first.
+  const std::unordered_map<uint64_t, uint64_t>& mapped_frames() {
+    constexpr size_t most = size_t{1} << 22;
+    if (frames_read) return frames;
+    frames_read = true;
+    const uint64_t page_size = memory.page_size();
+    for (const VmapArea& area : areas()) {
+      for (uint64_t at = area.start; at < area.end && frames.size() < most;) {
+        const Translation found = memory.translate({at});
+        // Areas end with an unmapped guard page; one that is not mapped at its start is only reserved.
+        if (!found) break;
+        frames.emplace(found.pa.value / page_size, at);
+        at += page_size;
+      }
+    }
+    return frames;
+  }
+
   void problem(std::string text) {
     constexpr size_t most = 16;
     if (problems.size() < most) problems.push_back(std::move(text));
@@ -321,11 +340,13 @@ struct OwnerFinder::Impl {
   TypedMemory& types;
   Kernel& kernel;
   KernelMemory& memory;
-  bool slabs_tried = false, stacks_read = false, areas_read = false, cpus_read = false, flags_read = false;
+  bool slabs_tried = false, stacks_read = false, areas_read = false, cpus_read = false, flags_read = false,
+       frames_read = false;
   std::unique_ptr<SlabPages> slabs_made;
   std::vector<Stack> stack_list;
   std::vector<VmapArea> area_list;
   std::vector<CpuArea> cpu_list;
+  std::unordered_map<uint64_t, uint64_t> frames;
   std::map<uint64_t, std::string> cache_names;
   std::map<unsigned, std::string> flag_bits;
   std::vector<std::string> problems;
@@ -348,6 +369,28 @@ std::optional<VirtAddr> OwnerFinder::linear(PhysAddr physical) {
   const VirtAddr at{physical.value - layout.phys_offset + layout.page_offset};
   const Translation back = impl_->memory.translate(at);
   return back && back.pa == physical ? std::optional(at) : std::nullopt;
+}
+
+std::optional<VirtAddr> OwnerFinder::used_as(PhysAddr physical) {
+  Impl& impl = *impl_;
+  const VirtAddr image{physical.value + impl.memory.layout().image_offset};
+  if (impl.kernel.symbols().lookup(image.value)) {
+    const Translation back = impl.memory.translate(image);
+    if (back && back.pa == physical) return image;
+  }
+  const uint64_t page_size = impl.memory.page_size();
+  const auto& frames = impl.mapped_frames();
+  if (const auto frame = frames.find(physical.value / page_size); frame != frames.end())
+    return VirtAddr{frame->second + physical.value % page_size};
+  return linear(physical);
+}
+
+std::vector<OwnerFinder::TaskStack> OwnerFinder::task_stacks() {
+  std::vector<TaskStack> out;
+  for (const Stack& stack : impl_->stacks()) {
+    if (stack.task != 0) out.push_back({stack.low, stack.high, stack.comm, stack.pid, stack.task});
+  }
+  return out;
 }
 
 Owner OwnerFinder::find(VirtAddr tagged) {

@@ -71,6 +71,17 @@ class OwnerFinder {
   PageFactsOf page(Pfn pfn);
   // Address of a byte of RAM in the linear map.
   std::optional<VirtAddr> linear(PhysAddr physical);
+  // The virtual address by which the kernel uses a byte of RAM, as far as can be told: that of the image or
+  // of an area of vmalloc space, else that in the linear map.
+  std::optional<VirtAddr> used_as(PhysAddr physical);
+  // Every stack of a task: where it is, and of whom.
+  struct TaskStack {
+    uint64_t low = 0, high = 0;
+    std::string comm;  // escaped
+    std::optional<int32_t> pid;
+    uint64_t task = 0;
+  };
+  std::vector<TaskStack> task_stacks();
   // The page frame whose struct page is at, or contains, this address.
   std::optional<Pfn> pfn_of_struct_page(VirtAddr address);
 

@@ -436,6 +436,8 @@ class Crash(e2e.TestCase):
         self.assertEqual(read["text"], physical["text"])
         back = self.run_json("kdump-analyze", "vtop", self.dump_path, vtop["physical_address"], "-p", "--json")
         self.assertEqual(read["address"], back["image_address"])
+        search = self.run_json("kdump-analyze", "search", self.dump_path, "--string", read["text"][:40], "--json")
+        self.assertIn(vtop["physical_address"], [hit["physical_address"] for hit in search["hits"]])
 
     def test_type_questions(self):
         """struct and print, where the kernel has types: the first of all tasks, and the list behind it."""
