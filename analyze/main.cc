@@ -21,7 +21,7 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   for (auto add : {add_report, add_log, add_backtrace, add_ps, add_modules, add_symbols,
                    // memory and types
-                   add_read, add_vtop, add_search, add_struct, add_print,
+                   add_read, add_vtop, add_search, add_mem, add_struct, add_print,
                    // the dump itself, and many
                    add_info, add_triage})
     add(app, chosen);

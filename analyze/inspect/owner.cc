@@ -289,7 +289,6 @@ struct OwnerFinder::Impl {
     facts.readable = true;
     const PageMarkers& m = pages->markers();
     facts.flags = load<ul64>(*bytes, m.flags).value_or(0);
-    facts.flag_names = flag_names(facts.flags);
     facts.refcount = static_cast<int32_t>(load<ul32>(*bytes, m.refcount).value_or(0));
     facts.mapcount_word = load<ul32>(*bytes, m.mapcount).value_or(0);
     facts.mapping = load<ul64>(*bytes, m.mapping).value_or(0);
@@ -306,6 +305,8 @@ struct OwnerFinder::Impl {
       }
       return facts;
     }
+    // Of a tail, the flags are the head's, and other things are kept in its word.
+    facts.flag_names = flag_names(facts.flags);
     const auto second = pages->struct_page(pfn + 1);
     const PageFacts found = pages->classifier().classify(bytes->data(), second ? second->data() : nullptr);
     facts.page_class = to_string(found.page_class);

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analyze/render/json_parts.h"
+#include "analyze/render/memory_parts.h"
 #include "analyze/render/render.h"
 
 namespace kdk {
@@ -96,51 +97,6 @@ ordered_json modules(const ModulesFacts& facts) {
   return out;
 }
 
-ordered_json memory(const MemorySummary& m) {
-  auto size = [&](std::optional<uint64_t> pages) -> ordered_json {
-    uint64_t bytes = 0;
-    if (!pages || __builtin_mul_overflow(*pages, uint64_t{m.page_bytes}, &bytes)) return nullptr;
-    return integer(bytes);
-  };
-  ordered_json zones = ordered_json::array();
-  for (const Zone& zone : m.zones) {
-    zones.push_back({{"node", zone.node},
-                     {"name", text(zone.name)},
-                     {"spanned_pages", integer(zone.spanned_pages)},
-                     {"present_pages", integer(zone.present_pages)},
-                     {"managed_pages", integer(zone.managed_pages)},
-                     {"free_pages", integer(zone.free_pages)},
-                     {"min_pages", integer(zone.min_pages)},
-                     {"low_pages", integer(zone.low_pages)},
-                     {"high_pages", integer(zone.high_pages)}});
-  }
-  ordered_json huge = ordered_json::array();
-  for (const HugePagePool& pool : m.huge_pages) {
-    huge.push_back({{"page_size_bytes", integer(pool.page_bytes)},
-                    {"total", integer(pool.total)},
-                    {"free", integer(pool.free)}});
-  }
-  ordered_json out;
-  out["ram_bytes"] = integer(m.ram_bytes);
-  out["page_size_bytes"] = m.page_bytes;
-  out["total_bytes"] = size(m.total);
-  out["free_bytes"] = size(m.free);
-  out["anonymous_bytes"] = size(m.anon);
-  out["file_cache_bytes"] = size(m.file);
-  out["shared_bytes"] = size(m.shmem);
-  out["slab_reclaimable_bytes"] = size(m.slab_reclaimable);
-  out["slab_unreclaimable_bytes"] = size(m.slab_unreclaimable);
-  out["page_table_bytes"] = size(m.page_tables);
-  out["kernel_stack_bytes"] = integer(m.kernel_stack_bytes);
-  out["dirty_bytes"] = size(m.dirty);
-  out["writeback_bytes"] = size(m.writeback);
-  out["swap_total_bytes"] = size(m.swap_total);
-  out["swap_free_bytes"] = size(m.swap_free);
-  out["zones"] = std::move(zones);
-  out["huge_pages"] = std::move(huge);
-  return out;
-}
-
 ordered_json log(const LogFacts& facts) {
   ordered_json tail = ordered_json::array();
   for (const LogRecord& record : facts.tail) tail.push_back(json::log_record(record));
@@ -168,7 +124,7 @@ std::string to_json_text(const Report& report) {
   out["tasks"] = listed ? tasks(*report.tasks) : ordered_json(nullptr);
   bool modules_known = report.modules && !report.modules->source.empty();
   out["modules"] = modules_known ? modules(*report.modules) : ordered_json(nullptr);
-  out["memory"] = report.memory ? memory(*report.memory) : ordered_json(nullptr);
+  out["memory"] = report.memory ? json::memory(*report.memory) : ordered_json(nullptr);
   out["limits"] = json::limits(report.limits);
   ordered_json timing = ordered_json::array();
   for (const Phase& phase : report.timing) {

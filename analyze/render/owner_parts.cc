@@ -1,7 +1,6 @@
 #include "analyze/render/owner_parts.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <nlohmann/json.hpp>
 
@@ -13,7 +12,9 @@ std::string page_rows(const PageFactsOf& page) {
   if (page.address == 0) return fmt::format("  page frame    {:#x}, which has no struct page\n", page.pfn);
   std::string out = fmt::format("  page frame    {:#x}, struct page {:016x}\n", page.pfn, page.address);
   if (!page.readable) return out + "                the struct page is not in the dump\n";
-  out += fmt::format("  flags         {:016x} {}\n", page.flags, fmt::join(page.flag_names, " "));
+  out += fmt::format("  flags         {:016x}", page.flags);
+  for (const std::string& name : page.flag_names) out += " " + name;
+  out += '\n';
   out += fmt::format("  refcount      {}\n", page.refcount);
   out += fmt::format("  mapcount word {:08x}\n", page.mapcount_word);
   out += fmt::format("  mapping       {:016x}\n", page.mapping);

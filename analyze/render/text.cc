@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "analyze/render/render.h"
+#include "analyze/render/memory_parts.h"
 #include "analyze/render/text_parts.h"
 #include "core/base/log.h"
 
@@ -190,52 +191,8 @@ std::string modules_section(const Report& report) {
 
 std::string memory_section(const Report& report) {
   if (!report.memory) return {};
-  const MemorySummary& m = *report.memory;
-  std::string out = heading("MEMORY", "the kernel's counters, less what per-CPU counters had not folded yet");
-  std::string line;
-  auto cell = [&](std::string_view name, std::optional<uint64_t> pages) {
-    if (!pages) return;
-    uint64_t size = 0;
-    if (__builtin_mul_overflow(*pages, uint64_t{m.page_bytes}, &size)) return;
-    std::string text = fmt::format("  {:<16}{:>12}", name, text::bytes(size));
-    if (line.size() + text.size() > text::width) {
-      out += line + '\n';
-      line.clear();
-    }
-    line += text;
-  };
-  cell("RAM", m.page_bytes != 0 ? m.ram_bytes / m.page_bytes : 0);
-  cell("total", m.total);
-  cell("free", m.free);
-  cell("anonymous", m.anon);
-  cell("file cache", m.file);
-  cell("shared", m.shmem);
-  cell("slab", m.slab_unreclaimable);
-  cell("slab reclaim.", m.slab_reclaimable);
-  cell("page tables", m.page_tables);
-  cell("dirty", m.dirty);
-  cell("writeback", m.writeback);
-  cell("swap", m.swap_total);
-  cell("swap free", m.swap_free);
-  if (!line.empty()) out += line + '\n';
-  for (const HugePagePool& pool : m.huge_pages) {
-    out +=
-        fmt::format("  huge pages of {}: {}, {} free\n", text::bytes(pool.page_bytes), pool.total, pool.free);
-  }
-  auto number = [](std::optional<uint64_t> value) {
-    return value ? fmt::format("{}", *value) : std::string("?");
-  };
-  if (!m.zones.empty()) {
-    out += fmt::format("\n  {:<16}{:>12}{:>12}{:>12}{:>10}{:>10}{:>10}  (pages)\n", "zone", "present",
-                       "managed", "free", "min", "low", "high");
-  }
-  for (const Zone& zone : m.zones) {
-    out += fmt::format("  {:<16}{:>12}{:>12}{:>12}{:>10}{:>10}{:>10}\n",
-                       fmt::format("{} {}", zone.node, zone.name), number(zone.present_pages),
-                       number(zone.managed_pages), number(zone.free_pages), number(zone.min_pages),
-                       number(zone.low_pages), number(zone.high_pages));
-  }
-  return out;
+  return heading("MEMORY", "the kernel's counters, less what per-CPU counters had not folded yet") +
+         text::memory(*report.memory);
 }
 
 std::string identity_section(const Report& report) {

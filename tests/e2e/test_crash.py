@@ -439,6 +439,19 @@ class Crash(e2e.TestCase):
         search = self.run_json("kdump-analyze", "search", self.dump_path, "--string", read["text"][:40], "--json")
         self.assertIn(vtop["physical_address"], [hit["physical_address"] for hit in search["hits"]])
 
+    def test_memory_owners(self):
+        """mem: counters, slab caches, and whose the task and the stack of the crash are."""
+        given = [self.dump_path, "--vmlinux", self.vmlinux, "--json"]
+        self.assertEqual(self.report["memory"], self.run_json("kdump-analyze", "mem", *given)["memory"])
+        slabs = {cache["name"]: cache for cache in self.run_json("kdump-analyze", "mem", *given, "-s")["slabs"]}
+        tasks = len(self.report["tasks"]["items"])
+        self.assertTrue(tasks <= slabs["task_struct"]["objects_in_use"] <= slabs["task_struct"]["objects"], slabs["task_struct"])
+        frames = self.crashing_cpu(self.report)["backtrace"]["frames"]
+        asked = [f"task({self.report['tasks']['items'][0]['pid']})", next(frame["at"] for frame in frames if frame["at"])]
+        task, stack = self.run_json("kdump-analyze", "mem", *given, *asked)["addresses"]
+        self.assertEqual(("slab", "task_struct", True), (task["owner"]["kind"], task["owner"]["name"], task["in_use"]))
+        self.assertEqual("stack", stack["owner"]["kind"])
+
     def test_type_questions(self):
         """struct and print, where the kernel has types: the first of all tasks, and the list behind it."""
         if self.run_json("kdump-analyze", "report", self.dump_path, "--json")["evidence"]["types_source"] is None:

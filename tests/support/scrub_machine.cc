@@ -125,13 +125,17 @@ void ScrubMachine::build_cache() {
   machine.put_text(cache_name, "secret_jar");
   machine.put_u32(cache, object_size);           // size
   machine.put_u64(cache + 8, cache_name.value);  // name
+  machine.put_u32(cache + 32, object_size - 8);
+  machine.put_u64(cache + 40, free_list_key);
+  at["secret_jar"] = cache;
   machine.put_list(variable("slab_caches", 16), {cache + 16});
   machine.put_u64(variable("secret_jar_pointer", 8), cache.value);
   const PhysAddr slab = {align_up(machine.alloc_pages(4).value, 2 * 4096)};
   const Pfn pfn = machine.pfn_of(slab);
   pages.set(pfn, 1, PageClass::slab);
   machine.put_u64(pages.struct_page(pfn) + 8, cache.value);
-  machine.put_u32(pages.struct_page(pfn) + 40, 64u << 16);  // inuse, objects
+  machine.put_u32(pages.struct_page(pfn) + 40, 64u << 16 | 62);  // inuse, objects
+  at["slab_page"] = pages.struct_page(pfn);
   at["slab"] = machine.linear(slab);
   walked_.emplace_back(cache, 64);
   walked_.emplace_back(pages.struct_page(pfn), 128);
@@ -237,10 +241,17 @@ void ScrubMachine::build_types() {
   (void)name_array;
   b.variable("table", b.array(secret, 3));
   b.structure("kmem_cache", 64,
-              {{"size", u32, 0}, {"name", string, at_byte(8)}, {"list", list, at_byte(16)}});
-  b.structure(
-      "slab", 64,
-      {{"slab_cache", any, at_byte(8)}, {"inuse", u32, at_byte(40), 16}, {"objects", u32, at_byte(42), 15}});
+              {{"size", u32, 0},
+               {"offset", u32, at_byte(4)},
+               {"name", string, at_byte(8)},
+               {"list", list, at_byte(16)},
+               {"object_size", u32, at_byte(32)},
+               {"random", u64, at_byte(40)}});
+  b.structure("slab", 64,
+              {{"slab_cache", any, at_byte(8)},
+               {"freelist", any, at_byte(32)},
+               {"inuse", u32, at_byte(40), 16},
+               {"objects", u32, at_byte(42), 15}});
   const uint32_t key_type = b.structure("key_type", 16, {{"name", string, 0}});
   const uint32_t payload = b.structure("key_payload", 32, {{"data", b.type_count() + 1, 0}});
   b.array(any, 4);

@@ -32,6 +32,8 @@ class ScrubMachine {
   // Where hostile memory hurts: lists, trees, keys, slabs, devices. One place after the other is overwritten.
   void overwrite(Bytes bytes);
 
+  // kmem_cache.random of the slab cache, whose free list is empty.
+  static constexpr uint64_t free_list_key = 0x0123456789abcdef;
   // struct secret in the machine's BTF.
   static constexpr uint64_t id = 0, len = 4, name = 8, text = 24, blob = 32, next = 40, link = 48,
                             opaque = 64, flag = 72, size = 80;

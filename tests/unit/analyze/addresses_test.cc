@@ -4,6 +4,7 @@
 #include "analyze/inspect/address.h"
 #include "analyze/inspect/memory_view.h"
 #include "analyze/inspect/owner.h"
+#include "analyze/inspect/slab_table.h"
 #include "analyze/inspect/tasks.h"
 #include "analyze/inspect/translation.h"
 #include "core/kernel/modules.h"
@@ -170,6 +171,49 @@ TEST(Owners, StacksOfTasks) {
     return;
   }
   FAIL() << "no task 77";
+}
+
+TEST(Slabs, FreeListsAreDecodedAndCounted) {
+  for (const bool swapped : {true, false}) {
+    ScrubMachine m;
+    // Objects 7 and 9 are free; the pointers between them as mm/slub.c stores them, with and without v5.7's
+    // swap.
+    const VirtAddr seven = m.at["slab"] + 7 * 128, nine = m.at["slab"] + 9 * 128;
+    const auto encode = [&](VirtAddr at, uint64_t next) {
+      return next ^ ScrubMachine::free_list_key ^ (swapped ? __builtin_bswap64(at.value) : at.value);
+    };
+    m.machine.put_u64(m.at["slab_page"] + 32, seven.value);
+    m.machine.put_u64(seven, encode(seven, nine.value));
+    m.machine.put_u64(nine, encode(nine, 0));
+    Opened o(m.machine);
+    SlabPages pages(o.types);
+    SlabUse use(o.types);
+    EXPECT_EQ(false, use.in_use(*pages.object_of(seven + 5)));
+    EXPECT_EQ(false, use.in_use(*pages.object_of(nine)));
+    EXPECT_EQ(true, use.in_use(*pages.object_of(m.at["slab"] + 8 * 128)));
+    const SlabTable table = read_slab_table(o.types);
+    ASSERT_EQ(1u, table.caches.size());
+    const SlabCache& cache = table.caches[0];
+    EXPECT_EQ("secret_jar", cache.name);
+    EXPECT_EQ(120u, cache.object_bytes);
+    EXPECT_EQ(128u, cache.stride_bytes);
+    EXPECT_EQ(64u, cache.objects);
+    EXPECT_EQ(62u, cache.in_use);
+    EXPECT_EQ(1u, cache.slabs);
+    EXPECT_EQ(2u, cache.pages);
+    EXPECT_EQ(0u, table.unlisted_pages);
+  }
+}
+
+TEST(Slabs, AFreeListThatLeadsAstrayIsUnknown) {
+  ScrubMachine m;
+  const VirtAddr seven = m.at["slab"] + 7 * 128;
+  m.machine.put_u64(m.at["slab_page"] + 32, seven.value);
+  m.machine.put_u64(seven,
+                    seven.value ^ ScrubMachine::free_list_key ^ __builtin_bswap64(seven.value));  // itself
+  Opened o(m.machine);
+  SlabPages pages(o.types);
+  EXPECT_EQ(std::nullopt, SlabUse(o.types).in_use(*pages.object_of(seven)));
 }
 
 // Whatever the slab's own words are: an answer, and no crash.
