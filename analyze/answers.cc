@@ -6,6 +6,7 @@
 #include <functional>
 
 #include "analyze/inspect/address.h"
+#include "analyze/task_answers.h"
 #include "analyze/triage/triage.h"
 #include "core/base/log.h"
 
@@ -140,16 +141,20 @@ Report make_report(Session& session) {
   sections.run("tasks", "/tasks", [&] {
     if (kernel != nullptr) report.tasks = examine_tasks(*kernel, report.limits);
   });
+  sections.run("waits", "/blocked", [&] {
+    if (kernel != nullptr && report.tasks && report.tasks->why_not.empty()) examine_waits(session, report);
+  });
   sections.run("memory", "/memory", [&] {
     if (kernel != nullptr) report.memory = examine_memory(*kernel, report.limits);
   });
   if (kernel != nullptr) {
     report.log = examine_log(session.log(), report.crash ? &*report.crash : nullptr, report.limits);
   } else {
-    for (const char* path : {"/crash", "/log", "/tasks", "/modules", "/memory"}) {
+    for (const char* path : {"/crash", "/log", "/tasks", "/blocked", "/locks", "/modules", "/memory"}) {
       report.limits.push_back({path, "kernel_unreadable", "this needs the kernel's memory", ""});
     }
   }
+  report.findings = find_problems(report);
   note_identity_limits(report.identity, report.limits);
   report.evidence = session.evidence();
   prepend(report.limits, session.common_limits());

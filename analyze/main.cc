@@ -19,7 +19,9 @@ int run(int argc, char** argv) {
   app.set_version_flag("--version", fmt::format("kdump-analyze {}", KDK_VERSION));
   app.require_subcommand(1);
   std::function<int()> chosen;
-  for (auto add : {add_report, add_log, add_backtrace, add_ps, add_modules, add_symbols,
+  for (auto add : {add_report, add_log, add_backtrace,
+                   // tasks and modules
+                   add_ps, add_locks, add_modules, add_symbols,
                    // memory and types
                    add_read, add_vtop, add_search, add_mem, add_struct, add_print,
                    // the dump itself, and many

@@ -22,6 +22,20 @@ Kernel* kernel_with_variables(Session& session) {
   return kernel;
 }
 
+// Locks that no symbol names get the slab cache they lie in, or whose stack.
+void name_locks(Session& session, LockTable& table) {
+  for (Lock& lock : table.locks) {
+    if (lock.name.empty()) lock.name = session.owners().annotate(lock.address);
+  }
+}
+
+void note_lock_limits(const LockTable& table, std::vector<Limit>& limits) {
+  if (!table.why_not.empty())
+    limits.push_back({"/locks", "type_absent", escape_untrusted(table.why_not), ""});
+  for (const std::string& problem : table.problems)
+    limits.push_back({"/locks", "locks_incomplete", escape_untrusted(problem), ""});
+}
+
 }  // namespace
 
 Answer<ProcessListing> make_processes(Session& session, const TaskFilter& filter, TaskOrder order,
@@ -92,6 +106,41 @@ Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query) {
   Annotator annotator(sources);
   for (TaskStack& stack : facts.stacks) annotator.annotate(stack.trace);
   return answer_of(session, std::move(facts), std::move(limits));
+}
+
+Answer<LockListing> make_locks(Session& session) {
+  LockListing facts;
+  std::vector<Limit> limits;
+  Kernel* kernel = kernel_with_variables(session);
+  if (kernel == nullptr) {
+    facts.table.why_not = session.kernel_error();
+    return answer_of(session, std::move(facts));
+  }
+  const SourceLookup sources = session.sources();
+  const VmlinuxAids aids(sources.vmlinux, sources.modules);
+  facts.processes = complete_processes(*kernel, examine_tasks(*kernel, limits), session.log());
+  facts.table = read_locks(*kernel, facts.processes, aids.aids());
+  name_locks(session, facts.table);
+  note_lock_limits(facts.table, limits);
+  return answer_of(session, std::move(facts), std::move(limits));
+}
+
+void examine_waits(Session& session, Report& report) {
+  Kernel& kernel = require_kernel(session);
+  const SourceLookup sources = session.sources();
+  const VmlinuxAids vmlinux(sources.vmlinux, sources.modules);
+  const UnwindAids aids = vmlinux.aids();
+  LockListing locks;
+  locks.processes = complete_processes(kernel, *report.tasks, session.log());
+  const std::vector<TaskRow> rows = select_tasks(locks.processes, {.states = "D"}, TaskOrder::last_run);
+  report.blocked =
+      walk_tasks(kernel, locks.processes, rows, report.crash ? &*report.crash : nullptr, aids, true);
+  Annotator annotator(sources);
+  for (TaskStack& stack : report.blocked->stacks) annotator.annotate(stack.trace);
+  locks.table = read_locks(kernel, locks.processes, aids);
+  name_locks(session, locks.table);
+  note_lock_limits(locks.table, report.limits);
+  report.locks = std::move(locks);
 }
 
 }  // namespace kdk

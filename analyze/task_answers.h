@@ -4,11 +4,13 @@
 #include <string>
 #include <vector>
 
+#include "analyze/inspect/locks.h"
 #include "analyze/inspect/module_details.h"
 #include "analyze/inspect/processes.h"
 #include "analyze/inspect/task_stacks.h"
 #include "analyze/session.h"
 #include "analyze/triage/answer.h"
+#include "analyze/triage/report.h"
 
 namespace kdk {
 
@@ -24,5 +26,9 @@ struct StackQuery {
 };
 // With inlined functions and lines where a vmlinux is found.
 Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query);
+
+Answer<LockListing> make_locks(Session& session);
+// Fills the report's blocked and locks from its tasks and crash.
+void examine_waits(Session& session, Report& report);
 
 }  // namespace kdk

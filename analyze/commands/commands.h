@@ -14,6 +14,7 @@ void add_report(CLI::App& program, std::function<int()>& chosen);
 void add_log(CLI::App& program, std::function<int()>& chosen);
 void add_backtrace(CLI::App& program, std::function<int()>& chosen);
 void add_ps(CLI::App& program, std::function<int()>& chosen);
+void add_locks(CLI::App& program, std::function<int()>& chosen);
 void add_modules(CLI::App& program, std::function<int()>& chosen);
 void add_symbols(CLI::App& program, std::function<int()>& chosen);
 void add_read(CLI::App& program, std::function<int()>& chosen);

@@ -8,18 +8,18 @@
 
 #include "analyze/render/html_charts.h"
 #include "analyze/render/html_page.h"
+#include "analyze/render/html_parts.h"
 #include "analyze/render/render.h"
 #include "analyze/render/text_parts.h"
+#include "analyze/render/waits.h"
 
 namespace kdk {
 namespace {
 
+using html::backtrace;
 using html::escape;
-
-std::string heading(std::string_view title, std::string_view remark = {}) {
-  std::string small = remark.empty() ? "" : fmt::format(" <small>{}</small>", escape(remark));
-  return fmt::format("<h2>{}{}</h2>\n", escape(title), small);
-}
+using html::folded;
+using html::heading;
 
 // A list of facts; those without a value are left out.
 class Facts {
@@ -35,11 +35,6 @@ class Facts {
  private:
   std::string rows_;
 };
-
-std::string folded(std::string_view title, std::string_view remark, std::string_view content) {
-  return fmt::format("<details><summary>{} <small>{}</small></summary>\n{}</details>\n", escape(title),
-                     escape(remark), content);
-}
 
 std::string answer(const Report& report) {
   if (!report.crash)
@@ -71,40 +66,6 @@ std::string machine(const Report& report) {
       std::count_if(report.limits.begin(), report.limits.end(), [](const Limit& l) { return l.damage; });
   if (damaged != 0) facts.add("damage", fmt::format("{} of the limits below: parts are missing", damaged));
   return facts.str();
-}
-
-std::string trace_row(std::string_view css, std::string_view number, std::string_view name,
-                      std::string_view where) {
-  return fmt::format(
-      "<tr{}><td class=\"n\">{}</td><td class=\"mono\">{}</td><td class=\"mono\">{}</td></tr>\n",
-      css.empty() ? "" : fmt::format(" class=\"{}\"", css), number, escape(name), escape(where));
-}
-
-std::string backtrace(const Backtrace& trace, const Frame* marked) {
-  if (trace.frames.empty()) return "<p class=\"dim\">no frames</p>\n";
-  std::string out = "<div class=\"wide\"><table class=\"trace\"><tbody>\n";
-  for (size_t i = 0; i < trace.frames.size(); ++i) {
-    const Frame& frame = trace.frames[i];
-    if (frame.kind == FrameKind::exception && i > 0) {
-      out += "<tr class=\"mark\"><td></td><td colspan=\"2\">exception</td></tr>\n";
-    }
-    std::string number = fmt::format("#{}", i);
-    for (const InlineFrame& inlined : frame.inlines) {
-      out += trace_row("inlined", number, inlined.function + " (inlined)",
-                       text::position(inlined.file, inlined.line));
-      number.clear();
-    }
-    out += trace_row(&frame == marked ? "culprit" : "", number,
-                     text::frame_name(frame) + text::frame_remark(frame),
-                     text::position(frame.file, frame.line));
-  }
-  out += "</tbody></table></div>\n";
-  if (!trace.complete) {
-    out += fmt::format("<p class=\"dim\">ends here: {}</p>\n", escape(text::or_unknown(trace.end)));
-  } else if (trace.end == "user mode") {
-    out += "<p class=\"dim\">user mode</p>\n";
-  }
-  return out;
 }
 
 std::string fault(const Fault& fault) {
@@ -324,9 +285,13 @@ std::string to_html(const Report& report) {
   std::string title =
       report.crash && !report.crash->panic_message.empty() ? report.crash->panic_message : "Kernel crash";
   if (!id.hostname.empty()) title += ", " + id.hostname;
-  std::string body = answer(report) + machine(report) + crash_sections(report) + log_section(report) +
-                     tasks_section(report) + memory_section(report) + modules_section(report) +
-                     identity_section(report) + limits_section(report);
+  std::string waits;
+  if (report.blocked) waits += html::blocked(*report.blocked);
+  if (report.locks) waits += html::locks(*report.locks);
+  std::string body = answer(report) + html::findings(report.findings) + machine(report) +
+                     crash_sections(report) + waits + log_section(report) + tasks_section(report) +
+                     memory_section(report) + modules_section(report) + identity_section(report) +
+                     limits_section(report);
   uint64_t total = 0;
   for (const Phase& phase : report.timing) total += phase.microseconds;
   body += fmt::format("<footer>kdump-analyze {}, {}; {} ms</footer>\n", KDK_VERSION,

@@ -6,6 +6,7 @@
 #include "analyze/render/json_parts.h"
 #include "analyze/render/memory_parts.h"
 #include "analyze/render/render.h"
+#include "analyze/render/waits.h"
 
 namespace kdk {
 namespace {
@@ -114,6 +115,7 @@ ordered_json log(const LogFacts& facts) {
 std::string to_json_text(const Report& report) {
   ordered_json out = json::envelope("report", report.input, report.limits);
   out["summary"] = summary(report);
+  out["findings"] = json::findings(report.findings);
   out["evidence"] = json::evidence(report.evidence);
   out["identity"] = json::identity(report.identity);
   bool named = report.crash && report.arch != nullptr;
@@ -122,6 +124,9 @@ std::string to_json_text(const Report& report) {
   out["log"] = report.log ? log(*report.log) : ordered_json(nullptr);
   bool listed = report.tasks && report.tasks->why_not.empty();
   out["tasks"] = listed ? tasks(*report.tasks) : ordered_json(nullptr);
+  out["blocked"] = report.blocked ? json::blocked(*report.blocked) : ordered_json(nullptr);
+  bool locks_known = report.locks && report.locks->table.why_not.empty();
+  out["locks"] = locks_known ? json::locks(*report.locks) : ordered_json(nullptr);
   bool modules_known = report.modules && !report.modules->source.empty();
   out["modules"] = modules_known ? modules(*report.modules) : ordered_json(nullptr);
   out["memory"] = report.memory ? json::memory(*report.memory) : ordered_json(nullptr);

@@ -6,6 +6,7 @@
 #include "analyze/render/json_parts.h"
 #include "analyze/render/task_answers.h"
 #include "analyze/render/text_parts.h"
+#include "analyze/render/waits.h"
 
 namespace kdk {
 namespace {
@@ -29,17 +30,6 @@ std::string owner_title(const StackOwner& owner) {
   return out;
 }
 
-std::string group_title(const TaskStack& stack) {
-  std::string out = fmt::format("{} task{}:", stack.owners.size(), stack.owners.size() == 1 ? "" : "s");
-  std::string list;
-  for (const StackOwner& owner : stack.owners) {
-    std::string item = fmt::format("{} {} {}", owner.task.state, number(owner.task.pid), owner.task.comm);
-    if (owner.since_run_ns) item += fmt::format(" ({})", text::duration(*owner.since_run_ns));
-    list += (list.empty() ? "" : ", ") + item;
-  }
-  return text::wrap(out + ' ', list, "  ");
-}
-
 }  // namespace
 
 std::string task_stack_text(const TaskStack& stack, bool addresses) {
@@ -52,7 +42,8 @@ std::string to_text(const Answer<TaskStacks>& answer) {
   std::string out;
   for (const TaskStack& stack : facts.stacks) {
     if (!out.empty()) out += '\n';
-    out += facts.grouped ? group_title(stack) : owner_title(stack.owners.front()) + '\n';
+    out +=
+        facts.grouped ? text::wrap("", text::owners(stack), "  ") : owner_title(stack.owners.front()) + '\n';
     out += task_stack_text(stack, !facts.grouped);
   }
   for (const std::string& word : facts.not_found) out += word + ": no such task\n";

@@ -8,6 +8,7 @@
 #include "analyze/render/render.h"
 #include "analyze/render/memory_parts.h"
 #include "analyze/render/text_parts.h"
+#include "analyze/render/waits.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -219,7 +220,10 @@ std::string identity_section(const Report& report) {
 std::string to_text(const Report& report) {
   std::string out = fmt::format("kdump-analyze {}: {}\n\n", KDK_VERSION, fmt::join(report.input.files, " "));
   out += headline(report);
+  out += text::findings(report.findings);
   out += crash_section(report);
+  if (report.blocked) out += text::blocked(*report.blocked);
+  if (report.locks) out += text::locks(*report.locks);
   out += log_section(report);
   out += tasks_section(report);
   out += modules_section(report);

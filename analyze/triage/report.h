@@ -13,11 +13,14 @@
 #include <string_view>
 #include <vector>
 
+#include "analyze/inspect/locks.h"
 #include "analyze/inspect/memory.h"
 #include "analyze/inspect/system.h"
+#include "analyze/inspect/task_stacks.h"
 #include "analyze/inspect/tasks.h"
 #include "analyze/triage/answer.h"
 #include "analyze/triage/crash_signature.h"
+#include "analyze/triage/findings.h"
 #include "core/diagnose/crash.h"
 #include "core/formats/dump.h"
 #include "core/kernel/modules.h"
@@ -53,9 +56,12 @@ struct Report {
   std::optional<Crash> crash;  // each optional: nullopt = unavailable, and limits says why
   std::optional<Signatures> signatures;
   std::optional<TaskList> tasks;
+  std::optional<TaskStacks> blocked;  // of tasks in state D, grouped
+  std::optional<LockListing> locks;
   std::optional<ModulesFacts> modules;
   std::optional<MemorySummary> memory;
   std::optional<LogFacts> log;
+  std::vector<Finding> findings;
   std::vector<Limit> limits;
   std::vector<Phase> timing;
 };

@@ -412,6 +412,10 @@ class Crash(e2e.TestCase):
         blocked = self.run_json("kdump-analyze", "bt", self.dump_path, "kdk-blocked", "--state", "D", "--json")["stacks"]
         names = [frame["symbol"] for frame in blocked[0]["backtrace"]["frames"]]
         self.assertTrue({"wait_for_vfork_done", "kernel_clone"} & set(names), names)
+        locks = self.run_json("kdump-analyze", "locks", self.dump_path, "--vmlinux", self.vmlinux, "--json")["locks"]
+        self.assertEqual([], locks["cycles"])
+        self.assertEqual(["kdk-blocked"], [task["comm"] for stack in self.report["blocked"] for task in stack["tasks"]
+                                           if task["comm"].startswith("kdk-")])
         rows = self.run_json("kdump-analyze", "ps", self.dump_path, "--vmlinux", self.vmlinux, "--json")["items"]
         self.assertEqual([task["pid"] for task in self.report["tasks"]["items"]], [row["pid"] for row in rows])
         sleeper = next(row for row in rows if row["comm"] == "kdk-markers")

@@ -108,6 +108,11 @@ def stacks(report, program, analyze, dump, vmlinux):
     such stacks are counted, and nothing is said of them."""
     answer = json.loads(peers.run(analyze, "bt", dump, "--vmlinux", vmlinux, "--all-tasks", "--json"))
     theirs = {task.value_(): task for task in for_each_task(program)}
+    try:
+        program.stack_trace(1)
+    except Exception as error:  # Debian's drgn raises just that  # pylint: disable=broad-except
+        print(f"     this drgn cannot walk this kernel's stacks: {error}")
+        return
     wrong, same, frames, cut = [], 0, 0, 0
     for stack in answer["stacks"]:
         owner = stack["tasks"][0]

@@ -91,6 +91,7 @@ class Golden(unittest.TestCase):
             self.valid(self.analyze("ps", *options, "--json", expect=max(code, tasks) if interpretable else 1))
             self.valid(self.analyze("ps", *options, "--json", "--tree", expect=max(code, tasks) if interpretable else 1))
             self.valid(self.analyze("bt", *options, "--json", "--all-tasks", "--group", expect=max(code, tasks) if interpretable else 1))
+            self.valid(self.analyze("locks", *options, "--json", expect=1))  # the scene has no layouts of locks
             listed = interpretable and case != "text-symbols"
             self.valid(self.analyze("mod", *options, "--json", expect=code if listed else 1))
             found = self.valid(self.analyze("sym", *options, "--json", "panic", expect=code if interpretable else 1))
