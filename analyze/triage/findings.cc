@@ -110,13 +110,16 @@ class Finder {
       const TaskStack& stack = blocked.stacks[i];
       const uint64_t longest = stack.owners.front().since_run_ns.value_or(0);
       if (longest < long_wait) continue;
+      const std::string longest_one =
+          fmt::format("{}, for {}", who(stack.owners.front().task), seconds(longest));
       found_.push_back({"KD0004",
                         "blocked_tasks",
                         longest >= hung ? "warning" : "info",
                         0.9,
-                        fmt::format("{} task{} uninterruptible with the same stack, the longest, {}, for {}",
-                                    stack.owners.size(), stack.owners.size() == 1 ? " is" : "s are",
-                                    who(stack.owners.front().task), seconds(longest)),
+                        stack.owners.size() == 1
+                            ? "A task is uninterruptible: " + longest_one
+                            : fmt::format("{} tasks are uninterruptible with the same stack, the longest, {}",
+                                          stack.owners.size(), longest_one),
                         {fmt::format("/blocked/{}", i)},
                         ""});
     }

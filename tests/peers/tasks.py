@@ -123,6 +123,9 @@ def stacks(report, program, analyze, dump, vmlinux):
             ours += [inline["function"] for inline in frame["inlines"]] + [frame["symbol"]]
         ours = [name.split(".")[0] for name in ours]
         expected = [(frame.name or "?").split(".")[0] for frame in program.stack_trace(theirs[int(owner["address"], 16)])]
+        # The entry code has no DWARF for drgn.
+        if "do_syscall_64" in ours and "do_syscall_64" in expected:
+            ours, expected = (names[:names.index("do_syscall_64") + 1] for names in (ours, expected))
         if expected[-1] == "?" and expected[:-1] == ours[:len(expected) - 1]:
             cut += len(expected) < len(ours)
             expected = ours
