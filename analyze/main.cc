@@ -23,7 +23,7 @@ int run(int argc, char** argv) {
                    // tasks and modules
                    add_ps, add_locks, add_modules, add_symbols,
                    // memory and types
-                   add_read, add_vtop, add_search, add_mem, add_struct, add_print,
+                   add_read, add_vtop, add_search, add_mem, add_dis, add_struct, add_print,
                    // the dump itself, and many
                    add_info, add_triage})
     add(app, chosen);

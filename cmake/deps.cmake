@@ -34,6 +34,7 @@ if(KDK_HTTP)
 endif()
 if(KDK_ANALYZE)
   kdk_library(dw elfutils/libdw.h)
+  kdk_library(capstone capstone/capstone.h)
 endif()
 # A static libelf needs the codecs of compressed sections.
 target_link_libraries(kdk::elf INTERFACE kdk::z)

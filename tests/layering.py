@@ -40,6 +40,7 @@ THIRD_PARTY = [
     (r"^CLI/", ["main.cc", "cli.cc", "analyze/commands"]),
     (r"^toml", ["core/config"]),
     (r"^(curl|blkid)/", ["capture/run"]),
+    (r"^capstone/", ["analyze/inspect"]),
     (r"^sodium", ["capture/crypt"]),
     (r"^openssl/", ["loader/signature"]),
 ]

@@ -21,6 +21,7 @@ void add_read(CLI::App& program, std::function<int()>& chosen);
 void add_vtop(CLI::App& program, std::function<int()>& chosen);
 void add_search(CLI::App& program, std::function<int()>& chosen);
 void add_mem(CLI::App& program, std::function<int()>& chosen);
+void add_dis(CLI::App& program, std::function<int()>& chosen);
 void add_struct(CLI::App& program, std::function<int()>& chosen);
 void add_print(CLI::App& program, std::function<int()>& chosen);
 void add_info(CLI::App& program, std::function<int()>& chosen);

@@ -456,6 +456,19 @@ class Crash(e2e.TestCase):
         self.assertEqual(("slab", "task_struct", True), (task["owner"]["kind"], task["owner"]["name"], task["in_use"]))
         self.assertEqual("stack", stack["owner"]["kind"])
 
+    def test_disassembly(self):
+        """The function that crashed calls panic(), at the address that the backtrace names; with its lines."""
+        given = [self.dump_path, "--vmlinux", self.vmlinux, "--json", "-l"]
+        dis = self.run_json("kdump-analyze", "dis", *given, "sysrq_handle_crash")
+        self.assertIsNone(dis["ends_early"])
+        calls = [each for each in dis["instructions"] if each["target_symbol"] == "panic"]
+        self.assertEqual(1, len(calls), dis["instructions"])
+        self.assertTrue(any("drivers/tty/sysrq.c" == each.get("position", {}).get("file") for each in dis["instructions"]))
+        frames = self.crashing_cpu(self.report)["backtrace"]["frames"]
+        caller = next(frame for frame in frames if frame["symbol"] == "sysrq_handle_crash")
+        after = int(calls[0]["address"], 16) + len(calls[0]["bytes"]) // 2
+        self.assertEqual(int(caller["pc"], 16), after)
+
     def test_type_questions(self):
         """struct and print, where the kernel has types: the first of all tasks, and the list behind it."""
         if self.run_json("kdump-analyze", "report", self.dump_path, "--json")["evidence"]["types_source"] is None:
