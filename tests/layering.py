@@ -26,7 +26,8 @@ ALLOWED = {
     "analyze": CORE + ["analyze/symbols", "analyze/unwind", "analyze/inspect", "analyze/triage", "analyze/render"],
 }
 # render sees only models, by file, and the structs that walkers fill
-RENDER_FILES = {"analyze/triage/report.h", "analyze/triage/answer.h", "analyze/triage/collection.h"}
+RENDER_FILES = {"analyze/triage/report.h", "analyze/triage/answer.h", "analyze/triage/collection.h",
+                "analyze/triage/report_diff.h"}
 
 # third-party header pattern -> folders (or files) that may include it
 THIRD_PARTY = [

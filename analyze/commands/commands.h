@@ -25,6 +25,7 @@ void add_dis(CLI::App& program, std::function<int()>& chosen);
 void add_struct(CLI::App& program, std::function<int()>& chosen);
 void add_print(CLI::App& program, std::function<int()>& chosen);
 void add_info(CLI::App& program, std::function<int()>& chosen);
+void add_diff(CLI::App& program, std::function<int()>& chosen);
 void add_triage(CLI::App& program, std::function<int()>& chosen);
 
 }  // namespace kdk

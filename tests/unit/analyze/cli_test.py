@@ -128,6 +128,39 @@ class CommandLine(unittest.TestCase):
         self.assertEqual([], html_page.problems(page))
         self.assertIn("sysrq_handle_crash", html_page.text_of(page, "table"))
 
+    def test_diff_of_dumps_and_reports(self):
+        folder = self.path / "diff"
+        folder.mkdir()
+        for name, case in {"a": "sysrq", "b": "sysrq-x86-64", "c": "oops-x86-64"}.items():
+            subprocess.run([make_dump, case, folder / name], check=True)
+        self.run_program("report", folder / "a", "--json", "--no-debug-info", "-o", folder / "a.json", expect=0)
+
+        def diff(one, two):
+            done = self.run_program("diff", folder / one, folder / two, "--json", "--no-debug-info", expect=0)
+            document = json.loads(done.stdout)
+            self.assertEqual([], schemas.problems(document, "analyze-diff"))
+            return document["same_bug"], {(c["section"], c["what"]): (c["a"], c["b"]) for c in document["changes"]}
+
+        self.assertEqual(("exact", {}), diff("a", "a.json"))
+        same, changes = diff("a.json", "b")
+        self.assertEqual("exact", same)  # the scenes have one build-id, whatever their architecture
+        self.assertEqual(("aarch64", "x86_64"), changes["kernel", "machine"])
+        self.assertIn((None, "entry_SYSCALL_64_after_hwframe"), [v for k, v in changes.items() if k[0] == "trace"])
+        same, changes = diff("b", "c")
+        self.assertEqual("no", same)
+        self.assertEqual(("sysrq_crash", "null_deref"), changes["crash", "class"])
+        text = self.run_program("diff", folder / "b", folder / "c", "--no-debug-info", expect=0).stdout
+        self.assertIn("- class sysrq_crash\n+ class null_deref\n", text)
+        # What is no report, or hostile: named, or taken for unknown.
+        (folder / "none.json").write_text('{"schema": {"id": "kdumpkit/report", "version": "2.0.0"}}')
+        self.assertIn("none.json", self.run_program("diff", folder / "a", folder / "none.json", expect=1).stderr)
+        (folder / "odd.json").write_text(json.dumps({
+            "schema": {"id": "kdumpkit/report", "version": "1.0.0"}, "summary": [], "memory": 7, "findings": {"name": 1},
+            "tasks": {"states": {"\x1b[2J": [], "R": -1}}, "modules": {"items": [1, {"name": "\x07"}]},
+            "crash": {"cpus": [{"crashed": True, "backtrace": {"frames": [None, {"symbol": "\x1b"}]}}]}}))
+        self.assertEqual("unknown", diff("a", "odd.json")[0])
+        self.assertNotIn("\x1b", self.run_program("diff", folder / "odd.json", folder / "a", expect=0).stdout)
+
     def test_json_says_what_format_json_says(self):
         one = self.run_program("report", self.dump, "--json", "--no-debug-info", expect=0).stdout.split('"timing"')[0]
         two = self.run_program("report", self.dump, "--format", "json", "--no-debug-info", expect=0).stdout.split('"timing"')[0]
