@@ -145,6 +145,8 @@ Evidence Session::evidence() {
     evidence.vmlinux = escape_untrusted(debug_.info->path().string());
     evidence.vmlinux_build_id = debug_.info->build_id();
     evidence.vmlinux_match = debug_.match;
+    const VmlinuxFile& dwarf = debug_.info->dwarf_file();
+    if (&dwarf != &debug_.info->file()) evidence.vmlinux_debug_file = escape_untrusted(dwarf.path().string());
     if (debug_.info->has_dwarf()) evidence.tier = "T2";
   }
   if (module_debug_) evidence.modules = module_debug_->facts();
@@ -190,6 +192,10 @@ std::vector<Limit> Session::common_limits() {
   }
   for (const std::string& problem : debug_.problems) {
     limits.push_back({"/evidence/vmlinux", "debug_info_refused", escape_untrusted(problem), ""});
+  }
+  if (debug_.info && !debug_.info->dwarf_problem().empty()) {
+    limits.push_back(
+        {"/evidence/vmlinux", "debug_info_refused", escape_untrusted(debug_.info->dwarf_problem()), ""});
   }
   if (module_debug_) add_module_limits(module_debug_->facts(), limits);
   if (!types_problem_.empty()) {

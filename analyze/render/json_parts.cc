@@ -80,7 +80,7 @@ ordered_json evidence(const Evidence& e) {
   }
   ordered_json vmlinux = nullptr;
   if (!e.vmlinux.empty()) {
-    vmlinux = {{"path", e.vmlinux}, {"build_id", text(e.vmlinux_build_id)}, {"match", text(e.vmlinux_match)}};
+    vmlinux = {{"path", e.vmlinux}, {"build_id", text(e.vmlinux_build_id)}, {"match", text(e.vmlinux_match)}, {"debug_file", text(e.vmlinux_debug_file)}};
   }
   ordered_json out;
   out["tier"] = e.tier;

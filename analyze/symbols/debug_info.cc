@@ -69,7 +69,22 @@ const std::string& DebugInfo::build_id() const {
   return file_->build_id();
 }
 bool DebugInfo::has_dwarf() const {
-  return file_->has_section(".debug_info");
+  return dwarf_file().has_dwarf();
+}
+void DebugInfo::set_build_id_directories(std::vector<std::filesystem::path> directories) {
+  build_id_directories_ = std::move(directories);
+}
+
+void DebugInfo::add_debug_file(const std::filesystem::path& separate) {
+  auto file = std::make_unique<VmlinuxFile>(separate);
+  if (file->build_id().empty() || file->build_id() != build_id()) {
+    throw Error(Errc::format, fmt::format("{}: its build-id is \"{}\", that of {} is \"{}\"",
+                                          separate.string(), file->build_id(), path().string(), build_id()));
+  }
+  if (!file->has_dwarf()) {
+    throw Error(Errc::format, separate.string() + ": has no debug information (DWARF)");
+  }
+  debug_file_ = std::move(file);
 }
 uint64_t DebugInfo::kaslr_offset() const {
   return kaslr_offset_;
@@ -183,7 +198,7 @@ bool DebugInfo::add_types(Kernel& kernel, std::string* why_not) {
 std::optional<SourceInfo> DebugInfo::source(uint64_t address) {
   if (!dwarf_tried_) {
     dwarf_tried_ = true;
-    dwarf_ = DwarfReader::open(*file_);
+    dwarf_ = DwarfReader::open(dwarf_file(), build_id_directories_, &dwarf_problem_);
   }
   if (!dwarf_) return std::nullopt;
   return dwarf_->source(address - kaslr_offset_);

@@ -44,6 +44,15 @@ class DebugInfo {
   // The linux_banner string ("Linux version ..."), without its newline; empty when it cannot be found.
   std::string banner() const;
   bool has_dwarf() const;
+  // The separate file that has the debug information of this one. Throws Error{io,missing,denied,format}: it
+  // cannot be read, is of another build, or has no DWARF.
+  void add_debug_file(const std::filesystem::path& path);
+  // The file with the DWARF: this one, or the separate one.
+  const VmlinuxFile& dwarf_file() const { return debug_file_ ? *debug_file_ : *file_; }
+  // Where supplementary files (.gnu_debugaltlink) are looked for by build-id.
+  void set_build_id_directories(std::vector<std::filesystem::path> directories);
+  // Why the DWARF is not all there, once source() has been asked; empty: it is.
+  const std::string& dwarf_problem() const { return dwarf_problem_; }
 
   // Throws Error{format} naming both ids when this is not the vmlinux of the dump, Error{missing} when
   // neither build-id nor banner can be compared. Returns how the match is known: "build-id", "banner". Also
@@ -67,8 +76,10 @@ class DebugInfo {
 
  private:
   DebugInfo();
-  std::unique_ptr<VmlinuxFile> file_;
+  std::unique_ptr<VmlinuxFile> file_, debug_file_;
   std::unique_ptr<DwarfReader> dwarf_;
+  std::vector<std::filesystem::path> build_id_directories_;
+  std::string dwarf_problem_;
   std::unique_ptr<Btf> btf_;
   std::unique_ptr<BtfTypes> types_;
   uint64_t kaslr_offset_ = 0;

@@ -2,12 +2,14 @@
 
 #include <dwarf.h>
 #include <elfutils/libdw.h>
+#include <elfutils/libdwelf.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <vector>
 
+#include "analyze/symbols/find.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -134,10 +136,16 @@ struct DwarfReader::Impl {
   };
 
   Dwarf* dwarf = nullptr;
+  std::unique_ptr<VmlinuxFile> supplement;
+  Dwarf* supplement_dwarf = nullptr;
   bool ranges_read = false;
   std::vector<UnitRange> ranges;  // only filled when .debug_aranges does not know an address
 
-  ~Impl() { dwarf_end(dwarf); }
+  ~Impl() {
+    dwarf_end(dwarf);
+    dwarf_end(supplement_dwarf);
+  }
+  std::string add_supplement(const VmlinuxFile& file, const std::vector<std::filesystem::path>& directories);
   bool unit_of(uint64_t address, Dwarf_Die& unit);
   void read_ranges();
 };
@@ -172,14 +180,54 @@ bool DwarfReader::Impl::unit_of(uint64_t address, Dwarf_Die& unit) {
 DwarfReader::DwarfReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DwarfReader::~DwarfReader() = default;
 
-std::unique_ptr<DwarfReader> DwarfReader::open(const VmlinuxFile& file, std::string* why_not) {
+// Returns why the supplementary file that is needed is not there; empty when none is needed, or it is.
+std::string DwarfReader::Impl::add_supplement(const VmlinuxFile& file,
+                                              const std::vector<std::filesystem::path>& directories) {
+  const char* name = nullptr;
+  const void* id = nullptr;
+  const ssize_t id_size = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id);
+  if (id_size <= 0 || name == nullptr) return {};
+  std::string build_id;
+  for (ssize_t i = 0; i < id_size; ++i) build_id += fmt::format("{:02x}", static_cast<const uint8_t*>(id)[i]);
+  std::error_code ignored;
+  std::vector<std::filesystem::path> candidates = {
+      std::filesystem::canonical(file.path(), ignored).parent_path() / name};
+  if (const auto by_id = path_of_build_id(build_id)) {
+    for (const std::filesystem::path& directory : directories) candidates.push_back(directory / *by_id);
+  }
+  for (const std::filesystem::path& directory : directories) {
+    candidates.push_back(directory / ".dwz" / std::filesystem::path(name).filename());
+  }
+  for (const std::filesystem::path& path : candidates) {
+    if (!std::filesystem::is_regular_file(path, ignored)) continue;
+    try {
+      auto other = std::make_unique<VmlinuxFile>(path);
+      if (other->build_id() != build_id) continue;
+      supplement_dwarf = dwarf_begin_elf(other->elf(), DWARF_C_READ, nullptr);
+      if (supplement_dwarf == nullptr) continue;
+      supplement = std::move(other);
+      dwarf_setalt(dwarf, supplement_dwarf);
+      return {};
+    } catch (const Error&) {  // not it; the answer names what is missing
+    }
+  }
+  return fmt::format(
+      "{}: the file with what it shares with others, {} (build-id {}), was not found: names are missing",
+      file.path().string(), name, build_id);
+}
+
+std::unique_ptr<DwarfReader> DwarfReader::open(const VmlinuxFile& file,
+                                               const std::vector<std::filesystem::path>& directories,
+                                               std::string* problem) {
   auto impl = std::make_unique<Impl>();
   impl->dwarf = dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr);
   if (!impl->dwarf) {
-    if (why_not)
-      *why_not = fmt::format("{}: no debug information: {}", file.path().string(), dwarf_errmsg(-1));
+    if (problem)
+      *problem = fmt::format("{}: no debug information: {}", file.path().string(), dwarf_errmsg(-1));
     return nullptr;
   }
+  std::string missing = impl->add_supplement(file, directories);
+  if (problem && !missing.empty()) *problem = std::move(missing);
   return std::unique_ptr<DwarfReader>(new DwarfReader(std::move(impl)));
 }
 

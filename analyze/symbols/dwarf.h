@@ -5,9 +5,11 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "analyze/symbols/debug_info.h"
 #include "analyze/symbols/vmlinux.h"
@@ -16,8 +18,12 @@ namespace kdk {
 
 class DwarfReader {
  public:
-  // nullptr when the file has no DWARF that libdw can open; `why_not` then gets a sentence.
-  static std::unique_ptr<DwarfReader> open(const VmlinuxFile& file, std::string* why_not = nullptr);
+  // nullptr when the file has no DWARF that libdw can open; `problem` then gets a sentence. It also gets one
+  // when the supplementary file is missing (.gnu_debugaltlink, which dwz makes: names and types that several
+  // files share), which is looked for beside the file and by build-id in `directories`.
+  static std::unique_ptr<DwarfReader> open(const VmlinuxFile& file,
+                                           const std::vector<std::filesystem::path>& directories = {},
+                                           std::string* problem = nullptr);
   ~DwarfReader();
 
   // By link address. nullopt when no unit covers it or the DWARF is damaged there.

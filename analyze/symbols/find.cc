@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "analyze/symbols/vmlinux.h"
 #include "core/base/log.h"
 #include "core/formats/notes.h"
 
@@ -57,6 +58,16 @@ std::string dump_build_id(Kernel& kernel) {
   return kernel.memory().read(*begin, bytes) ? build_id_of_notes(bytes) : std::string();
 }
 
+std::vector<std::filesystem::path> build_id_directories(const DebugSearch& search) {
+  std::vector<std::filesystem::path> directories;
+  for (const std::filesystem::path& dir : search.debug_dirs) {
+    directories.push_back(dir);
+    directories.push_back(dir / "usr/lib/debug");  // an unpacked package
+  }
+  directories.push_back(search.root / "usr/lib/debug");
+  return directories;
+}
+
 std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, const std::string& build_id,
                                                     const std::string& release) {
   std::vector<std::filesystem::path> paths;
@@ -72,6 +83,7 @@ std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, c
       paths.push_back(dir / "usr/lib/debug/boot" / ("vmlinux-" + release));
     }
     paths.push_back(dir / "vmlinux");
+    paths.push_back(dir / "vmlinux.debug");
   }
   std::filesystem::path debug = search.root / "usr/lib/debug";
   if (!by_id.empty()) paths.push_back(debug / by_id);
@@ -87,12 +99,57 @@ std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, c
   return paths;
 }
 
+namespace {
+
+// Where the debug information of a stripped vmlinux may be. Source: GDB manual, "Debugging Information in
+// Separate Files".
+std::vector<std::filesystem::path> separate_files(const DebugSearch& search, const VmlinuxFile& stripped) {
+  std::vector<std::filesystem::path> paths;
+  const std::vector<std::filesystem::path> directories = build_id_directories(search);
+  if (const auto by_id = path_of_build_id(stripped.build_id())) {
+    for (const std::filesystem::path& directory : directories) paths.push_back(directory / *by_id);
+  }
+  const std::string name = stripped.debug_link();
+  if (!safe_path_component(name)) return paths;
+  const std::filesystem::path beside = stripped.path().parent_path();
+  paths.push_back(beside / name);
+  paths.push_back(beside / ".debug" / name);
+  std::error_code ignored;
+  const std::filesystem::path place = std::filesystem::absolute(beside, ignored).relative_path();
+  for (const std::filesystem::path& directory : directories) {
+    paths.push_back(directory / place / name);
+    paths.push_back(directory / name);
+  }
+  return paths;
+}
+
+// Looks for the debug information that `found.info` lacks.
+void complete(FoundDebugInfo& found, const DebugSearch& search) {
+  std::set<std::filesystem::path> seen = {std::filesystem::weakly_canonical(found.info->path())};
+  for (const std::filesystem::path& path : separate_files(search, found.info->file())) {
+    if (found.info->has_dwarf()) return;
+    std::error_code error;
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    if (error || !std::filesystem::is_regular_file(real, error) || !seen.insert(real).second) continue;
+    found.tried.push_back(path.string());
+    try {
+      found.info->add_debug_file(path);
+    } catch (const Error& e) {  // one candidate of several
+      found.problems.push_back(e.message());
+    }
+  }
+}
+
+}  // namespace
+
 FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search) {
   FoundDebugInfo found;
   if (search.vmlinux) {
     found.tried.push_back(search.vmlinux->string());
     found.info = DebugInfo::open(*search.vmlinux);
     found.match = found.info->require_match(kernel);
+    found.info->set_build_id_directories(build_id_directories(search));
+    complete(found, search);
     return found;
   }
   std::string release(kernel.vmcoreinfo().value("OSRELEASE").value_or(""));
@@ -103,16 +160,21 @@ FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search) {
     std::filesystem::path real = std::filesystem::canonical(path, error);
     if (error || !std::filesystem::is_regular_file(real, error) || !seen.insert(real).second) continue;
     try {
-      std::unique_ptr<DebugInfo> info = DebugInfo::open(path);
-      found.match = info->require_match(kernel);
+      FoundDebugInfo one;
+      one.info = DebugInfo::open(path);
+      one.match = one.info->require_match(kernel);
+      one.info->set_build_id_directories(build_id_directories(search));
+      complete(one, search);
+      found.tried.insert(found.tried.end(), one.tried.begin(), one.tried.end());
+      found.problems.insert(found.problems.end(), one.problems.begin(), one.problems.end());
       // A stripped file would end the search where one with DWARF may follow.
-      if (!info->has_dwarf()) {
-        found.problems.push_back(path.string() + ": has no debug information (DWARF)");
-        if (!found.info) found.info = std::move(info);
-        continue;
+      const bool has_dwarf = one.info->has_dwarf();
+      if (!has_dwarf) found.problems.push_back(path.string() + ": has no debug information (DWARF)");
+      if (has_dwarf || !found.info) {
+        found.info = std::move(one.info);
+        found.match = one.match;
       }
-      found.info = std::move(info);
-      return found;
+      if (has_dwarf) return found;
     } catch (const Error& e) {  // one candidate of several
       found.problems.push_back(e.message());
     }

@@ -25,9 +25,10 @@ struct FoundDebugInfo {
   std::vector<std::string> problems;  // files that were there but refused, and why
 };
 
-// Symbols and types are not added yet: call info->add_symbols() and add_types(). Throws only for an explicit
-// `search.vmlinux` that cannot be opened or is of another build; what is wrong with files found by searching
-// goes to `problems`.
+// A vmlinux that has no debug information is completed by its separate debug file, by build-id or
+// .gnu_debuglink. Symbols and types are not added yet: call info->add_symbols() and add_types(). Throws only
+// for an explicit `search.vmlinux` that cannot be opened or is of another build; what is wrong with files
+// found by searching goes to `problems`.
 FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search);
 
 // The candidates in search order, for tests and messages. `build_id` lower-case hex, empty when unknown.
@@ -38,6 +39,9 @@ std::vector<std::filesystem::path> debug_candidates(const DebugSearch& search, c
 bool safe_path_component(std::string_view text);
 // ".build-id/xx/yyyy.debug", below a directory of debug files; nullopt when `build_id` is none.
 std::optional<std::filesystem::path> path_of_build_id(const std::string& build_id);
+
+// Directories that may hold ".build-id".
+std::vector<std::filesystem::path> build_id_directories(const DebugSearch& search);
 
 // The GNU build-id among ELF notes, lower-case hex; empty when there is none.
 std::string build_id_of_notes(Bytes notes);

@@ -37,8 +37,8 @@ ModuleDebug::Entry* ModuleDebug::entry_of(uint64_t address) {
 
 void ModuleDebug::find(Entry& entry) {
   std::set<std::filesystem::path> seen;  // two names of one file are one refusal
-  entry.facts.places = places_.for_each(
-      entry.module->name, entry.module->build_id, [&](const std::filesystem::path& path) {
+  entry.facts.places =
+      places_.for_each(entry.module->name, entry.module->build_id, [&](const std::filesystem::path& path) {
         std::error_code error;
         const std::filesystem::path real = std::filesystem::canonical(path, error);
         if (error || !std::filesystem::is_regular_file(real, error) || !seen.insert(real).second) return true;

@@ -48,7 +48,7 @@ class ModuleDebug {
 
   Kernel& kernel_;
   ModulePlaces places_;
-  std::vector<Range> ranges_;                     // sorted
+  std::vector<Range> ranges_;                    // sorted
   std::vector<std::unique_ptr<Entry>> entries_;  // asked about
 };
 

@@ -14,7 +14,9 @@ namespace {
 
 constexpr size_t max_checked = 4096;  // functions compared with the dump; a few tell a build from another
 
-bool is_text(char type) { return type == 't' || type == 'T' || type == 'W'; }
+bool is_text(char type) {
+  return type == 't' || type == 'T' || type == 'W';
+}
 
 // What the dump's own symbols say of the sections' addresses.
 struct Agreement {
@@ -95,9 +97,10 @@ ModuleFile::~ModuleFile() = default;
 void ModuleFile::compare_build_ids(const Module& module) {
   if (module.build_id.empty() || file_.build_id().empty()) return;
   if (module.build_id != file_.build_id()) {
-    throw Error(Errc::format,
-                fmt::format("this module is of another build: its build-id is {}, that of the loaded {} is {}",
-                            file_.build_id(), module.name, module.build_id));
+    throw Error(
+        Errc::format,
+        fmt::format("this module is of another build: its build-id is {}, that of the loaded {} is {}",
+                    file_.build_id(), module.name, module.build_id));
   }
   match_ = "build-id";
 }
@@ -125,18 +128,20 @@ void ModuleFile::place_sections(Kernel& kernel, const Module& module) {
     }
   }
   if (!placed) {
-    throw Error(Errc::missing,
-                fmt::format("where the sections of {} are is not known: neither the kernel's list of them nor its "
-                            "functions are in the dump",
-                            module.name));
+    throw Error(
+        Errc::missing,
+        fmt::format("where the sections of {} are is not known: neither the kernel's list of them nor its "
+                    "functions are in the dump",
+                    module.name));
   }
   if (!match_.empty()) return;
   const Agreement agreement = compare_functions(kernel, module, file_, addresses_);
   if (agreement.different != 0 || agreement.same == 0) {
-    throw Error(Errc::format,
-                fmt::format("cannot tell whether this is the module of the dump: no build-ids to compare, and {} "
-                            "of {} functions are where the dump has them",
-                            agreement.same, agreement.same + agreement.different));
+    throw Error(
+        Errc::format,
+        fmt::format("cannot tell whether this is the module of the dump: no build-ids to compare, and {} "
+                    "of {} functions are where the dump has them",
+                    agreement.same, agreement.same + agreement.different));
   }
   match_ = "symbols";
 }

@@ -1,5 +1,5 @@
-// The debug file of one loaded module: checked to be of its build, placed where the kernel placed it, and read
-// at run-time addresses.
+// The debug file of one loaded module: checked to be of its build, placed where the kernel placed it, and
+// read at run-time addresses.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ class DwarfReader;
 
 class ModuleFile {
  public:
-  // Throws Error{io,missing,denied,format,unsupported} naming the file: it cannot be read, is of another build,
-  // or where its sections are cannot be told. Nothing of its debug information is read yet.
+  // Throws Error{io,missing,denied,format,unsupported} naming the file: it cannot be read, is of another
+  // build, or where its sections are cannot be told. Nothing of its debug information is read yet.
   ModuleFile(Kernel& kernel, const Module& module, const std::filesystem::path& path);
   ~ModuleFile();
 
@@ -29,7 +29,8 @@ class ModuleFile {
   const std::string& match() const { return match_; }
   bool has_dwarf() const { return file_.has_section(".debug_info"); }
 
-  // The file with its debug sections relocated: addresses in them are run-time addresses. Throws as relocate().
+  // The file with its debug sections relocated: addresses in them are run-time addresses. Throws as
+  // relocate().
   const VmlinuxFile& relocated();
   // By run-time address; nullopt when the DWARF does not cover it or is damaged. Throws as relocated().
   std::optional<SourceInfo> source(uint64_t address);

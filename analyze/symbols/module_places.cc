@@ -16,8 +16,8 @@ std::optional<std::string> module_of_file_name(std::string_view file_name) {
   const size_t dot = file_name.find(".ko");
   if (dot == std::string_view::npos || dot == 0) return std::nullopt;
   // Fedora and SUSE append .debug; either may be packed.
-  constexpr std::array<std::string_view, 8> endings = {
-      "", ".debug", ".xz", ".zst", ".gz", ".debug.xz", ".debug.zst", ".debug.gz"};
+  constexpr std::array<std::string_view, 8> endings = {"",    ".debug",    ".xz",        ".zst",
+                                                       ".gz", ".debug.xz", ".debug.zst", ".debug.gz"};
   if (std::ranges::find(endings, file_name.substr(dot + 3)) == endings.end()) return std::nullopt;
   // Kbuild turns '-' into '_' in the module's name (scripts/Makefile.lib, name-fix).
   std::string name(file_name.substr(0, dot));
@@ -28,9 +28,8 @@ std::optional<std::string> module_of_file_name(std::string_view file_name) {
 ModulePlaces::ModulePlaces(const DebugSearch& search, std::string_view release) {
   const bool named = safe_path_component(release);
   auto add_tree = [&](const std::filesystem::path& directory) { places_.push_back({directory}); };
+  by_id_ = build_id_directories(search);
   for (const std::filesystem::path& dir : search.debug_dirs) {
-    by_id_.push_back(dir);
-    by_id_.push_back(dir / "usr/lib/debug");  // an unpacked package
     places_.push_back({.directory = dir, .below = false});
     if (!named) continue;
     for (const char* top : {"", "usr/lib/debug", "usr/lib/debug/usr", "usr"}) {
@@ -39,14 +38,13 @@ ModulePlaces::ModulePlaces(const DebugSearch& search, std::string_view release) 
     add_tree(dir / "kernel");  // the directory is a lib/modules/RELEASE itself
   }
   const std::filesystem::path debug = search.root / "usr/lib/debug";
-  by_id_.push_back(debug);
   if (!named) return;
   // The vmlinux that was given may lie in an unpacked package: usr/lib/debug/boot/vmlinux-RELEASE.
   if (search.vmlinux && search.vmlinux->parent_path().filename() == "boot") {
     add_tree(search.vmlinux->parent_path().parent_path() / "lib/modules" / release);
   }
-  add_tree(debug / "lib/modules" / release);      // Debian, Ubuntu, Fedora, older SUSE
-  add_tree(debug / "usr/lib/modules" / release);  // SUSE, and all with a merged /usr
+  add_tree(debug / "lib/modules" / release);        // Debian, Ubuntu, Fedora, older SUSE
+  add_tree(debug / "usr/lib/modules" / release);    // SUSE, and all with a merged /usr
   add_tree(search.root / "lib/modules" / release);  // unstripped: kernels that were built here
 }
 

@@ -28,7 +28,8 @@ class ModulePlaces {
   struct Place {
     std::filesystem::path directory;
     bool below = true;
-    std::optional<std::multimap<std::string, std::filesystem::path, std::less<>>> files = {};  // by module name
+    std::optional<std::multimap<std::string, std::filesystem::path, std::less<>>> files =
+        {};  // by module name
   };
   void list(Place& place) const;
 

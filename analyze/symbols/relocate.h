@@ -13,10 +13,10 @@ struct Elf;
 
 namespace kdk {
 
-// Applies every SHT_RELA section whose target is a debug section (.debug_*, not allocated); compressed ones are
-// unpacked by libelf first. `addresses` are the sections' load addresses by index; what they do not have is 0, as
-// are symbols that the file only refers to. The bytes behind `elf` must be writable. Damaged entries are
-// stepped over. Throws Error{unsupported} when the machine's relocations are not known here.
+// Applies every SHT_RELA section whose target is a debug section (.debug_*, not allocated); compressed ones
+// are unpacked by libelf first. `addresses` are the sections' load addresses by index; what they do not have
+// is 0, as are symbols that the file only refers to. The bytes behind `elf` must be writable. Damaged entries
+// are stepped over. Throws Error{unsupported} when the machine's relocations are not known here.
 void relocate_debug_sections(Elf* elf, uint16_t machine, std::span<const uint64_t> addresses);
 
 }  // namespace kdk

@@ -10,6 +10,7 @@
 #include <cctype>
 
 #include "analyze/symbols/relocate.h"
+#include "analyze/symbols/zstd_sections.h"
 #include "core/formats/notes.h"
 #include "core/formats/unpack_module.h"
 
@@ -48,6 +49,10 @@ VmlinuxFile::VmlinuxFile(const std::filesystem::path& path) : path_(path) {
       unpacked_ = unpack_module(mapping_.bytes(), "packed", max_unpacked);
       mapping_ = {};
     }
+    if (std::optional<std::vector<uint8_t>> image = with_zstd_sections_unpacked(bytes(), max_unpacked)) {
+      unpacked_ = std::move(*image);
+      mapping_ = {};
+    }
     Bytes file = bytes();
     // A few pages of hundreds of megabytes are looked at, here and there: no read-ahead, no faulting in of
     // neighbours.
@@ -60,6 +65,9 @@ VmlinuxFile::VmlinuxFile(const std::filesystem::path& path) : path_(path) {
     }
     try {
       read_sections();
+      if (std::ranges::any_of(sections_, [](const Section& s) { return (s.flags & SHF_COMPRESSED) != 0; })) {
+        make_writable();
+      }
       read_build_id();
     } catch (...) {  // the destructor does not run
       elf_end(elf_);
@@ -132,6 +140,11 @@ std::vector<VmlinuxFile::Part> VmlinuxFile::parts() const {
     parts.push_back({section.name, section.size, (section.flags & SHF_ALLOC) != 0});
   }
   return parts;
+}
+
+std::string VmlinuxFile::debug_link() const {
+  std::string_view text = as_text(section(".gnu_debuglink"));
+  return std::string(text.substr(0, text.find('\0')));
 }
 
 bool VmlinuxFile::has_section(std::string_view name) const {
@@ -220,16 +233,19 @@ std::optional<VmlinuxFile::Symbol> VmlinuxFile::find_symbol(std::string_view nam
   return std::nullopt;
 }
 
+void VmlinuxFile::make_writable() {
+  const Bytes mapped = mapping_.bytes();
+  if (!mapped.empty() &&
+      ::mprotect(const_cast<uint8_t*>(mapped.data()), mapped.size(), PROT_READ | PROT_WRITE) != 0) {
+    throw error_from_errno(errno, "mprotect");
+  }
+}
+
 void VmlinuxFile::relocate(std::span<const uint64_t> addresses) {
   if (!relocatable_ || relocated_) return;
   relocated_ = true;
   with_context(path_.string(), [&] {
-    // libelf hands out the bytes of the mapping itself, which is private: pages that change are copied.
-    Bytes mapped = mapping_.bytes();
-    if (!mapped.empty() &&
-        ::mprotect(const_cast<uint8_t*>(mapped.data()), mapped.size(), PROT_READ | PROT_WRITE) != 0) {
-      throw error_from_errno(errno, "mprotect");
-    }
+    make_writable();
     relocate_debug_sections(elf_, machine_, addresses);
   });
 }

@@ -51,6 +51,12 @@ class VmlinuxFile {
   std::vector<Part> parts() const;
 
   bool has_section(std::string_view name) const;
+  // DWARF to read, or names of it that stand for what a separate file has.
+  bool has_dwarf() const { return has_section(".debug_info"); }
+  // File name in .gnu_debuglink: where the debug information was put when it was stripped off; empty when
+  // there is none.
+  std::string debug_link() const;
+
   // Bytes of a section as they stand in the file; empty when it is absent, has none (NOBITS) or is
   // compressed.
   Bytes section(std::string_view name) const;
@@ -91,6 +97,9 @@ class VmlinuxFile {
   const Section* find_section(std::string_view name) const;
   Bytes content(const Section& section) const;
   void read_sections();
+  // libelf changes section headers when it unpacks sections, and relocations change sections: both in the bytes
+  // themselves. The mapping is private, so pages that change are copied.
+  void make_writable();
   void read_build_id();
   char symbol_type(uint8_t info, uint16_t section_index) const;
 

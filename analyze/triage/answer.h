@@ -43,6 +43,7 @@ struct Evidence {
   std::string vmlinux;       // path in use; empty: none
   std::string vmlinux_build_id;
   std::string vmlinux_match;  // "build-id", "banner"
+  std::string vmlinux_debug_file;  // the separate file with its DWARF; empty: it has its own, or none
   std::vector<std::string> vmlinux_tried, vmlinux_refused;
   std::vector<ModuleDebugFacts> modules;  // whose debug files were looked for
 };

@@ -1,5 +1,5 @@
-// Joins core's walk with DWARF: adds file, line and inlined functions to the frames of the kernel image and of
-// modules.
+// Joins core's walk with DWARF: adds file, line and inlined functions to the frames of the kernel image and
+// of modules.
 #pragma once
 
 #include <optional>

@@ -12,7 +12,7 @@ namespace {
 class EveryCallFrame : public CallFrameInfo {
  public:
   EveryCallFrame(const DebugInfo* info, ModuleDebug* modules) : modules_(modules) {
-    if (info != nullptr) vmlinux_.emplace(info->file(), info->kaslr_offset());
+    if (info != nullptr) vmlinux_.emplace(info->dwarf_file(), info->kaslr_offset());
   }
 
   std::optional<Caller> caller(KernelMemory& memory, const Registers& frame,
@@ -22,8 +22,8 @@ class EveryCallFrame : public CallFrameInfo {
     if (modules_ != nullptr) {
       if (const VmlinuxFile* file = modules_->file(*pc - (pc_is_return_address ? 1 : 0))) {
         // Relocated, its addresses are run-time addresses.
-        return of_modules_.try_emplace(file, *file, 0).first->second.caller(memory, frame,
-                                                                            pc_is_return_address);
+        return of_modules_.try_emplace(file, *file, 0)
+            .first->second.caller(memory, frame, pc_is_return_address);
       }
     }
     return vmlinux_ ? vmlinux_->caller(memory, frame, pc_is_return_address) : std::nullopt;

@@ -13,8 +13,8 @@ namespace kdk {
 
 class VmlinuxAids {
  public:
-  // After info->require_match(). Either may be nullptr, and must outlive this. Call frame information is opened
-  // when a walk first asks for it; the ORC sections, where there are any, are looked at now.
+  // After info->require_match(). Either may be nullptr, and must outlive this. Call frame information is
+  // opened when a walk first asks for it; the ORC sections, where there are any, are looked at now.
   explicit VmlinuxAids(const DebugInfo* info, ModuleDebug* modules = nullptr);
   ~VmlinuxAids();
 

@@ -54,19 +54,6 @@ std::vector<uint8_t> unpack_xz(Bytes file, std::string_view name, uint64_t limit
   });
 }
 
-std::vector<uint8_t> unpack_zstd(Bytes file, std::string_view name, uint64_t limit) {
-  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
-  if (!context) throw std::bad_alloc();
-  ZSTD_inBuffer in = {file.data(), file.size(), 0};
-  return grow(name, limit, [&](uint8_t* room, size_t size, bool& done) {
-    ZSTD_outBuffer out = {room, size, 0};
-    const size_t left = ZSTD_decompressStream(context.get(), &out, &in);
-    if (ZSTD_isError(left) != 0) throw damaged(name, "zstd data");
-    done = left == 0 && in.pos == in.size;
-    return out.pos;
-  });
-}
-
 std::vector<uint8_t> unpack_gzip(Bytes file, std::string_view name, uint64_t limit) {
   z_stream stream{};
   if (inflateInit2(&stream, 15 + 16) != Z_OK) throw std::bad_alloc();  // 16: a gzip header
@@ -92,6 +79,19 @@ bool begins(Bytes file, std::initializer_list<uint8_t> magic) {
 }
 
 }  // namespace
+
+std::vector<uint8_t> unpack_zstd(Bytes packed, std::string_view name, uint64_t limit) {
+  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);
+  if (!context) throw std::bad_alloc();
+  ZSTD_inBuffer in = {packed.data(), packed.size(), 0};
+  return grow(name, limit, [&](uint8_t* room, size_t size, bool& done) {
+    ZSTD_outBuffer out = {room, size, 0};
+    const size_t left = ZSTD_decompressStream(context.get(), &out, &in);
+    if (ZSTD_isError(left) != 0) throw damaged(name, "zstd data");
+    done = left == 0 && in.pos == in.size;
+    return out.pos;
+  });
+}
 
 bool is_packed_module(Bytes file) {
   return begins(file, xz_magic) || begins(file, zstd_magic) || begins(file, gzip_magic);

@@ -22,6 +22,9 @@ bool is_packed_module(Bytes file);
 // file once unpacked; `name` is for messages.
 std::vector<uint8_t> unpack_module(Bytes file, std::string_view name, uint64_t limit = max_unpacked_module);
 
+// One or more zstd frames. Throws Error{format} when they are damaged or more than about `limit` bytes come out.
+std::vector<uint8_t> unpack_zstd(Bytes packed, std::string_view name, uint64_t limit);
+
 // The values of `key` in the module's .modinfo ("firmware", "depends"), of its unpacked bytes.
 std::vector<std::string> module_info(Bytes module, std::string_view key);
 

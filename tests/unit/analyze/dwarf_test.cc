@@ -1,4 +1,6 @@
-// Lines and inlines of a compiled fixture, with and without .debug_aranges, in DWARF 4 and 5.
+// Lines and inlines of a compiled fixture: in DWARF 4 and 5, of gcc and clang (which writes no
+// .debug_aranges), with sections packed with zlib and zstd, packed as a whole, and with what dwz took out of
+// it in another file.
 #include "analyze/symbols/dwarf.h"
 
 #include <gtest/gtest.h>
@@ -66,7 +68,7 @@ TEST_P(Dwarf, DamageAnywhere) {
       std::filesystem::path(testing::TempDir()) / ("kdk-dwarf-" + std::to_string(getpid()) + GetParam());
   uint64_t address = VmlinuxFile(fixture()).find_symbol("outer")->address;
   for (uint8_t fill : {uint8_t{0}, uint8_t{0xff}, uint8_t{0x81}}) {
-    for (size_t at = 64; at < whole.size(); at += 192) {
+    for (size_t at = 64; at < whole.size(); at += 448) {
       std::vector<uint8_t> damaged = whole;
       for (size_t i = at; i < std::min(at + 64, whole.size()); ++i) damaged[i] = fill;
       test::write_bytes(path, damaged);
@@ -80,8 +82,46 @@ TEST_P(Dwarf, DamageAnywhere) {
   std::filesystem::remove(path);
 }
 
-INSTANTIATE_TEST_SUITE_P(Fixtures, Dwarf,
-                         testing::Values("dwarf5_fixture", "dwarf4_fixture", "no_aranges_fixture"));
+std::vector<std::string> fixtures() {
+  std::vector<std::string> names;
+  std::string_view rest = KDK_FIXTURES;
+  while (!rest.empty()) {
+    names.emplace_back(rest.substr(0, rest.find(' ')));
+    rest.remove_prefix(std::min(rest.size(), names.back().size() + 1));
+  }
+  return names;
+}
+
+INSTANTIATE_TEST_SUITE_P(Fixtures, Dwarf, testing::ValuesIn(fixtures()));
+
+// Without the file that dwz made there are lines, and a sentence that names it.
+TEST(DwarfSupplement, MissingIsSaid) {
+  if (std::string_view(KDK_FIXTURES).find("dwz_fixture") == std::string_view::npos)
+    GTEST_SKIP() << "no dwz here";
+  const std::filesystem::path directory =
+      std::filesystem::path(testing::TempDir()) / ("kdk-dwz-" + std::to_string(getpid()));
+  std::filesystem::create_directories(directory / "debug/.dwz");
+  std::filesystem::copy_file(std::filesystem::path(KDK_FIXTURE_DIR) / "dwz_fixture", directory / "alone");
+  VmlinuxFile file(directory / "alone");
+  std::string problem;
+  std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(file, {directory / "debug"}, &problem);
+  ASSERT_TRUE(dwarf);
+  EXPECT_NE(problem.find("dwz_common"), std::string::npos) << problem;
+  const VmlinuxFile::Symbol plain = *file.find_symbol("plain");
+  EXPECT_TRUE(dwarf->source(plain.address + plain.size - 1));
+  // By name in a directory of debug files; the build-id must be the one asked for.
+  const std::filesystem::path supplement = directory / "debug/.dwz/dwz_common";
+  std::filesystem::copy_file(std::filesystem::path(KDK_FIXTURE_DIR) / "dwarf5_fixture", supplement);
+  problem.clear();
+  DwarfReader::open(file, {directory / "debug"}, &problem);
+  EXPECT_FALSE(problem.empty());
+  std::filesystem::copy_file(std::filesystem::path(KDK_FIXTURE_DIR) / "dwz_common", supplement,
+                             std::filesystem::copy_options::overwrite_existing);
+  problem.clear();
+  DwarfReader::open(file, {directory / "debug"}, &problem);
+  EXPECT_EQ(problem, "");
+  std::filesystem::remove_all(directory);
+}
 
 }  // namespace
 }  // namespace kdk
