@@ -8,6 +8,7 @@
 #include "analyze/inspect/address.h"
 #include "analyze/task_answers.h"
 #include "analyze/triage/triage.h"
+#include "analyze/variable_source.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -170,12 +171,21 @@ LogReport make_log(Session& session) {
   return report;
 }
 
-BacktraceReport make_backtrace(Session& session, bool all_cpus) {
+BacktraceReport make_backtrace(Session& session, bool all_cpus, bool variables) {
   BacktraceReport report;
   report.input = session.input();
   report.arch = arch_of(session.dump());
   report.all_cpus = all_cpus;
   report.crash = crash_of(session, report.arch, report.limits);
+  report.with_variables = variables;
+  if (variables && report.crash && session.kernel() != nullptr) {
+    VariableSource source(session);
+    for (const CpuState& cpu : report.crash->cpus) {
+      const bool shown = all_cpus || cpu.crashed || crashing_cpu(*report.crash) == nullptr;
+      report.variables.push_back(shown ? source.read(cpu.backtrace, cpu.registers)
+                                       : std::vector<FunctionVariables>());
+    }
+  }
   report.evidence = session.evidence();
   prepend(report.limits, session.common_limits());
   return report;

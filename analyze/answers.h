@@ -14,7 +14,8 @@ namespace kdk {
 Report make_report(Session& session);
 LogReport make_log(Session& session);
 // The crash with every CPU's trace; all_cpus says which of them a renderer shows.
-BacktraceReport make_backtrace(Session& session, bool all_cpus);
+// `variables`: with the arguments and local variables of their frames.
+BacktraceReport make_backtrace(Session& session, bool all_cpus, bool variables = false);
 // Each query is an address (0x..., or 16 hexadecimal digits), a symbol name, or name+offset.
 SymbolReport make_symbols(Session& session, const std::vector<std::string>& queries);
 InfoReport make_info(Session& session);

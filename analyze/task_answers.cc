@@ -6,6 +6,7 @@
 #include "analyze/triage/triage.h"
 #include "analyze/unwind/annotate.h"
 #include "analyze/unwind/vmlinux_aids.h"
+#include "analyze/variable_source.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -104,7 +105,12 @@ Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query) {
   TaskStacks facts = walk_tasks(*kernel, table, rows, crash ? &*crash : nullptr, aids.aids(), query.grouped);
   facts.not_found = std::move(not_found);
   Annotator annotator(sources);
-  for (TaskStack& stack : facts.stacks) annotator.annotate(stack.trace);
+  std::optional<VariableSource> variables;
+  if (query.variables) variables.emplace(session);
+  for (TaskStack& stack : facts.stacks) {
+    annotator.annotate(stack.trace);
+    if (variables) stack.variables = variables->read(stack.trace, stack.start);
+  }
   return answer_of(session, std::move(facts), std::move(limits));
 }
 

@@ -23,6 +23,7 @@ struct StackQuery {
   std::vector<std::string> words;  // empty: every task
   TaskFilter filter;
   bool grouped = false;
+  bool variables = false;  // with the arguments and local variables of their frames
 };
 // With inlined functions and lines where a vmlinux is found.
 Answer<TaskStacks> make_task_stacks(Session& session, const StackQuery& query);

@@ -16,9 +16,9 @@ struct Words {
   StackQuery query;
 };
 
-int of_cpus(const Options& options, bool all) {
+int of_cpus(const Options& options, bool all, bool variables) {
   Session session(options.session);
-  BacktraceReport answer = make_backtrace(session, all);
+  BacktraceReport answer = make_backtrace(session, all, variables);
   int code = finish(options, answer);
   if (answer.crash && !answer.crash->cpus.empty()) return code;
   log_error("no CPU's registers are in the dump");
@@ -68,6 +68,9 @@ void add_backtrace(CLI::App& program, std::function<int()>& chosen) {
   add_task_filter(app, words->query.filter);
   app.add_flag("--group", words->query.grouped, "Tasks with the same stack share one; most tasks first")
       ->excludes(all);
+  app.add_flag("-v,--variables", words->query.variables,
+               "Arguments and local variables of each function, as far as debug information tells")
+      ->excludes("--group");
   command.debug_info();
   command.output();
   command.run([words](const Options& given) {
@@ -77,7 +80,8 @@ void add_backtrace(CLI::App& program, std::function<int()>& chosen) {
     const bool filtered = !filter.states.empty() || !filter.pids.empty() || !filter.names.empty() ||
                           filter.leaders || filter.user || filter.kernel;
     const bool tasks = words->all_tasks || filtered || words->query.grouped || !words->query.words.empty();
-    return tasks ? of_tasks(options, words->query) : of_cpus(options, words->all_cpus);
+    return tasks ? of_tasks(options, words->query)
+                 : of_cpus(options, words->all_cpus, words->query.variables);
   });
 }
 

@@ -28,6 +28,7 @@ TaskStack of_running(const Task& task, const Crash* crash) {
     for (const CpuState& cpu : crash->cpus) {
       if (cpu.task != task.address) continue;
       out.trace = cpu.backtrace;
+      out.start = cpu.registers;
       if (!cpu.answered) out.why_not = "it was on a CPU that left no registers";
       return out;
     }
@@ -47,6 +48,7 @@ TaskStack of_sleeping(Kernel& kernel, const Task& task, const UnwindAids& aids) 
   }
   out.trace = unwind_from_registers(kernel, *registers, task_stack(kernel, at), aids, max_frames);
   symbolise(kernel, out.trace);
+  out.start = registers;
   return out;
 }
 

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "analyze/inspect/processes.h"
+#include "analyze/symbols/variable_facts.h"
 #include "core/diagnose/crash.h"
 #include "core/diagnose/unwind.h"
 #include "core/kernel/kernel.h"
@@ -24,6 +25,8 @@ struct TaskStack {
   std::vector<StackOwner> owners;  // one, or all that have it; those that have not run for longest first
   Backtrace trace;
   std::string why_not;  // no trace is known, and why; empty: there is one
+  std::optional<Registers> start;  // of the trace's first frame
+  std::optional<std::vector<FunctionVariables>> variables = {};  // where they were asked for
 };
 
 // The answer of `bt` for tasks.

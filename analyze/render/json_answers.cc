@@ -27,6 +27,11 @@ std::string to_json_text(const BacktraceReport& report) {
   ordered_json crash = nullptr;
   if (report.crash && report.arch != nullptr) crash = to_json(*report.crash, *report.arch);
   out["crash"] = std::move(crash);
+  if (report.with_variables) {
+    ordered_json variables = ordered_json::array();
+    for (const auto& of_cpu : report.variables) variables.push_back(json::variables(of_cpu));
+    out["variables"] = std::move(variables);
+  }
   out["limits"] = json::limits(report.limits);
   return json::dump(out);
 }

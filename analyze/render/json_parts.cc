@@ -80,7 +80,10 @@ ordered_json evidence(const Evidence& e) {
   }
   ordered_json vmlinux = nullptr;
   if (!e.vmlinux.empty()) {
-    vmlinux = {{"path", e.vmlinux}, {"build_id", text(e.vmlinux_build_id)}, {"match", text(e.vmlinux_match)}, {"debug_file", text(e.vmlinux_debug_file)}};
+    vmlinux = {{"path", e.vmlinux},
+               {"build_id", text(e.vmlinux_build_id)},
+               {"match", text(e.vmlinux_match)},
+               {"debug_file", text(e.vmlinux_debug_file)}};
   }
   ordered_json out;
   out["tier"] = e.tier;
@@ -98,6 +101,26 @@ ordered_json evidence(const Evidence& e) {
                        {"refused", module.refused}});
   }
   out["modules"] = std::move(modules);
+  return out;
+}
+
+ordered_json variables(const std::vector<FunctionVariables>& functions) {
+  ordered_json out = ordered_json::array();
+  for (const FunctionVariables& function : functions) {
+    ordered_json items = ordered_json::array();
+    for (const Variable& item : function.items) {
+      items.push_back({{"name", item.name},
+                       {"type", item.type},
+                       {"kind", item.parameter ? "parameter" : "local"},
+                       {"state", to_string(item.state)},
+                       {"value", item.state == Variable::State::known ? ordered_json(item.value) : nullptr},
+                       {"address", hex(item.address)}});
+    }
+    out.push_back({{"frame", function.frame},
+                   {"inlined", function.inlined},
+                   {"function", text(function.function)},
+                   {"items", std::move(items)}});
+  }
   return out;
 }
 

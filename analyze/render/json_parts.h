@@ -20,6 +20,8 @@ nlohmann::ordered_json envelope(std::string_view name, const InputFacts& input,
                                 const std::vector<Limit>& limits);
 nlohmann::ordered_json input(const InputFacts& input);
 nlohmann::ordered_json evidence(const Evidence& evidence);
+// Of one trace.
+nlohmann::ordered_json variables(const std::vector<FunctionVariables>& functions);
 nlohmann::ordered_json identity(const SystemInfo& identity);
 nlohmann::ordered_json log_record(const LogRecord& record);
 nlohmann::ordered_json limits(const std::vector<Limit>& limits);

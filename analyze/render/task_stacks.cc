@@ -34,7 +34,7 @@ std::string owner_title(const StackOwner& owner) {
 
 std::string task_stack_text(const TaskStack& stack, bool addresses) {
   if (!stack.why_not.empty()) return fmt::format("  no stack: {}\n", stack.why_not);
-  return text::backtrace(stack.trace, addresses);
+  return text::backtrace(stack.trace, addresses, stack.variables ? &*stack.variables : nullptr);
 }
 
 std::string to_text(const Answer<TaskStacks>& answer) {
@@ -75,6 +75,7 @@ ordered_json task_stack(const TaskStack& stack, const Arch* arch) {
   const bool known = stack.why_not.empty() && arch != nullptr;
   out["backtrace"] = known ? to_json(stack.trace, *arch) : ordered_json(nullptr);
   out["why_not"] = text(stack.why_not);
+  if (stack.variables) out["variables"] = variables(*stack.variables);
   return out;
 }
 

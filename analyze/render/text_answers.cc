@@ -18,7 +18,8 @@ std::string to_text(const BacktraceReport& report) {
   std::string out;
   if (!report.crash) return out;
   const CpuState* crashed = crashing_cpu(*report.crash);
-  for (const CpuState& cpu : report.crash->cpus) {
+  for (size_t i = 0; i < report.crash->cpus.size(); ++i) {
+    const CpuState& cpu = report.crash->cpus[i];
     if (!report.all_cpus && &cpu != crashed && crashed != nullptr) continue;
     if (!out.empty()) out += '\n';
     out += text::cpu_title(cpu) + '\n';
@@ -26,7 +27,7 @@ std::string to_text(const BacktraceReport& report) {
       out += "  did not answer: online, but it left no registers\n";
       continue;
     }
-    out += text::backtrace(cpu.backtrace, true);
+    out += text::backtrace(cpu.backtrace, true, i < report.variables.size() ? &report.variables[i] : nullptr);
   }
   return out;
 }

@@ -71,8 +71,25 @@ std::string position(std::string_view file, unsigned line) {
   return line == 0 ? std::string(file) : fmt::format("{}:{}", file, line);
 }
 
-std::string backtrace(const Backtrace& trace, bool addresses) {
+std::string variable(const Variable& item) {
+  const std::string_view space = item.type.ends_with('*') ? "" : " ";
+  std::string value = item.value;
+  if (item.state == Variable::State::optimized_out) value = "<optimized out>";
+  if (item.state == Variable::State::unavailable) value = "<unavailable>";
+  if (item.state == Variable::State::unsupported) value = "<not understood>";
+  return fmt::format("{:8}{}{}{} = {}\n", "", item.type, space, item.name, value);
+}
+
+std::string backtrace(const Backtrace& trace, bool addresses,
+                      const std::vector<FunctionVariables>* variables) {
   std::string out;
+  auto print_variables = [&](size_t frame, size_t inlined) {
+    if (variables == nullptr) return;
+    for (const FunctionVariables& function : *variables) {
+      if (function.frame != frame || function.inlined != inlined) continue;
+      for (const Variable& item : function.items) out += variable(item);
+    }
+  };
   auto row = [&](std::string_view number, std::string_view address, std::string_view name,
                  std::string_view where) {
     std::string line = fmt::format("  {:<4}", number);
@@ -85,13 +102,16 @@ std::string backtrace(const Backtrace& trace, bool addresses) {
     if (frame.kind == FrameKind::exception && i > 0) out += "      ---- exception ----\n";
     std::string number = fmt::format("#{}", i);
     std::string address = fmt::format("{:016x}", frame.pc);
-    for (const InlineFrame& inlined : frame.inlines) {
+    for (size_t j = 0; j < frame.inlines.size(); ++j) {
+      const InlineFrame& inlined = frame.inlines[j];
       row(number, address, inlined.function + " (inlined)", position(inlined.file, inlined.line));
+      print_variables(i, j);
       number.clear();
       address.clear();
     }
     std::string name = frame_name(frame) + frame_remark(frame);
     row(number, address, name, position(frame.file, frame.line));
+    print_variables(i, frame.inlines.size());
   }
   if (trace.frames.empty()) out += "  no frames\n";
   if (!trace.complete) out += fmt::format("  (ends here: {})\n", trace.end.empty() ? "unknown" : trace.end);

@@ -29,7 +29,9 @@ std::string frame_remark(const Frame& frame);
 // "drivers/tty/sysrq.c:154" or "".
 std::string position(std::string_view file, unsigned line);
 // Numbered frames, innermost first, with inlined functions on rows of their own and exceptions marked.
-std::string backtrace(const Backtrace& trace, bool addresses);
+// `variables`: below each function, what it had.
+std::string backtrace(const Backtrace& trace, bool addresses,
+                      const std::vector<FunctionVariables>* variables = nullptr);
 // Four registers a row.
 std::string registers(const Registers& registers, const Arch& arch);
 // "CPU 1 (crashed), task sh, pid 123".

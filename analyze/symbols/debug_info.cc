@@ -195,13 +195,17 @@ bool DebugInfo::add_types(Kernel& kernel, std::string* why_not) {
   return true;
 }
 
-std::optional<SourceInfo> DebugInfo::source(uint64_t address) {
+DwarfReader* DebugInfo::dwarf() {
   if (!dwarf_tried_) {
     dwarf_tried_ = true;
-    dwarf_ = DwarfReader::open(dwarf_file(), build_id_directories_, &dwarf_problem_);
+    if (has_dwarf()) dwarf_ = DwarfReader::open(dwarf_file(), build_id_directories_, &dwarf_problem_);
   }
-  if (!dwarf_) return std::nullopt;
-  return dwarf_->source(address - kaslr_offset_);
+  return dwarf_.get();
+}
+
+std::optional<SourceInfo> DebugInfo::source(uint64_t address) {
+  DwarfReader* reader = dwarf();
+  return reader != nullptr ? reader->source(address - kaslr_offset_) : std::nullopt;
 }
 
 }  // namespace kdk

@@ -73,6 +73,8 @@ class DebugInfo {
   // File, line and inlined functions at a run-time address. For a return address pass the address of the call
   // (pc - 1). nullopt when the DWARF does not cover it or is damaged there.
   std::optional<SourceInfo> source(uint64_t address);
+  // The DWARF, by link addresses; nullptr when there is none that can be read.
+  DwarfReader* dwarf();
 
  private:
   DebugInfo();

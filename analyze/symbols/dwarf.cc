@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "analyze/symbols/dwarf_scopes.h"
 #include "analyze/symbols/find.h"
 #include "core/base/log.h"
 
@@ -89,7 +90,7 @@ class Unit {
   size_t file_count_ = 0;
 };
 
-// Collects the inlined subroutines around an address, outermost first.
+// Collects the scopes around an address, outermost first.
 class ScopeSearch {
  public:
   explicit ScopeSearch(uint64_t address) : address_(address) {}
@@ -111,20 +112,21 @@ class ScopeSearch {
         continue;
       if (dwarf_haspc(&child, address_) != 1) continue;
       found_ = true;
-      if (tag == DW_TAG_inlined_subroutine) inlined_.push_back(child);
+      path_.push_back(child);
       search(&child, depth + 1);
       return;  // scopes do not overlap: the first that holds the address is the only one
     } while (dwarf_siblingof(&child, &child) == 0);
   }
 
   bool found() const { return found_; }
-  std::vector<Dwarf_Die>& inlined() { return inlined_; }
+  // The function and the scopes inside it, outermost first.
+  std::vector<Dwarf_Die>& path() { return path_; }
 
  private:
   uint64_t address_;
   size_t visited_ = 0;
   bool found_ = false;
-  std::vector<Dwarf_Die> inlined_;
+  std::vector<Dwarf_Die> path_;
 };
 
 }  // namespace
@@ -243,14 +245,29 @@ std::optional<SourceInfo> DwarfReader::source(uint64_t address) {
 
   // From the innermost out: each inlined function is at the position reached so far, and was called from the
   // next.
-  std::vector<Dwarf_Die>& inlined = scopes.inlined();
-  for (auto die = inlined.rbegin(); die != inlined.rend(); ++die) {
+  std::vector<Dwarf_Die>& path = scopes.path();
+  for (auto die = path.rbegin(); die != path.rend(); ++die) {
+    if (dwarf_tag(&*die) != DW_TAG_inlined_subroutine) continue;
     info.inlines.push_back({die_name(&*die), info.file, info.line});
     info.file = unit.file_name(unsigned_attribute(&*die, DW_AT_call_file));
     uint64_t line = unsigned_attribute(&*die, DW_AT_call_line);
     info.line = line <= UINT32_MAX ? static_cast<unsigned>(line) : 0;
   }
   return info;
+}
+
+std::vector<Dwarf_Die> scopes_at(DwarfReader& reader, uint64_t address) {
+  Dwarf_Die unit;
+  if (!reader.impl().unit_of(address, unit)) return {};
+  ScopeSearch scopes(address);
+  scopes.search(&unit, 0);
+  // A function that was inlined everywhere has no address: the first scope is the one that has the frame.
+  if (scopes.path().empty() || dwarf_tag(&scopes.path()[0]) != DW_TAG_subprogram) return {};
+  return std::move(scopes.path());
+}
+
+std::string name_of(Dwarf_Die die) {
+  return die_name(&die);
 }
 
 }  // namespace kdk

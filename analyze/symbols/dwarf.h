@@ -29,8 +29,10 @@ class DwarfReader {
   // By link address. nullopt when no unit covers it or the DWARF is damaged there.
   std::optional<SourceInfo> source(uint64_t address);
 
+  struct Impl;  // for dwarf_scopes.h
+  Impl& impl() { return *impl_; }
+
  private:
-  struct Impl;
   explicit DwarfReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };

@@ -89,6 +89,17 @@ const VmlinuxFile* ModuleDebug::file(uint64_t address) {
   }
 }
 
+DwarfReader* ModuleDebug::dwarf(uint64_t address) {
+  Entry* entry = entry_of(address);
+  if (entry == nullptr || !entry->file) return nullptr;
+  try {
+    return entry->file->dwarf();
+  } catch (const Error& error) {  // one module's variables
+    give_up(*entry, error);
+    return nullptr;
+  }
+}
+
 std::vector<ModuleDebugFacts> ModuleDebug::facts() const {
   std::vector<ModuleDebugFacts> facts;
   for (const std::unique_ptr<Entry>& entry : entries_) facts.push_back(entry->facts);

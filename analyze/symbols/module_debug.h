@@ -27,6 +27,8 @@ class ModuleDebug {
   std::optional<SourceInfo> source(uint64_t address);
   // The relocated debug file of the module that holds the address, or nullptr. It lives as long as this.
   const VmlinuxFile* file(uint64_t address);
+  // Its DWARF, by run-time addresses, or nullptr.
+  DwarfReader* dwarf(uint64_t address);
 
   // Of the modules that were asked about, in that order.
   std::vector<ModuleDebugFacts> facts() const;

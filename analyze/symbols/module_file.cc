@@ -151,12 +151,17 @@ const VmlinuxFile& ModuleFile::relocated() {
   return file_;
 }
 
-std::optional<SourceInfo> ModuleFile::source(uint64_t address) {
+DwarfReader* ModuleFile::dwarf() {
   if (!dwarf_tried_) {
     dwarf_tried_ = true;
     dwarf_ = DwarfReader::open(relocated());
   }
-  return dwarf_ ? dwarf_->source(address) : std::nullopt;
+  return dwarf_.get();
+}
+
+std::optional<SourceInfo> ModuleFile::source(uint64_t address) {
+  DwarfReader* reader = dwarf();
+  return reader != nullptr ? reader->source(address) : std::nullopt;
 }
 
 }  // namespace kdk

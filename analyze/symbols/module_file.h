@@ -34,6 +34,8 @@ class ModuleFile {
   const VmlinuxFile& relocated();
   // By run-time address; nullopt when the DWARF does not cover it or is damaged. Throws as relocated().
   std::optional<SourceInfo> source(uint64_t address);
+  // The DWARF, by run-time addresses; nullptr when libdw cannot open it. Throws as relocated().
+  DwarfReader* dwarf();
 
  private:
   void compare_build_ids(const Module& module);

@@ -18,6 +18,7 @@
 #include "analyze/inspect/system.h"
 #include "analyze/inspect/task_stacks.h"
 #include "analyze/inspect/tasks.h"
+#include "analyze/symbols/variable_facts.h"
 #include "analyze/triage/answer.h"
 #include "analyze/triage/crash_signature.h"
 #include "analyze/triage/findings.h"
@@ -79,6 +80,8 @@ struct BacktraceReport {
   const Arch* arch = nullptr;
   std::optional<Crash> crash;
   bool all_cpus = false;
+  bool with_variables = false;
+  std::vector<std::vector<FunctionVariables>> variables;  // by index in crash->cpus; of those shown
   std::vector<Limit> limits;
 };
 struct SymbolAnswer {

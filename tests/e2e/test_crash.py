@@ -362,6 +362,29 @@ class Crash(e2e.TestCase):
             self.assertEqual(function, seen_function, seen)
             self.assertIn(text, seen_text, seen)
 
+    def test_variables(self):
+        """Arguments and variables whose values the guest's story gives, in the kernel and in the module."""
+        more = []
+        if EXPECTED.lines:
+            more = ["--debug-dir", module.kdk_crash(guest.kernels.kernel(CONFIG.kernel)).parent]
+        trace = self.run_json("kdump-analyze", "bt", self.dump_path, "--vmlinux", self.vmlinux, "-v", "--json", *more)
+        index = next(i for i, cpu in enumerate(trace["crash"]["cpus"]) if cpu["crashed"])
+        functions = trace["variables"][index]
+        self.assertGreater(len(functions), 8)
+        items = [item for function in functions for item in function["items"]]
+        self.assertGreater(sum(item["state"] == "known" for item in items), len(items) // 8)
+        self.assertEqual([], [item for item in items if item["state"] == "unsupported"])
+        for name, variable, value in {
+            "c": [("__handle_sysrq", "key", "'c'")],
+            "hardirq null": [("kdk_queue_length", "queue", "NULL")],
+            "softirq bug": [("crash_set", "context", '"softirq"'), ("crash_set", "name", '"bug"'),
+                            ("call_timer_fn", "fn", "kdk_softirq [kdk_crash]")],
+        }.get(CONFIG.trigger, []):
+            found = [item["value"] for function in functions for item in function["items"]
+                     if (function["function"], item["name"]) == (name, variable)]
+            self.assertEqual(1, len(found), (name, variable, functions))
+            self.assertTrue((found[0] or "").endswith(value), (name, variable, found))
+
     def test_other_cpus(self):
         cpus = self.report["crash"]["cpus"]
         self.assertEqual(list(range(int(CONFIG.smp))), [cpu["cpu"] for cpu in cpus])
