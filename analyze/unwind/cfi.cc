@@ -30,6 +30,10 @@ const std::array<CallSaved, 2> call_saved{{
     {EM_AARCH64, 0b1011'1111'1111'1000ULL << 16},  // x19 to x29, sp
 }};
 
+// rbx, of which libdw says that it is undefined where there is no rule for it (seen in elfutils 0.188): the one
+// register that calls leave alone without libdw knowing.
+constexpr size_t rbx = 3;
+
 bool survives_call(uint16_t machine, size_t number) {
   auto found = std::find_if(call_saved.begin(), call_saved.end(),
                             [&](const CallSaved& entry) { return entry.machine == machine; });
@@ -142,6 +146,9 @@ std::optional<CallFrameInfo::Caller> DwarfCallFrames::caller(KernelMemory& memor
   // General registers are numbered as in DWARF and come before pc (core/arch/arch.h, Registers).
   for (size_t number = 0; number < roles.pc; ++number) {
     Rule rule(row.get(), number);
+    if (rule.kind == Rule::Kind::undefined && number == rbx && impl_->file.machine() == EM_X86_64) {
+      rule.kind = Rule::Kind::same_value;
+    }
     const bool kept = caller.interrupted || survives_call(impl_->file.machine(), number);
     if (rule.kind == Rule::Kind::same_value && !kept) continue;
     std::optional<uint64_t> value = recover(rule, number, context);

@@ -77,6 +77,7 @@ TEST_F(X86CallFrames, RulesChangeAlongTheFunction) {
   EXPECT_EQ(at_entry->registers.get(rsp), stack.value + 8);
   EXPECT_EQ(at_entry->registers.get(rbp), 0x1000u + rbp);  // not touched yet
   EXPECT_EQ(at_entry->registers.get(r15), 0x1000u + r15);
+  EXPECT_EQ(at_entry->registers.get(rbx), 0x1000u + rbx);
   EXPECT_FALSE(at_entry->registers.get(rax));  // the callee may use it
   EXPECT_FALSE(at_entry->interrupted);
   EXPECT_FALSE(at_entry->outermost);
