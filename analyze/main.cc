@@ -25,7 +25,7 @@ int run(int argc, char** argv) {
                    // memory and types
                    add_read, add_vtop, add_search, add_mem, add_dis, add_struct, add_print,
                    // the dump itself, and many
-                   add_info, add_triage, add_diff})
+                   add_info, add_doctor, add_triage, add_diff})
     add(app, chosen);
   try {
     app.parse(argc, argv);

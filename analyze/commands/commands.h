@@ -26,6 +26,7 @@ void add_struct(CLI::App& program, std::function<int()>& chosen);
 void add_print(CLI::App& program, std::function<int()>& chosen);
 void add_info(CLI::App& program, std::function<int()>& chosen);
 void add_diff(CLI::App& program, std::function<int()>& chosen);
+void add_doctor(CLI::App& program, std::function<int()>& chosen);
 void add_triage(CLI::App& program, std::function<int()>& chosen);
 
 }  // namespace kdk

@@ -83,6 +83,7 @@ class Golden(unittest.TestCase):
             interpretable = report["input"]["vmcoreinfo"]
             file_code = 3 if case in ("no-vmcoreinfo", "truncated") else 0  # a broken task list does not concern them
             self.valid(self.analyze("bt", *options, "--json", expect=file_code if known else 1))
+            self.valid(self.analyze("doctor", *options, "--json", expect=file_code))
             self.valid(self.analyze("info", dump, "--json", expect=file_code))
             code = 3 if case == "truncated" else 0
             log = self.valid(self.analyze("log", dump, "--json", expect=code if interpretable else 1))
