@@ -494,7 +494,7 @@ class Crash(e2e.TestCase):
 
     def test_type_questions(self):
         """struct and print, where the kernel has types: the first of all tasks, and the list behind it."""
-        if self.run_json("kdump-analyze", "report", self.dump_path, "--json")["evidence"]["types_source"] is None:
+        if self.run_json("kdump-analyze", "report", self.dump_path, "--json")["evidence"]["types"] is None:
             return
         layout = self.run_json("kdump-analyze", "struct", self.dump_path, "task_struct", "--json")
         self.assertGreater(layout["size_bytes"], 1000)
