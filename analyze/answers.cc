@@ -125,6 +125,10 @@ Report make_report(Session& session) {
       report.modules = examine_modules(*kernel, session.modules(), session.log(), report.limits);
   });
   sections.run("crash", "/crash", [&] { report.crash = crash_of(session, report.arch, report.limits); });
+  sections.run("code", "/code", [&] {
+    if (kernel != nullptr && report.crash && report.crash->fault && report.crash->fault_registers)
+      report.code = faulting_code(*kernel, *report.crash->fault_registers);
+  });
   sections.run("identity", "/identity", [&] {
     if (kernel == nullptr) return;
     if (report.identity.build_id.empty()) report.identity.build_id = dump_build_id(*kernel);

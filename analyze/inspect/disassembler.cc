@@ -106,6 +106,7 @@ struct Disassembler::Impl {
           add_register(op.mem.base, out);
           add_register(op.mem.index, out);
           if (op.mem.index == ARM64_REG_INVALID) set_base(op.mem.base, op.mem.disp, out);
+          out.memory = true;
         }
         const bool address = out.call || out.jump || instruction->id == ARM64_INS_ADRP ||
                              instruction->id == ARM64_INS_ADR || instruction->id == ARM64_INS_TBZ ||
@@ -129,6 +130,7 @@ struct Disassembler::Impl {
       add_register(op.mem.index, out);
       if (op.mem.index == X86_REG_INVALID && op.mem.segment == X86_REG_INVALID)
         set_base(op.mem.base, op.mem.disp, out);
+      out.memory = true;
       if (op.mem.base == X86_REG_RIP)
         out.target = instruction->address + instruction->size + static_cast<uint64_t>(op.mem.disp);
     }

@@ -23,6 +23,7 @@ struct DecodedInstruction {
   // An address, or a sum, that is a register and a number.
   std::string base;  // by its name in Arch::register_names(); empty: there is none
   uint64_t displacement = 0;
+  bool memory = false;  // they are an address in memory, not a sum
   // Registers that it names, by their names in Arch::register_names().
   std::vector<std::string> registers;
 };

@@ -24,6 +24,32 @@ std::string symbol_text(Kernel& kernel, uint64_t address) {
   return out;
 }
 
+// A text that code points to, as messages are; "" when it is none.
+std::string text_at(KernelMemory& memory, uint64_t address) {
+  constexpr size_t shortest = 4, longest = 48;
+  const auto text = memory.string({address}, longest + 1);
+  if (!text || text->size() < shortest) return {};
+  std::string_view shown = *text;
+  // Messages may begin with their level (include/linux/kern_levels.h: KERN_SOH and a digit).
+  if (shown[0] == '\x01') shown.remove_prefix(2);
+  const bool plain =
+      std::ranges::all_of(shown, [](char c) { return (c >= 0x20 && c < 0x7f) || c == '\n' || c == '\t'; });
+  if (!plain || shown.size() < shortest) return {};
+  const bool cut = shown.size() > longest;
+  return fmt::format("\"{}\"{}", escape_untrusted(shown.substr(0, longest)), cut ? "..." : "");
+}
+
+// What an address in code leads to: a function, a text, a variable. kallsyms knows no sizes, so that far
+// behind a variable it is none.
+std::string leads_to(Kernel& kernel, uint64_t address) {
+  constexpr uint64_t farthest = 64 << 10;
+  const auto hit = kernel.symbols().lookup(address);
+  if (hit && hit->symbol.text()) return symbol_text(kernel, address);
+  std::string text = text_at(kernel.memory(), address);
+  if (!text.empty() || !hit || hit->offset >= farthest) return text;
+  return symbol_text(kernel, address);
+}
+
 bool same(const CodePosition& a, const CodePosition& b) {
   if (a.file != b.file || a.line != b.line || a.inlines.size() != b.inlines.size()) return false;
   return std::equal(a.inlines.begin(), a.inlines.end(), b.inlines.begin(),
@@ -81,7 +107,7 @@ Disassembly disassemble(Kernel& kernel, DisassemblyRequest request, const Positi
     // A page, and in the next instruction what is added to it, are one address.
     if (page && decoded.base == page->first && !decoded.page)
       instruction.target = page->second + decoded.displacement;
-    if (instruction.target && !decoded.page) instruction.comment = symbol_text(kernel, *instruction.target);
+    if (instruction.target && !decoded.page) instruction.comment = leads_to(kernel, *instruction.target);
     page.reset();
     if (decoded.page && decoded.target && !decoded.registers.empty())
       page.emplace(decoded.registers[0], *decoded.target);

@@ -17,7 +17,7 @@ struct DisassemblyRequest {
   std::string query;  // as it was asked; escaped
   uint64_t address = 0;
   std::optional<uint64_t> count = {};  // instructions from the address on; else the whole function
-  bool up_to = false;             // the function from its start to the address
+  bool up_to = false;                  // the function from its start to the address
   bool lines = false;
 };
 
@@ -33,7 +33,7 @@ struct Instruction {
   std::vector<uint8_t> bytes;
   std::string text;
   bool known = true;
-  std::string comment;  // the symbol that a branch, call or address leads to; escaped
+  std::string comment;  // what a branch, call or address leads to: a symbol, or a "text"; escaped
   std::optional<uint64_t> target;
   std::optional<CodePosition> position;  // where it differs from that of the instruction before
 };

@@ -35,7 +35,8 @@ std::string to_text(const Answer<Disassembly>& answer) {
     std::string place = fmt::format("{:016x}", each.address);
     if (facts.size != 0) place += fmt::format(" <{}+{:#x}>", facts.symbol, each.address - facts.start);
     out += fmt::format("{} {}  {}", marked ? "=>" : "  ", place, each.text);
-    if (!each.comment.empty()) out += fmt::format("  <{}>", each.comment);
+    if (!each.comment.empty())
+      out += each.comment[0] == '"' ? "  " + each.comment : fmt::format("  <{}>", each.comment);
     out += '\n';
   }
   if (!facts.end.empty()) out += fmt::format("   (ends here: {})\n", facts.end);

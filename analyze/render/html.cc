@@ -68,7 +68,7 @@ std::string machine(const Report& report) {
   return facts.str();
 }
 
-std::string fault(const Fault& fault) {
+std::string fault(const Fault& fault, const FaultingCode* code) {
   Facts facts;
   facts.add("exception", fault.title, fault.exception_source);
   if (fault.error_code) facts.add("error code", text::error_code(fault), fault.error_code_source);
@@ -77,6 +77,7 @@ std::string fault(const Fault& fault) {
     facts.add("address", fmt::format("{:#018x}{}", *fault.address, note), fault.address_source);
   }
   if (fault.tables) facts.add("page tables", text::page_tables(*fault.tables), "dump");
+  if (code != nullptr) facts.add("instruction", text::faulting_code(*code), "dump");
   return heading("Fault") + facts.str();
 }
 
@@ -134,7 +135,7 @@ std::string crash_sections(const Report& report) {
       block(text::registers_source(*first), *saved);
     }
   }
-  if (crash.fault) out += fault(*crash.fault);
+  if (crash.fault) out += fault(*crash.fault, report.code ? &*report.code : nullptr);
   if (!crash.crash_class.evidence.empty()) {
     out += heading("Evidence", "log lines behind class " + crash.crash_class.name) + "<pre>";
     for (const LogEvidence& line : crash.crash_class.evidence) {

@@ -20,6 +20,21 @@ ordered_json signed_integer(std::optional<int32_t> value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
+ordered_json faulting_code(const FaultingCode& code) {
+  std::string bytes;
+  for (uint8_t byte : code.bytes) bytes += fmt::format("{:02x}", byte);
+  ordered_json operands = ordered_json::array();
+  for (const FaultingCode::Operand& each : code.operands)
+    operands.push_back({{"register", each.name}, {"value", hex(each.value)}});
+  return {{"address", hex(code.address)},
+          {"bytes", bytes},
+          {"text", code.text},
+          {"known", code.known},
+          {"leads_to", text(code.comment)},
+          {"operands", std::move(operands)},
+          {"memory_address", hex(code.memory)}};
+}
+
 ordered_json summary(const Report& report) {
   ordered_json out;
   const Frame* frame = report.crash ? culprit(*report.crash) : nullptr;
@@ -120,6 +135,7 @@ std::string to_json_text(const Report& report) {
   out["identity"] = json::identity(report.identity);
   bool named = report.crash && report.arch != nullptr;
   out["crash"] = named ? to_json(*report.crash, *report.arch) : ordered_json(nullptr);
+  out["code"] = report.code ? faulting_code(*report.code) : ordered_json(nullptr);
   out["signatures"] = report.signatures ? signatures(*report.signatures) : ordered_json(nullptr);
   out["log"] = report.log ? log(*report.log) : ordered_json(nullptr);
   bool listed = report.tasks && report.tasks->why_not.empty();

@@ -5,8 +5,8 @@
 #include <map>
 #include <utility>
 
-#include "analyze/render/render.h"
 #include "analyze/render/memory_parts.h"
+#include "analyze/render/render.h"
 #include "analyze/render/text_parts.h"
 #include "analyze/render/waits.h"
 #include "core/base/log.h"
@@ -24,7 +24,7 @@ std::string fact(std::string_view label, std::string_view value) {
 }
 
 // Where each fact of the headline comes from.
-std::string fault_section(const Fault& fault) {
+std::string fault_section(const Fault& fault, const FaultingCode* code) {
   std::string out = heading("FAULT");
   auto row = [&](std::string_view label, const std::string& value, std::string_view source) {
     out += text::wrap(fmt::format("  {:<12}", label),
@@ -38,6 +38,7 @@ std::string fault_section(const Fault& fault) {
     row("address", fmt::format("{:#018x}{}", *fault.address, note), fault.address_source);
   }
   if (fault.tables) row("page tables", text::page_tables(*fault.tables), "dump");
+  if (code != nullptr) row("instruction", text::faulting_code(*code), "dump");
   return out;
 }
 
@@ -94,7 +95,7 @@ std::string crash_section(const Report& report) {
       out += text::registers(*first->registers, *report.arch);
     }
   }
-  if (crash.fault) out += fault_section(*crash.fault);
+  if (crash.fault) out += fault_section(*crash.fault, report.code ? &*report.code : nullptr);
   if (!crash.crash_class.evidence.empty()) {
     out += heading("EVIDENCE", fmt::format("log lines behind class {}", crash.crash_class.name));
     for (const LogEvidence& evidence : crash.crash_class.evidence) {

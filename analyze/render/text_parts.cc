@@ -250,6 +250,15 @@ std::string error_code(const Fault& fault) {
   return fmt::format("{:#06x}{}", fault.error_code.value_or(0), bits);
 }
 
+std::string faulting_code(const FaultingCode& code) {
+  std::string out = code.text;
+  if (!code.comment.empty()) out += fmt::format(" <{}>", code.comment);
+  for (size_t i = 0; i < code.operands.size(); ++i)
+    out += fmt::format("{} {} {:#x}", i == 0 ? ";" : ",", code.operands[i].name, code.operands[i].value);
+  if (code.memory) out += fmt::format(": address {:#x}", *code.memory);
+  return out;
+}
+
 std::string page_tables(const Fault::Tables& tables) {
   std::string where = tables.physical ? fmt::format("mapped to {:#x}", *tables.physical)
                       : tables.status == "table_unreadable"

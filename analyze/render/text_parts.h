@@ -60,6 +60,8 @@ std::string taint(const SystemInfo& system);
 std::string fault_line(const Fault& fault);
 // "0x0002; W: write access". Only for a fault that has an error code.
 std::string error_code(const Fault& fault);
+// "movq 8(%rax), %rdx; rax 0x10: address 0x18".
+std::string faulting_code(const FaultingCode& code);
 // "not mapped at PMD".
 std::string page_tables(const Fault::Tables& tables);
 // The LIMITS section; "" when there are none.

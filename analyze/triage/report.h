@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "analyze/inspect/locks.h"
+#include "analyze/inspect/faulting_code.h"
 #include "analyze/inspect/memory.h"
 #include "analyze/inspect/system.h"
 #include "analyze/inspect/task_stacks.h"
@@ -55,6 +56,7 @@ struct Report {
   SystemInfo identity;
   const Arch* arch = nullptr;  // names the registers; nullptr: architecture unknown
   std::optional<Crash> crash;  // each optional: nullopt = unavailable, and limits says why
+  std::optional<FaultingCode> code;  // that raised crash->fault
   std::optional<Signatures> signatures;
   std::optional<TaskList> tasks;
   std::optional<TaskStacks> blocked;  // of tasks in state D, grouped

@@ -100,8 +100,8 @@ class Comparison:
         self.differ(path + " (length)", shown, kind.length or 0)
 
 
-def printed(analyze, dump, *expressions):
-    text = peers.run(analyze, "print", dump, "--no-debug-info", "--json", *expressions)
+def printed(analyze, dump, vmlinux, *expressions):
+    text = peers.run(analyze, "print", dump, "--vmlinux", vmlinux, "--json", *expressions)
     return [[item["value"] for item in e["values"]] for e in json.loads(text)["expressions"]]
 
 
@@ -119,11 +119,11 @@ def compare_structs(report, analyze, dump, program):
                      comparison.wrong or ([] if comparison.compared > 100 else ["too few"]))
 
 
-def compare_walks(report, analyze, dump, program):
+def compare_walks(report, analyze, dump, vmlinux, program):
     head = program["init_task"].tasks.address_of_()
     theirs = [task.value_() for task in drgn_list.list_for_each_entry("struct task_struct", head, "tasks")]
     pids = sorted(pid.value_() for pid in drgn_pid.for_each_pid(program))
-    ours, entries = printed(analyze, dump, "list(init_task.tasks, struct task_struct, tasks)",
+    ours, entries = printed(analyze, dump, vmlinux, "list(init_task.tasks, struct task_struct, tasks)",
                             "xarray(init_pid_ns.idr.idr_rt, struct pid)")
     report.check(f"list of {len(theirs)} tasks", [(ours, theirs)] if [number(node) for node in ours] != theirs else [])
     report.check(f"xarray of {len(pids)} pids", [(entries, pids)] if sorted(number(node) for node in entries) != pids else [])
@@ -141,7 +141,7 @@ def main():
         program.set_core_dump(str(dump))
         program.load_debug_info([str(vmlinux)])
         compare_structs(report, analyze, dump, program)
-        compare_walks(report, analyze, dump, program)
+        compare_walks(report, analyze, dump, vmlinux, program)
     report.exit()
 
 

@@ -6,6 +6,7 @@
 #include <random>
 
 #include "analyze/inspect/disassembler.h"
+#include "analyze/inspect/faulting_code.h"
 #include "tests/support/crash_scene.h"
 
 namespace kdk {
@@ -124,6 +125,20 @@ TEST(Disassembly, AFunctionItsAddressesAndItsEnd) {
   EXPECT_EQ(panic + 8, some.instructions[0].address);
 }
 
+TEST(Disassembly, TextsThatCodePointsTo) {
+  Scene scene({.machine = {.x86_64 = test::X86_64Options{}}});
+  Opened before(*scene.machine);
+  const uint64_t panic = before.kernel.symbol("panic")->value;
+  const VirtAddr message = scene.machine->image_alloc(64);
+  scene.machine->put_text(message, std::string("\x01") + "4odd\nthing");
+  std::vector<uint8_t> lea{0x48, 0x8d, 0x05, 0, 0, 0, 0};  // lea message(%rip), %rax
+  store<ul32>(lea, 3, static_cast<uint32_t>(message.value - (panic + 7)));
+  scene.machine->put({panic}, lea);
+  Opened o(*scene.machine);
+  EXPECT_EQ("\"odd\\x0athing\"",
+            disassemble(o.kernel, {.query = "", .address = panic, .count = 1}, {}).instructions[0].comment);
+}
+
 TEST(Disassembly, PositionsWhereTheyChange) {
   Scene scene;
   Opened o(*scene.machine);
@@ -134,6 +149,33 @@ TEST(Disassembly, PositionsWhereTheyChange) {
   });
   EXPECT_TRUE(out.instructions[0].position && out.instructions[2].position);
   EXPECT_FALSE(out.instructions[1].position || out.instructions[3].position);
+}
+
+TEST(FaultingCode, OperandsAndTheAddressTheyMake) {
+  Scene scene({.machine = {.x86_64 = test::X86_64Options{}}});
+  Opened before(*scene.machine);
+  const uint64_t panic = before.kernel.symbol("panic")->value;
+  scene.machine->put({panic}, std::vector<uint8_t>{0x48, 0x8b, 0x50, 0x08});  // mov 8(%rax), %rdx
+  Opened o(*scene.machine);
+  Registers registers;
+  const auto set = [&](std::string_view name, uint64_t value) {
+    const auto names = x86_64().register_names();
+    registers.set(static_cast<size_t>(std::find(names.begin(), names.end(), name) - names.begin()), value);
+  };
+  set("rip", panic);
+  set("rax", 0x10);
+  set("cs", 0x10);
+  const auto code = faulting_code(o.kernel, registers);
+  ASSERT_TRUE(code.has_value());
+  EXPECT_EQ("movq 8(%rax), %rdx", code->text);
+  ASSERT_EQ(1u, code->operands.size());  // what rdx held is not known
+  EXPECT_EQ("rax", code->operands[0].name);
+  EXPECT_EQ(0x18u, code->memory);
+  set("rip", 0x1000);  // a jump to nowhere
+  EXPECT_FALSE(faulting_code(o.kernel, registers).has_value());
+  set("rip", panic);
+  set("cs", 0x33);  // user mode
+  EXPECT_FALSE(faulting_code(o.kernel, registers).has_value());
 }
 
 TEST(Disassembly, MissingCodeIsNamed) {
