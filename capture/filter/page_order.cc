@@ -89,6 +89,7 @@ PageOrder order_pages(Kernel& kernel, const MemMap& map, const Pins& pins, const
   order.first = {{"page_tables", without(pins.of("page_tables"), pins.linear_tables)},
                  {"log", log_pages(kernel)},
                  {"cpus", std::move(cpus)},
+                 {"sections", map.table_pages()},
                  {"per_cpu", pins.of("per_cpu")},
                  {"tasks", task_pages(kernel)},
                  {"image_data", std::move(image.data)},

@@ -10,6 +10,7 @@
 //   page_tables   of the kernel, but for the last level of its linear map
 //   log           the printk buffers
 //   cpus          the stacks the CPUs were on, and what says which CPUs there are
+//   sections      where the struct pages are (mem_section): crash opens no dump without
 //   per_cpu       the first chunk of per-CPU memory
 //   tasks         task_struct, signal_struct and stack of every task
 //   image_data    the image's data and bss

@@ -46,6 +46,19 @@ void append_range(std::vector<PfnRange>& ranges, PfnRange range) {
   }
 }
 
+std::vector<PfnRange> merged(std::vector<PfnRange> ranges) {
+  std::sort(ranges.begin(), ranges.end());
+  std::vector<PfnRange> out;
+  for (const PfnRange& range : ranges) {
+    if (!out.empty() && range.begin <= out.back().end) {
+      out.back().end = std::max(out.back().end, range.end);
+    } else {
+      out.push_back(range);
+    }
+  }
+  return out;
+}
+
 // What one reading of SYMBOL(mem_section) finds.
 struct Sections {
   std::vector<Extent> extents;
@@ -302,24 +315,20 @@ std::optional<VirtAddr> MemMap::page_address(Pfn pfn) const {
   return VirtAddr{extent->base + pfn.value * impl_->struct_size};
 }
 
-std::vector<PfnRange> MemMap::own_pages() const {
+std::vector<PfnRange> MemMap::table_pages() const {
   std::vector<PfnRange> found;
   for (const AddressRange& table : impl_->tables) impl_->add_backing(table, found);
+  return merged(std::move(found));
+}
+
+std::vector<PfnRange> MemMap::own_pages() const {
+  std::vector<PfnRange> found = table_pages();
   for (const Extent& extent : impl_->extents) {
     impl_->add_backing({{extent.base + extent.pfns.begin.value * impl_->struct_size},
                         extent.pfns.count() * impl_->struct_size},
                        found);
   }
-  std::sort(found.begin(), found.end());
-  std::vector<PfnRange> merged;
-  for (const PfnRange& range : found) {
-    if (!merged.empty() && range.begin <= merged.back().end) {
-      merged.back().end = std::max(merged.back().end, range.end);
-    } else {
-      merged.push_back(range);
-    }
-  }
-  return merged;
+  return merged(std::move(found));
 }
 
 MemMap::Run MemMap::next_run(Pfn pfn, Pfn end) {

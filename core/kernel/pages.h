@@ -60,7 +60,10 @@ class MemMap {
   std::optional<VirtAddr> page_address(Pfn pfn) const;
   // PFN ranges that have struct pages, sorted and disjoint, clipped to the dump's RAM.
   const std::vector<PfnRange>& present() const;
-  // Physical ranges that hold mem_section itself and the struct pages (for pinning).
+  // Page frames that say where struct pages are: mem_section and its sections, or the node's descriptor. Sorted and
+  // disjoint, as are those of own_pages().
+  std::vector<PfnRange> table_pages() const;
+  // The same and the page frames with the struct pages (for pinning).
   std::vector<PfnRange> own_pages() const;
 
   // Calls `visit(first, struct_pages)` for consecutive runs covering `range`: `struct_pages` holds whole

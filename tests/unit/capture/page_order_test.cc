@@ -54,9 +54,9 @@ class EveryScene : public testing::TestWithParam<SceneOptions> {};
 TEST_P(EveryScene, WhatTellsMostComesFirst) {
   Ordered o(GetParam());
   const PageOrder& order = o.order(31);
-  constexpr std::string_view in_order[] = {"page_tables", "log",        "cpus",         "per_cpu",
-                                           "tasks",       "image_data", "modules",      "image_rodata",
-                                           "image_text",  "mapped",     "linear_tables"};
+  constexpr std::string_view in_order[] = {"page_tables",  "log",        "cpus",       "sections",
+                                           "per_cpu",      "tasks",      "image_data", "modules",
+                                           "image_rodata", "image_text", "mapped",     "linear_tables"};
   size_t at = 0;
   for (const PageOrder::Group& group : order.first) {
     while (at < std::size(in_order) && in_order[at] != group.name) ++at;

@@ -86,19 +86,25 @@ TEST_P(EveryModel, KnowsItsOwnPages) {
   Opened opened(machine);
   const std::vector<PfnRange> own = opened.map.own_pages();
   ASSERT_FALSE(own.empty());
-  const auto holds = [&](VirtAddr va) {
+  const std::vector<PfnRange> tables = opened.map.table_pages();
+  const auto in = [&](const std::vector<PfnRange>& ranges, VirtAddr va) {
     const Pfn pfn = machine.pfn_of(machine.phys(va));
-    return std::any_of(own.begin(), own.end(), [&](const PfnRange& range) { return range.contains(pfn); });
+    return std::any_of(ranges.begin(), ranges.end(),
+                       [&](const PfnRange& range) { return range.contains(pfn); });
   };
+  const auto holds = [&](VirtAddr va) { return in(own, va); };
   for (const PfnRange& range : machine.ram()) {
     EXPECT_TRUE(holds(pages.struct_page(range.begin)));
     EXPECT_TRUE(holds(pages.struct_page({range.end.value - 1})));
+    EXPECT_FALSE(in(tables, pages.struct_page({range.end.value - 1})));
   }
   if (GetParam().map.model != MemoryModel::flat) {
     const uint64_t section_bits = opened.dump->vmcoreinfo().require_number("SECTION_SIZE_BITS");
     const uint64_t nr = machine.options().ram.front().first >> section_bits;
     const bool extreme = GetParam().model == "sparsemem-extreme";
-    EXPECT_TRUE(holds(pages.mem_section() + (extreme ? nr / (machine.page_size() / 16) * 8 : nr * 16)));
+    const VirtAddr entry = pages.mem_section() + (extreme ? nr / (machine.page_size() / 16) * 8 : nr * 16);
+    EXPECT_TRUE(holds(entry));
+    EXPECT_TRUE(in(tables, entry));
   }
   for (size_t i = 1; i < own.size(); ++i) EXPECT_LT(own[i - 1].end, own[i].begin) << "sorted and merged";
   EXPECT_FALSE(holds(machine.stext())) << "not everything is its own";
