@@ -36,7 +36,8 @@ void check_named_files(const ConfigFile& file) {
     const auto path = table.path(key);
     std::error_code error;
     if (!path || std::filesystem::is_regular_file(*path, error)) continue;
-    throw table.error(key, fmt::format("{}: {}", path->string(), error ? error.message() : "there is no such file"));
+    const bool absent = !error || error == std::errc::no_such_file_or_directory;
+    throw table.error(key, fmt::format("{}: {}", path->string(), absent ? "there is no such file" : error.message()));
   }
 }
 
