@@ -46,10 +46,13 @@ std::string answer(const Report& report) {
   out += fmt::format("<p><span class=\"badge\">{}</span> {}</p>\n", escape(crash.crash_class.name),
                      escape(crash.crash_class.title));
   if (crash.fault) out += fmt::format("<p>{}</p>\n", escape(text::fault_line(*crash.fault)));
-  if (const Frame* frame = culprit(crash)) {
-    std::string where = text::position(frame->file, frame->line);
-    out += fmt::format("<p>in <code>{}</code>{}</p>\n", escape(text::frame_name(*frame)),
+  if (const Culprit who = culprit(report); who.frame != nullptr) {
+    std::string where = text::position(who.frame->file, who.frame->line);
+    out += fmt::format("<p>in <code>{}</code>{}</p>\n", escape(text::frame_name(*who.frame)),
                        where.empty() ? "" : fmt::format(", <code>{}</code>", escape(where)));
+    if (who.noticed_by != nullptr)
+      out += fmt::format("<p>{}</p>\n", escape(text::noticed_by(*who.noticed_by)));
+    if (who.task != nullptr) out += fmt::format("<p>task {}</p>\n", escape(text::task_name(*who.task)));
   }
   return out + fmt::format("<p>on {}</p>\n</div>\n", escape(text::who(crash)));
 }
@@ -107,7 +110,7 @@ std::string other_cpus(const Crash& crash, const CpuState* first) {
     std::string title;
     for (const CpuState* cpu : cpus) title += (title.empty() ? "" : "; ") + text::cpu_title(*cpu);
     const Backtrace& trace = cpus.front()->backtrace;
-    const Frame* top = culprit(trace);
+    const Frame* top = culprit(trace).frame;
     if (top == nullptr && !trace.frames.empty()) top = &trace.frames.front();
     out += folded(title, top != nullptr ? text::frame_name(*top) : std::string("no frames"),
                   backtrace(trace, nullptr));
@@ -121,7 +124,7 @@ std::string crash_sections(const Report& report) {
   const CpuState* first = crashing_cpu(crash);
   std::string out;
   if (first != nullptr) {
-    out += heading("Backtrace", text::cpu_title(*first)) + backtrace(first->backtrace, culprit(crash));
+    out += heading("Backtrace", text::cpu_title(*first)) + backtrace(first->backtrace, culprit(crash).frame);
   }
   if (report.arch != nullptr) {
     const std::optional<Registers>& saved = first != nullptr ? first->registers : std::nullopt;
@@ -259,6 +262,7 @@ std::string identity_section(const Report& report) {
   if (id.va) facts.add("addresses", text::addresses(id));
   facts.add("command line", id.command_line);
   facts.add("dump", text::dump_file(report.input));
+  facts.add("redacted", text::redaction(report.redaction));
   std::string out = heading("Identity") + facts.str();
   if (report.signatures) {
     const Signatures& found = *report.signatures;

@@ -37,7 +37,8 @@ ordered_json faulting_code(const FaultingCode& code) {
 
 ordered_json summary(const Report& report) {
   ordered_json out;
-  const Frame* frame = report.crash ? culprit(*report.crash) : nullptr;
+  const Culprit who = culprit(report);
+  const Frame* frame = who.frame;
   out["panic_message"] = report.crash ? text(report.crash->panic_message) : ordered_json(nullptr);
   out["class"] = report.crash ? text(report.crash->crash_class.name) : ordered_json(nullptr);
   out["title"] = report.crash ? text(report.crash->crash_class.title) : ordered_json(nullptr);
@@ -45,6 +46,18 @@ ordered_json summary(const Report& report) {
   out["module"] = frame != nullptr ? text(frame->module) : ordered_json(nullptr);
   out["file"] = frame != nullptr ? text(frame->file) : ordered_json(nullptr);
   out["line"] = frame != nullptr && frame->line != 0 ? ordered_json(frame->line) : ordered_json(nullptr);
+  out["noticed_by"] = nullptr;
+  if (who.noticed_by != nullptr) {
+    out["noticed_by"] =
+        who.noticed_by->symbol.empty() ? hex(who.noticed_by->pc) : text(who.noticed_by->symbol);
+  }
+  // Whose doing it was: the task that hung, else the one that the crashing CPU ran.
+  out["task"] = {{"comm", nullptr}, {"pid", nullptr}};
+  if (who.task != nullptr) {
+    out["task"] = {{"comm", text(who.task->comm)}, {"pid", signed_integer(who.task->pid)}};
+  } else if (report.crash) {
+    out["task"] = {{"comm", text(report.crash->comm)}, {"pid", signed_integer(report.crash->pid)}};
+  }
   return out;
 }
 
@@ -147,6 +160,9 @@ std::string to_json_text(const Report& report) {
   out["modules"] = modules_known ? modules(*report.modules) : ordered_json(nullptr);
   out["memory"] = report.memory ? json::memory(*report.memory) : ordered_json(nullptr);
   out["limits"] = json::limits(report.limits);
+  ordered_json counts = ordered_json::object();
+  for (const auto& [kind, count] : report.redaction.counts) counts[kind] = integer(count);
+  out["redaction"] = {{"level", to_string(report.redaction.level)}, {"counts", std::move(counts)}};
   ordered_json timing = ordered_json::array();
   for (const Phase& phase : report.timing) {
     timing.push_back({{"phase", phase.name}, {"us", integer(phase.microseconds)}});

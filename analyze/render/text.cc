@@ -51,9 +51,10 @@ std::string headline(const Report& report) {
     std::string title = crash.crash_class.title.empty() ? "" : ": " + crash.crash_class.title;
     out += fact("CLASS", crash.crash_class.name + title);
     if (crash.fault) out += fact("FAULT", text::fault_line(*crash.fault));
-    if (const Frame* frame = culprit(crash)) {
-      std::string where = text::position(frame->file, frame->line);
-      out += fact("WHERE", text::frame_name(*frame) + (where.empty() ? "" : ", " + where));
+    if (const Culprit who = culprit(report); who.frame != nullptr) {
+      const std::string check = who.noticed_by != nullptr ? "; " + text::noticed_by(*who.noticed_by) : "";
+      out += fact("WHERE", text::frame_and_position(*who.frame) + check);
+      if (who.task != nullptr) out += fact("TASK", text::task_name(*who.task));
     }
     out += fact("ON", text::who(crash));
   } else {
@@ -213,6 +214,7 @@ std::string identity_section(const Report& report) {
   if (id.va) row("addresses", text::addresses(id));
   row("command line", id.command_line);
   row("dump", text::dump_file(report.input));
+  if (std::string redacted = text::redaction(report.redaction); !redacted.empty()) row("redacted", redacted);
   return out;
 }
 

@@ -71,6 +71,25 @@ std::string position(std::string_view file, unsigned line) {
   return line == 0 ? std::string(file) : fmt::format("{}:{}", file, line);
 }
 
+std::string frame_and_position(const Frame& frame) {
+  const std::string where = position(frame.file, frame.line);
+  return frame_name(frame) + (where.empty() ? "" : ", " + where);
+}
+
+std::string redaction(const Redaction& done) {
+  if (done.level == RedactionLevel::none) return {};
+  std::string counts;
+  for (const auto& [kind, count] : done.counts) {
+    counts += fmt::format("{}{} {}", counts.empty() ? ": " : ", ", count, kind);
+  }
+  return std::string(to_string(done.level)) + (counts.empty() ? ": there was nothing to take out" : counts);
+}
+
+std::string noticed_by(const Frame& check) {
+  return check.symbol.empty() ? fmt::format("called {}, which cannot be executed", frame_name(check))
+                              : "noticed by " + frame_and_position(check);
+}
+
 std::string variable(const Variable& item) {
   const std::string_view space = item.type.ends_with('*') ? "" : " ";
   std::string value = item.value;
@@ -208,6 +227,10 @@ std::string who(const Crash& crash) {
   if (!crash.comm.empty()) out += fmt::format(", task {}", crash.comm);
   if (crash.pid) out += fmt::format(", pid {}", *crash.pid);
   return out;
+}
+
+std::string task_name(const Task& task) {
+  return fmt::format("{}, pid {}", or_unknown(task.comm), task.pid ? fmt::format("{}", *task.pid) : "?");
 }
 
 std::string host(const Report& report) {

@@ -24,6 +24,13 @@ std::string utc(uint64_t epoch_seconds);
 std::string duration(uint64_t nanoseconds);
 // "panic+0x398/0x3c8 [module]", or the address and its distance from _stext when it has no name.
 std::string frame_name(const Frame& frame);
+// The same and ", file:line" where it is known.
+std::string frame_and_position(const Frame& frame);
+// "noticed by __list_add_valid+0x7c/0xb8, lib/list_debug.c:29", or which address it called that cannot be
+// executed.
+std::string noticed_by(const Frame& check);
+// "default: 3 mac, 1 host"; empty when nothing was to be taken out.
+std::string redaction(const Redaction& done);
 // " (scan)", " (called a bad address)": what is not proven of the frame; "" when it is.
 std::string frame_remark(const Frame& frame);
 // "drivers/tty/sysrq.c:154" or "".
@@ -42,6 +49,8 @@ std::string wrap(std::string_view first, std::string_view text, std::string_view
 std::string or_unknown(std::string_view value);
 // "CPU 1, task sh, pid 123".
 std::string who(const Crash& crash);
+// "mount.nfs, pid 214"
+std::string task_name(const Task& task);
 // "web1, 8 CPUs, 16.0 GiB RAM".
 std::string host(const Report& report);
 // "2026-11-23 18:01:26 UTC, 14.2 s after boot".

@@ -20,7 +20,7 @@ CrashBrief brief_of(const Report& report) {
     brief.crash_class = report.crash->crash_class.name;
     brief.title = report.crash->crash_class.title;
     brief.panic_message = report.crash->panic_message;
-    if (const Frame* frame = culprit(*report.crash)) {
+    if (const Frame* frame = culprit(report).frame) {
       brief.function = frame->symbol;
       brief.module = frame->module;
       brief.source_file = frame->file;
@@ -41,17 +41,21 @@ Collection group_crashes(std::vector<CrashBrief> crashes, std::vector<Unreadable
   out.unreadable = std::move(unreadable);
   // Dumps before reports: of the two, the dump is the one that can still be asked.
   std::stable_partition(crashes.begin(), crashes.end(), [](const CrashBrief& c) { return !c.saved_report; });
-  std::map<std::tuple<std::string, uint64_t, std::optional<uint64_t>, std::string>, size_t> known;
+  std::map<std::tuple<std::string, uint64_t, std::optional<uint64_t>>, std::vector<size_t>> known;
   std::vector<CrashBrief> distinct;
   for (CrashBrief& crash : crashes) {
     if (!crash.exact.empty() && crash.crash_time) {
-      auto [place, fresh] = known.try_emplace(
-          {crash.exact, *crash.crash_time, crash.uptime_ms, crash.hostname}, distinct.size());
-      if (!fresh) {
-        auto& files = distinct[place->second].files;
+      std::vector<size_t>& same = known[{crash.exact, *crash.crash_time, crash.uptime_ms}];
+      const auto place = std::ranges::find_if(same, [&](size_t i) {
+        const std::string& host = distinct[i].hostname;
+        return host == crash.hostname || host.empty() || crash.hostname.empty();
+      });
+      if (place != same.end()) {
+        auto& files = distinct[*place].files;
         files.insert(files.end(), crash.files.begin(), crash.files.end());
         continue;
       }
+      same.push_back(distinct.size());
     }
     distinct.push_back(std::move(crash));
   }

@@ -51,7 +51,7 @@ struct Collection {
   size_t crashes = 0;  // in all groups
 };
 // A dump and its saved report are one crash: same exact signature, time, uptime
-// and host.
+// and host, or a host that a redacted report does not tell.
 Collection group_crashes(std::vector<CrashBrief> crashes, std::vector<UnreadableFile> unreadable);
 
 // Dumps and saved reports in the order found: every path that is a file, and in every directory the files

@@ -122,7 +122,7 @@ bool reliable(const Frame& frame) {
 // nothing about the interrupt's bug.
 std::vector<Function> failed_stack(const Crash& crash) {
   const CpuState* cpu = crashing_cpu(crash);
-  const Frame* first = culprit(crash);
+  const Frame* first = culprit(crash).frame;
   std::vector<Function> out;
   if (cpu == nullptr) return out;
   bool started = first == nullptr;
@@ -186,7 +186,7 @@ std::optional<Signatures> sign(const Crash& crash, const KernelLog& log, const s
   if (functions.empty() && classless) return std::nullopt;
   if (functions.size() > max_functions) functions.resize(max_functions);
   std::string head = fmt::format("class {}\n", crash.crash_class.name);
-  std::string family = "kdumpkit family v1\n" + head, exact = "kdumpkit exact v1\n" + head;
+  std::string family = "kdumpkit family v2\n" + head, exact = "kdumpkit exact v2\n" + head;
   exact += fmt::format("build-id {}\n", build_id.empty() ? "unknown" : build_id);
   for (const Function& function : functions) {
     std::string module = function.module.empty() ? "" : fmt::format(" [{}]", function.module);

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -50,6 +51,14 @@ struct Phase {
   uint64_t microseconds = 0;
 };
 
+// What was taken out of a report for others to read, see redact.h.
+enum class RedactionLevel : uint8_t { none, normal, strict };
+std::string_view to_string(RedactionLevel level);  // "none", "default", "strict"
+struct Redaction {
+  RedactionLevel level = RedactionLevel::none;
+  std::map<std::string, uint64_t> counts;  // by kind of thing ("host", "mac"), how often it was replaced
+};
+
 struct Report {
   InputFacts input;
   Evidence evidence;
@@ -66,6 +75,7 @@ struct Report {
   std::optional<LogFacts> log;
   std::vector<Finding> findings;
   std::vector<Limit> limits;
+  Redaction redaction;
   std::vector<Phase> timing;
 };
 
@@ -111,11 +121,21 @@ struct InfoReport {
   std::vector<Limit> limits;
 };
 
-// The frame an engineer wants to see first: where the innermost exception or interrupt hit, else who called
-// panic(). nullptr when the trace tells neither.
-const Frame* culprit(const Backtrace& trace);
-// The same of the CPU that crashed. Who called panic() in an interrupt counts before what was interrupted,
-// unless the panic is about just that: a lockup, a watchdog, an NMI.
-const Frame* culprit(const Crash& crash);
+// Who did it, as far as a trace tells; both nullptr when it does not.
+struct Culprit {
+  const Frame* frame = nullptr;
+  // The kernel's own check that noticed, or the address that cannot be executed; nullptr: it failed by
+  // itself.
+  const Frame* noticed_by = nullptr;
+  const Task* task = nullptr;  // whose stack it is on, when that is not the crashing CPU's
+};
+// Of one trace: where the innermost exception or interrupt outside of panic() hit, else who called panic().
+Culprit culprit(const Backtrace& trace);
+// The same of the CPU that crashed, or of the one that a watchdog wrote about. Who called panic() in an
+// interrupt counts before what was interrupted, unless the panic is about just that: a lockup, a watchdog, an
+// NMI.
+Culprit culprit(const Crash& crash);
+// The same of the whole report: for a hung task, where that task waits.
+Culprit culprit(const Report& report);
 
 }  // namespace kdk

@@ -50,6 +50,11 @@ json parse(const std::string& document, const std::string& name) {
   return report;
 }
 
+bool redacted(const json& report) {
+  const std::string level = text(at(report, {"redaction", "level"}));
+  return !level.empty() && level != "none";
+}
+
 class Comparison {
  public:
   Comparison(const json& a, const json& b, ReportDiff& out) : a_(a), b_(b), out_(out) {}
@@ -60,9 +65,10 @@ class Comparison {
       value("crash", member, {"summary", member});
     for (const char* member : {"release", "version", "machine", "build_id", "cpus_possible"})
       value("kernel", member, {"identity", member});
-    value("kernel", "command_line", {"identity", "command_line", "text"});
+    if (redacted(a_) == redacted(b_)) value("kernel", "command_line", {"identity", "command_line", "text"});
     value("kernel", "taint", {"identity", "taint", "letters"});
-    value("kernel", "hostname", {"identity", "hostname"});
+    // "host-1" in a redacted report may be any machine.
+    if (!redacted(a_) && !redacted(b_)) value("kernel", "hostname", {"identity", "hostname"});
     trace();
     modules();
     memory();

@@ -61,7 +61,9 @@ CrashBrief read_saved_report(const std::string& document, const std::string& nam
   brief.source_file = text(report, {"summary", "file"});
   brief.release = text(report, {"identity", "release"});
   brief.architecture = text(report, {"input", "architecture"});
-  brief.hostname = text(report, {"identity", "hostname"});
+  // "host-1" in two redacted reports need not be one machine.
+  const std::string redacted = text(report, {"redaction", "level"});
+  if (redacted.empty() || redacted == "none") brief.hostname = text(report, {"identity", "hostname"});
   auto number = [&](std::initializer_list<const char*> path) -> std::optional<uint64_t> {
     const json& value = at(report, path);
     return value.is_number_unsigned() ? std::optional(value.get<uint64_t>()) : std::nullopt;

@@ -55,12 +55,20 @@ constexpr Rule line_rules[] = {
     {"bad_paging", Weight::cause, "KASAN: ", "-memory-access in range"},
     {"ubsan", Weight::cause, "UBSAN: "},
     {"double_free", Weight::cause, "BUG ", "Object already free"},
+    // Of a slab of a cache that is watched (free_debug_processing).
+    {"double_free", Weight::cause, "BUG ", " allocated objects but "},
     {"slab_corruption", Weight::cause, "Poison overwritten"},
     {"slab_corruption", Weight::cause, "Redzone overwritten"},
     {"slab_corruption", Weight::cause, "padding overwritten"},
     {"slab_corruption", Weight::cause, "Freepointer corrupt"},
     {"slab_corruption", Weight::cause, "Freechain corrupt"},
     {"slab_corruption", Weight::cause, "Freelist Pointer check fails"},
+    {"slab_corruption", Weight::cause, "BUG ",
+     " (Tainted: "},  // "BUG cache (taint): what", mm/slub.c (slab_bug)
+    {"slab_corruption", Weight::cause, "BUG ", " (Not tainted): "},
+    // Its free list: an object freed twice in a row, or overwritten after it was freed
+    // (SLAB_FREELIST_HARDENED).
+    {"slab_corruption", Weight::cause, "kernel BUG at mm/slub.c:"},
     {"usercopy", Weight::cause, "usercopy: Kernel memory "},
     {"stack_overflow", Weight::cause, "Insufficient stack space to handle exception"},
     {"stack_overflow", Weight::cause, "kernel stack overflow"},
@@ -112,8 +120,8 @@ constexpr Rule line_rules[] = {
     {"watchdog_nmi", Weight::report, "NMI: IOCK error"},
     {"oom_panic", Weight::report, "Out of memory: Killed process"},
     {"warning", Weight::report, "WARNING: CPU: "},
-    {"warning", Weight::report, "BUG: scheduling while atomic"},
-    {"warning", Weight::report, "BUG: sleeping function called from invalid context"},
+    {"atomic_sleep", Weight::report, "BUG: scheduling while atomic"},
+    {"atomic_sleep", Weight::report, "BUG: sleeping function called from invalid context"},
     {"warning", Weight::report, "WARNING: possible circular locking dependency detected"},
 };
 
@@ -151,6 +159,7 @@ constexpr Rule panic_rules[] = {
     {"kfence", Weight::cause, "KFENCE: panic_on_warn set"},
     {"kcsan", Weight::cause, "KCSAN: panic_on_warn set"},
     {"ubsan", Weight::cause, "UBSAN: panic_on_warn set"},
+    {"atomic_sleep", Weight::cause, "scheduling while atomic"},
     {"warn_panic", Weight::generic, "panic_on_warn set"},
     {"warn_panic", Weight::generic, "system warned too often"},
     // A killed init or an oops limit is the end of a chain that a report before it begins.
@@ -175,7 +184,7 @@ constexpr std::pair<std::string_view, std::string_view> titles[] = {
     {"kcsan", "Data race found by KCSAN"},
     {"kmsan", "Use of uninitialised memory found by KMSAN"},
     {"ubsan", "Undefined behaviour found by UBSAN"},
-    {"slab_corruption", "A slab object was overwritten"},
+    {"slab_corruption", "Slab objects were found overwritten or freed twice"},
     {"usercopy", "A copy to or from user space ran over a kernel object"},
     {"stack_overflow", "Kernel stack overflow"},
     {"stack_protector", "Stack canary overwritten (stack-protector)"},
@@ -184,6 +193,7 @@ constexpr std::pair<std::string_view, std::string_view> titles[] = {
     {"fpac", "Pointer authentication failed (FPAC)"},
     {"gcs", "Return address does not match the guarded control stack (GCS)"},
     {"spinlock", "A spin lock was misused"},
+    {"atomic_sleep", "A function that sleeps was called where it must not sleep"},
     {"sea", "Synchronous external abort: the hardware failed an access"},
     {"serror", "SError: asynchronous hardware error"},
     {"mce", "Hardware error (machine check or GHES)"},

@@ -1,4 +1,4 @@
-"""Builds module/kdk_crash.c for a guest's kernel, with the headers that Debian made when it built that very kernel."""
+"""Builds our modules (module/, planted/) for a guest's kernel, with the headers that Debian made when it built that very kernel."""
 import hashlib
 import os
 import re
@@ -9,16 +9,25 @@ from pathlib import Path
 
 import packages
 
-SOURCE = Path(__file__).resolve().parent / "module"
+HERE = Path(__file__).resolve().parent
 
 
 def kdk_crash(kernel: packages.Kernel) -> Path:
     """kdk_crash.ko, with debugging information; from the cache when it is there."""
-    sources = sorted(SOURCE.iterdir())
+    return _build(HERE / "module", "kdk_crash.ko", kernel)
+
+
+def kdk_plant(kernel: packages.Kernel) -> Path:
+    """The same of kdk_plant.ko."""
+    return _build(HERE / "planted", "kdk_plant.ko", kernel)
+
+
+def _build(source: Path, name: str, kernel: packages.Kernel) -> Path:
+    sources = sorted(source.iterdir())
     key = hashlib.sha256(b"".join(file.read_bytes() for file in sources)).hexdigest()[:12]
     final = packages.CACHE / "modules" / f"{kernel.release}-{key}"
     if final.exists():
-        return final / "kdk_crash.ko"
+        return final / name
     final.parent.mkdir(parents=True, exist_ok=True)
     tool = kernel.machine.triplet + "-"
     with tempfile.TemporaryDirectory(dir=final.parent, prefix=".partial-") as temp:
@@ -30,13 +39,13 @@ def kdk_crash(kernel: packages.Kernel) -> Path:
                         "modules"], stdout=subprocess.DEVNULL, check=True)
         ready = Path(temp, "ready")
         ready.mkdir()
-        Path(temp, "kdk_crash.ko").rename(ready / "kdk_crash.ko")
+        Path(temp, name).rename(ready / name)
         try:
             ready.rename(final)
         except OSError:
             if not final.exists():  # else another test was faster
                 raise
-    return final / "kdk_crash.ko"
+    return final / name
 
 
 def headers(kernel: packages.Kernel, download: bool = False) -> Path:

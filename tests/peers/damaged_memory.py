@@ -233,8 +233,7 @@ def no_vmcoreinfo(test, _):
 
 
 def limited(test, _):
-    """What a limit cut at a half: crash opens it, when it is told to take zeros for the pages that are not there. (A file without its
-    end it reads no part of.)"""
+    """What a limit cut at a half, which keeps a little of slab: crash opens it. (A file without its end it reads no part of.)"""
     test.save("to be limited", 0)
     half = test.dump.stat().st_size // 2
     peers.run(test.capture, "save", test.here / "vmcore", test.here / "limited", "-d", "31", "--compress", "lzo", "-L", half,

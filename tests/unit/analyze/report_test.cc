@@ -28,31 +28,31 @@ TEST(Culprit, TheCallerOfPanic) {
   Backtrace trace;
   for (const char* name : {"__crash_kexec", "panic", "my_driver", "vfs_write"})
     trace.frames.push_back(named(name));
-  ASSERT_NE(nullptr, culprit(trace));
-  EXPECT_EQ("my_driver", culprit(trace)->symbol);
+  ASSERT_NE(nullptr, culprit(trace).frame);
+  EXPECT_EQ("my_driver", culprit(trace).frame->symbol);
 }
 
 TEST(Culprit, WhereTheExceptionHit) {
   Backtrace trace;
   trace.frames = {named("die"), named("el1h_64_sync"), named("faulty", FrameKind::exception),
                   named("vfs_write")};
-  ASSERT_NE(nullptr, culprit(trace));
-  EXPECT_EQ("faulty", culprit(trace)->symbol);
+  ASSERT_NE(nullptr, culprit(trace).frame);
+  EXPECT_EQ("faulty", culprit(trace).frame->symbol);
 }
 
 TEST(Culprit, AnInnerExceptionCountsBeforeAnOuterPanic) {
   Backtrace trace;
   trace.frames = {named("die"), named("inner", FrameKind::exception), named("panic"), named("outer")};
-  EXPECT_EQ("inner", culprit(trace)->symbol);
+  EXPECT_EQ("inner", culprit(trace).frame->symbol);
 }
 
 TEST(Culprit, NoneInAnIdleTrace) {
   Backtrace trace;
   trace.frames = {named("cpu_do_idle"), named("do_idle")};
-  EXPECT_EQ(nullptr, culprit(trace));
-  EXPECT_EQ(nullptr, culprit(Backtrace{}));
+  EXPECT_EQ(nullptr, culprit(trace).frame);
+  EXPECT_EQ(nullptr, culprit(Backtrace{}).frame);
   trace.frames = {named("panic")};
-  EXPECT_EQ(nullptr, culprit(trace));
+  EXPECT_EQ(nullptr, culprit(trace).frame);
 }
 
 TEST(Culprit, OfACrash) {
@@ -64,14 +64,141 @@ TEST(Culprit, OfACrash) {
                                     named("asm_sysvec_apic_timer_interrupt"),
                                     named("idle", FrameKind::exception)};
   crash.crash_class.name = "panic";
-  EXPECT_EQ("driver_timer", culprit(crash)->symbol);
+  EXPECT_EQ("driver_timer", culprit(crash).frame->symbol);
   crash.crash_class.name = "soft_lockup";
-  EXPECT_EQ("idle", culprit(crash)->symbol);
+  EXPECT_EQ("idle", culprit(crash).frame->symbol);
   crash.crash_class.name = "null_deref";
   crash.fault.emplace();
-  EXPECT_EQ("idle", culprit(crash)->symbol);
+  EXPECT_EQ("idle", culprit(crash).frame->symbol);
   crash.cpus[0].crashed = false;
-  EXPECT_EQ(nullptr, culprit(crash));
+  EXPECT_EQ(nullptr, culprit(crash).frame);
+}
+
+const Frame& found(const std::vector<Frame>& frames, const char* name, bool fault = false) {
+  static Crash crash;
+  crash = {};
+  crash.cpus.resize(1);
+  crash.cpus[0].crashed = true;
+  crash.cpus[0].backtrace.frames = frames;
+  crash.crash_class.name = name;
+  if (fault) crash.fault.emplace();
+  static const Frame none;
+  const Culprit who = culprit(crash);
+  return who.frame != nullptr ? *who.frame : none;
+}
+
+TEST(Culprit, IsNotTheCheckThatNoticed) {
+  EXPECT_EQ("driver",
+            found({named("panic"), named("die"), named("__list_add_valid_or_report", FrameKind::exception),
+                   named("driver"), named("vfs_write")},
+                  "list_corruption", true)
+                .symbol);
+  EXPECT_EQ(
+      "driver",
+      found({named("panic"), named("__stack_chk_fail.cold"), named("driver")}, "stack_protector").symbol);
+  EXPECT_EQ("driver", found({named("panic"), named("add_taint"), named("object_err"), named("check_object"),
+                             named("__slab_free"), named("kmem_cache_free"), named("driver")},
+                            "slab_corruption")
+                          .symbol);
+  // What a module calls its functions is its own affair.
+  Frame of_module = named("kfree", FrameKind::exception);
+  of_module.module = "driver";
+  EXPECT_EQ("kfree", found({named("die"), of_module, named("other")}, "bug_on", true).symbol);
+  // All that is left is checks: better than nothing.
+  EXPECT_EQ("kfree", found({named("die"), named("kfree", FrameKind::exception)}, "bug_on", true).symbol);
+}
+
+TEST(Culprit, OfAWarningIsWhoWarned) {
+  EXPECT_EQ("driver",
+            found({named("panic"), named("check_panic_on_warn"), named("__warn"), named("report_bug"),
+                   named("bug_handler"), named("el1h_64_sync"), named("driver", FrameKind::exception)},
+                  "warn_panic")
+                .symbol);
+  EXPECT_EQ("driver",
+            found({named("panic"), named("check_panic_on_warn"), named("__warn"), named("report_bug"),
+                   named("refcount_warn_saturate", FrameKind::exception), named("driver")},
+                  "refcount")
+                .symbol);
+}
+
+TEST(Culprit, OfABadCallIsTheCaller) {
+  Frame nowhere;
+  nowhere.kind = FrameKind::exception;
+  const std::vector<Frame> frames = {named("die"), nowhere, named("driver", FrameKind::bad_call),
+                                     named("vfs_write")};
+  EXPECT_EQ("driver", found(frames, "null_deref", true).symbol);
+}
+
+TEST(Culprit, OfASoftLockupIsTheTaskBelowTheInterrupts) {
+  EXPECT_EQ("driver_loop",
+            found({named("panic"), named("watchdog_timer_fn"), named("handle_softirqs", FrameKind::exception),
+                   named("asm_sysvec_apic_timer_interrupt"), named("driver_loop", FrameKind::exception),
+                   named("vfs_write")},
+                  "soft_lockup")
+                .symbol);
+}
+
+// A panic that ends in a loop takes interrupts while it is dumped from outside.
+TEST(Culprit, IsOutsideOfPanicAndItsInterrupts) {
+  EXPECT_EQ("driver", found({named("tick"), named("asm_sysvec_apic_timer_interrupt"),
+                             named("__delay", FrameKind::exception), named("panic"), named("driver")},
+                            "panic")
+                          .symbol);
+  EXPECT_EQ("driver", found({named("tick"), named("__delay", FrameKind::exception), named("panic"),
+                             named("die"), named("driver", FrameKind::exception)},
+                            "bug_on", true)
+                          .symbol);
+}
+
+TEST(Culprit, OfAHardLockupIsOnTheCpuThatWasLocked) {
+  Crash crash;
+  crash.cpus.resize(2);
+  crash.cpus[0].cpu = 0;
+  crash.cpus[0].backtrace.frames = {named("driver_loop"), named("vfs_write")};
+  crash.cpus[1].cpu = 1;
+  crash.cpus[1].crashed = true;
+  crash.cpus[1].backtrace.frames = {named("panic"), named("watchdog_hardlockup_check"),
+                                    named("idle", FrameKind::exception)};
+  crash.crash_class.name = "hard_lockup";
+  crash.crash_class.evidence = {{7, "watchdog: Watchdog detected hard LOCKUP on cpu 0"}};
+  ASSERT_NE(nullptr, culprit(crash).frame);
+  EXPECT_EQ("driver_loop", culprit(crash).frame->symbol);
+  crash.crash_class.evidence[0].text = "Watchdog detected hard LOCKUP on cpu 1";
+  EXPECT_EQ("idle", culprit(crash).frame->symbol);
+  crash.cpus[0].backtrace.frames.clear();
+  crash.crash_class.evidence[0].text = "Watchdog detected hard LOCKUP on cpu 0";
+  EXPECT_EQ(nullptr, culprit(crash).frame) << "it did not answer: nothing is known of it";
+}
+
+TEST(Culprit, OfAHungTaskIsWhereItWaits) {
+  Report report;
+  report.crash.emplace();
+  report.crash->cpus.resize(1);
+  report.crash->cpus[0].crashed = true;
+  report.crash->cpus[0].backtrace.frames = {named("panic"), named("watchdog"), named("kthread")};
+  report.crash->crash_class.name = "hung_task";
+  report.crash->crash_class.evidence = {{1, "hung_task: blocked tasks"},
+                                        {2, "INFO: task a:b c:17 blocked for more than 120 seconds."},
+                                        {3, "INFO: task other:18 blocked for more than 120 seconds."}};
+  EXPECT_EQ("watchdog", culprit(report).frame->symbol) << "nothing better is known";
+  report.blocked.emplace();
+  report.blocked->stacks.resize(2);
+  for (int i = 0; i < 2; ++i) {
+    report.blocked->stacks[i].owners.resize(1);
+    report.blocked->stacks[i].owners[0].task.pid = 18 - i;
+    report.blocked->stacks[i].trace.frames = {named("__switch_to"),
+                                              named("__schedule"),
+                                              named("schedule"),
+                                              named("__mutex_lock.constprop.0"),
+                                              named(i == 0 ? "wrong" : "driver"),
+                                              named("kthread")};
+  }
+  const Culprit who = culprit(report);
+  ASSERT_NE(nullptr, who.frame);
+  EXPECT_EQ("driver", who.frame->symbol);
+  EXPECT_EQ("__mutex_lock.constprop.0", who.noticed_by->symbol);
+  ASSERT_NE(nullptr, who.task);
+  EXPECT_EQ(17, who.task->pid);
 }
 
 // The trace of an oops begins where the note's registers are: at the fault, if they came through the crash

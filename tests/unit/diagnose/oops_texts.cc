@@ -196,6 +196,24 @@ Kernel panic - not syncing: panic_on_taint set ...)",
 Kernel panic - not syncing: panic_on_taint set ...)",
        "", ""},
 
+      {"double_free", "allocated objects but 1 are to be freed",
+       R"(=============================================================================
+BUG kdk_objects (Tainted: G           OE     ): Slab has 0 allocated objects but 1 are to be freed
+-----------------------------------------------------------------------------
+Kernel panic - not syncing: panic_on_taint set ...)",
+       "", ""},
+
+      // Whatever it says of a cache.
+      {"slab_corruption", "Object corrupt",
+       R"(BUG kdk_objects (Not tainted): Object corrupt
+Kernel panic - not syncing: panic_on_taint set ...)",
+       "", ""},
+
+      {"atomic_sleep", "scheduling while atomic",
+       R"(BUG: scheduling while atomic: sh/139/0x00000200
+Kernel panic - not syncing: scheduling while atomic: panic_on_warn set ...)",
+       "", ""},
+
       {"kasan", "KASAN: panic_on_warn set",
        R"(==================================================================
 BUG: KASAN: slab-out-of-bounds in kmalloc_oob_right+0x1c4/0x24c

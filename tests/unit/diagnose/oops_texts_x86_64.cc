@@ -111,7 +111,7 @@ CPU: 0 UID: 0 PID: 12 Comm: kworker/0:1 Not tainted 6.12.0 #1
 Kernel panic - not syncing: Fatal exception)",
        "", "", 0, 12, "kworker/0:1"},
 
-      {"bug_on", "kernel BUG at mm/slub.c:553!",
+      {"slab_corruption", "kernel BUG at mm/slub.c:553!",
        R"(------------[ cut here ]------------
 kernel BUG at mm/slub.c:553!
 Oops: invalid opcode: 0000 [#1] PREEMPT SMP NOPTI

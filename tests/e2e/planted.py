@@ -1,0 +1,120 @@
+"""A guest that is broken over and over: booted once for a kernel, its state saved, and for every failure started again from that state.
+When it has panicked QEMU dumps its memory. A failure takes some seconds this way, most of which the kernel needs to notice it.
+"""
+import re
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+import guest
+import initramfs
+import kernels
+import module
+import packages
+import qemu
+
+MEMORY_MIB = 256
+# KFENCE watches an allocation every 20 ms; slabs of our own cache are checked, and a bad page or slab is a panic (TAINT_BAD_PAGE).
+COMMAND_LINE = "panic=0 kfence.sample_interval=20 slub_debug=FZP,kdk_objects panic_on_taint=0x20"
+CPU = {"arm64": "cortex-a57", "x86-64": "qemu64"}
+PANICKED = re.compile(r"---\[ end Kernel panic")
+
+
+class Guest:
+    """A QEMU process and its console."""
+
+    def __init__(self, options: list, temp: Path):
+        self._socket = temp / "qmp"
+        command = [*options, "-nographic", "-nodefaults", "-no-reboot", "-serial", "stdio",
+                   "-qmp", f"unix:{self._socket},server=on,wait=off"]
+        self._log = (temp / "console").open("wb+")
+        self._qemu = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=self._log, stderr=subprocess.STDOUT)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *unused):
+        self._qemu.kill()
+        self._qemu.communicate()
+        self._log.close()
+
+    def console(self) -> str:
+        self._log.seek(0)
+        return self._log.read().decode(errors="replace")
+
+    def wait_for(self, pattern: str | re.Pattern, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        while not re.search(pattern, self.console()):
+            if self._qemu.poll() is not None or time.monotonic() > deadline:
+                why = "ended" if self._qemu.poll() is not None else "was silent"
+                raise RuntimeError(f"the guest {why}; it last said:\n" + "\n".join(self.console().splitlines()[-15:]))
+            time.sleep(0.05)
+
+    def say(self, line: str) -> None:
+        self._qemu.stdin.write(line.encode() + b"\n")
+        self._qemu.stdin.flush()
+
+    def monitor(self, timeout: float = 30) -> qemu.Qmp:
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                return qemu.Qmp(self._socket)
+            except OSError:  # it has just been started
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+
+
+class Planted:
+    """One kernel, ready to be broken."""
+
+    def __init__(self, kernel_name: str):
+        self.kernel = kernels.kernel(kernel_name)
+        self.module = module.kdk_plant(self.kernel)
+        guest.check_tools(self.kernel.machine)
+        self._directory = tempfile.TemporaryDirectory(prefix="kdk-planted-")
+        self.temp = Path(self._directory.name)
+        image = initramfs.Initramfs()
+        image.add("bin/busybox", packages.busybox(self.kernel.machine).read_bytes())
+        image.add("init", (guest.HERE / "guest" / "planted.sh").read_bytes())
+        image.add("modules/kdk_plant.ko", self._stripped().read_bytes())
+        (self.temp / "initrd").write_bytes(image.pack())
+        with Guest(self._options(), self.temp) as booted:
+            booted.wait_for("guest: ready", 180)
+            monitor = booted.monitor()
+            monitor("migrate", uri=f"exec:cat >{self.temp}/state")
+            while (state := monitor("query-migrate")["status"]) != "completed":
+                if state == "failed":
+                    raise RuntimeError("QEMU cannot save its state")
+                time.sleep(0.1)
+
+    def close(self) -> None:
+        self._directory.cleanup()
+
+    def _stripped(self) -> Path:
+        """Without debugging information, which the guest has no use for."""
+        out = self.temp / "kdk_plant.ko"
+        subprocess.run([self.kernel.machine.tool("strip"), "--strip-debug", "-o", out, self.module], check=True)
+        return out
+
+    def _options(self) -> list:
+        return [*self.kernel.machine.qemu, "-cpu", CPU[self.kernel.machine.name], "-smp", "2", "-m", str(MEMORY_MIB), "-device", "vmcoreinfo",
+                "-kernel", self.kernel.image, "-initrd", self.temp / "initrd",
+                "-append", f"{self.kernel.machine.command_line} {COMMAND_LINE}"]
+
+    def broken(self, commands: str, by_host: str, timeout: float) -> tuple[Path, str]:
+        """The dump after `commands` in the guest, and after what the host says to QEMU's monitor then; and what was on the console."""
+        with Guest([*self._options(), "-incoming", f"exec:cat {self.temp}/state"], self.temp) as started:
+            # What arrives before the state is back is lost with the serial port's state: a byte of it.
+            started.say(f"\n\n{commands}\necho guest: done: all")
+            monitor = started.monitor()
+            if by_host:
+                started.wait_for("guest: done: ", timeout)
+                monitor("human-monitor-command", **{"command-line": by_host})
+            started.wait_for(PANICKED, timeout)
+            dump = self.temp / "dump.elf"
+            dump.unlink(missing_ok=True)
+            monitor("stop")
+            monitor("dump-guest-memory", paging=False, protocol=f"file:{dump}")
+            return dump, started.console()

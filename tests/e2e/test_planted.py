@@ -1,0 +1,180 @@
+#!/usr/bin/python3
+"""Some forty ways to break a kernel (planted/), each done for real: the report must name the kind of failure, the function that did it,
+the task, and whether it was an interrupt.     test_planted.py KERNEL [FAILURE...]"""
+import dataclasses
+import json
+import re
+import sys
+import unittest
+from pathlib import Path
+
+import e2e
+import guest
+import planted
+
+KERNEL = sys.argv[1]
+SYSCTL = "/proc/sys/kernel"
+ON_WARNING = f"echo 1 >{SYSCTL}/panic_on_warn"
+# Two seconds are the shortest that a task can be told to hang, and a CPU to be stuck.
+ON_HUNG_TASK = f"echo 2 >{SYSCTL}/hung_task_timeout_secs; echo 1 >{SYSCTL}/hung_task_panic"
+ON_SOFT_LOCKUP = f"echo 1 >{SYSCTL}/watchdog_thresh; echo 1 >{SYSCTL}/softlockup_panic"
+ON_HARD_LOCKUP = f"echo 1 >{SYSCTL}/watchdog_thresh; echo 1 >{SYSCTL}/hardlockup_panic"
+ON_RCU_STALL = f"echo 3 >/sys/module/rcupdate/parameters/rcu_cpu_stall_timeout; echo 1 >{SYSCTL}/panic_on_rcu_stall"
+ON_OUT_OF_MEMORY = "echo 1 >/proc/sys/vm/panic_on_oom"
+USER_MODE = "(while :; do :; done) & :"  # on the other CPU
+
+ARM64 = ("6.1-cloud-arm64", "6.12-cloud-arm64")
+X86_64 = ("6.1-cloud-amd64", "6.12-cloud-amd64")
+NEW = ("6.12-cloud-arm64", "6.12-cloud-amd64")
+
+
+@dataclasses.dataclass(frozen=True)
+class Failure:
+    """What is planted, and what must be said of it."""
+    name: str
+    classes: str                 # one of these words
+    function: str                # that did it
+    before: str = ":"            # what has to be set
+    task: str = "sh"
+    in_interrupt: bool = False
+    noticed_by: str = ""         # a pattern of the check that noticed, if one did
+    kernels: tuple = ARM64 + X86_64
+    commands: str = ""           # instead of planting it
+    by_host: str = ""            # what the host does then, in its monitor
+    finding: str = ""            # a pattern of a finding's title
+    timeout: int = 120
+
+
+def marked_lines() -> dict[str, tuple[str, int]]:
+    """Where the sources say "plant: NAME": file and line that the report must give."""
+    lines = {}
+    for file in sorted((guest.HERE / "planted").glob("*.[ch]")):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if marked := re.search(r"plant: (\w+) ", line):
+                lines[marked[1]] = (file.name, number)
+    return lines
+
+
+MARKED = marked_lines()
+FAILURES = [
+    Failure("null_read", "null_deref", "kdk_null_read"),
+    Failure("null_write", "null_deref", "kdk_null_write"),
+    Failure("null_call", "null_deref", "kdk_null_call", noticed_by="^0x0000000000000000$"),
+    Failure("wild_call", "bad_paging", "kdk_wild_call", noticed_by="^(0x|kdk_device)"),
+    Failure("wild_read", "bad_paging gpf", "kdk_wild_read"),
+    Failure("unmapped_read", "bad_paging", "kdk_unmapped_read"),
+    Failure("constant_write", "bad_paging", "kdk_constant_write"),
+    Failure("bug", "bug_on", "kdk_bug"),
+    Failure("bug_inline", "bug_on", "kdk_bug_inline"),
+    Failure("warn", "warn_panic", "kdk_warn", ON_WARNING),
+    Failure("panic", "panic", "kdk_panic"),
+    Failure("undefined_instruction", "invalid_op", "kdk_undefined_instruction"),
+    Failure("divide", "divide", "kdk_divide", kernels=X86_64),
+    Failure("stack_overflow", "stack_overflow", "kdk_recurse", in_interrupt=None),
+    Failure("stack_smash", "stack_protector", "kdk_stack_smash", noticed_by="^__stack_chk_fail$"),
+    Failure("list_add_freed", "list_corruption", "kdk_list_add_freed", noticed_by="^__list_add_valid"),
+    Failure("list_del_twice", "list_corruption", "kdk_list_del_twice", noticed_by="^__list_del_entry_valid"),
+    Failure("refcount_revived", "refcount", "kdk_refcount_revived", ON_WARNING, noticed_by="^refcount_warn_saturate$"),
+    Failure("double_free", "slab_corruption", "kdk_double_free", noticed_by="free"),
+    Failure("slab_double_free", "double_free", "kdk_slab_double_free", noticed_by="slab_err|object_err|slab"),
+    Failure("slab_overrun", "slab_corruption", "kdk_slab_overrun", noticed_by="check_bytes_and_report|object_err|slab"),
+    Failure("slab_use_after_free", "slab_corruption", "kdk_(slab_use_after_free|object)", noticed_by="check_bytes_and_report|object_err|slab"),
+    Failure("kfence_overrun", "kfence", "kdk_kfence_overrun", ON_WARNING, kernels=NEW),
+    Failure("usercopy", "usercopy", "kdk_usercopy", noticed_by="^usercopy_abort"),
+    Failure("bad_page", "bad_page", "kdk_bad_page", noticed_by="page", kernels=NEW),
+    Failure("softirq", "null_deref", "kdk_null_read", USER_MODE, in_interrupt=True),
+    Failure("hardirq", "null_deref", "kdk_null_read", in_interrupt=True),
+    Failure("tasklet", "null_deref", "kdk_null_read", task="(ksoftirqd/.*|swapper/.*|sh)", in_interrupt=True),
+    Failure("work", "null_deref", "kdk_null_read", task="kworker/.*"),
+    Failure("thread", "null_deref", "kdk_null_read", task="kdk-thread"),
+    Failure("rcu_callback", "null_deref", "kdk_null_read", task=".*", in_interrupt=None),
+    Failure("other_cpu", "null_deref", "kdk_null_read", task="(swapper/.*|sh)", in_interrupt=True),
+    Failure("atomic_sleep", "atomic_sleep", "kdk_atomic_sleep", ON_WARNING, noticed_by="^(__)?schedule"),
+    Failure("out_of_memory", "oom_panic", r"out_of_memory(\.cold)?", ON_OUT_OF_MEMORY, task=".*"),
+    Failure("abba", "hung_task", "kdk_abba_function", ON_HUNG_TASK, task="kdk-abba-[ab]", noticed_by="mutex_lock",
+            finding="2 tasks wait for each other: .*kdk-abba-[ab] .*kdk_mutex_[ab].*kdk-abba-[ab] .*kdk_mutex_[ab]"),
+    Failure("mutex_chain", "hung_task", "kdk_(holder|waiter)_function", ON_HUNG_TASK, task="kdk-(holder|waiter-.)"),
+    Failure("rwsem_wait", "hung_task", "kdk_(reader|writer)_function", ON_HUNG_TASK, task="kdk-(reader|writer)"),
+    Failure("soft_lockup", "soft_lockup", "kdk_soft_lockup", ON_SOFT_LOCKUP, in_interrupt=None),
+    Failure("spinlock_twice", "soft_lockup", "kdk_spinlock_twice", ON_SOFT_LOCKUP, in_interrupt=None,
+            noticed_by="queued_spin_lock_slowpath"),
+    Failure("busy_work", "soft_lockup", "kdk_busy_work_function", ON_SOFT_LOCKUP, task="kworker/.*", in_interrupt=None),
+    Failure("rcu_stall", "rcu_stall", "kdk_rcu_stall", ON_RCU_STALL, in_interrupt=None),
+    # Only the other CPU can notice it here (no performance counters in QEMU), and it waits half a minute for an answer.
+    Failure("hard_lockup", "hard_lockup", "kdk_hard_lockup", ON_HARD_LOCKUP, task=".*", in_interrupt=None,
+            kernels=("6.12-cloud-arm64",), timeout=240),
+    Failure("init", "init_died", r"do_exit(\.cold)?", commands="exit 3", task="init"),
+    Failure("sysrq", "sysrq_crash", "sysrq_handle_crash", commands="(echo c >/proc/sysrq-trigger) &", task="(init|sh)"),
+    Failure("nmi", "watchdog_nmi", ".*", commands=f"echo 1 >{SYSCTL}/unknown_nmi_panic", by_host="nmi", task=".*", in_interrupt=None,
+            kernels=X86_64),
+]
+
+
+class Planted(e2e.TestCase):
+    """One test for each failure, made below."""
+    planted: planted.Planted
+
+    def one(self, failure: Failure) -> None:
+        report, console = self.report(failure)
+        if report["summary"]["function"] is None:
+            # QEMU stops the CPU wherever it is, once in a hundred times in the first instructions of an interrupt, where no stack can be
+            # walked. (A crash kernel takes the registers where they can.)
+            print(f"{failure.name}: again, stopped at", self.frames(report)[:3], flush=True)
+            report, console = self.report(failure)
+        said, crash = report["summary"], report["crash"]
+        context = "\n".join([json.dumps(said, indent=1), *self.frames(report), *console.splitlines()[-60:]])
+        self.assertIn(said["class"], failure.classes.split(), context)
+        self.assertRegex(said["function"] or "", f"^{failure.function}$", context)
+        if failure.function.startswith("kdk_"):
+            self.assertEqual("kdk_plant", said["module"], context)
+        self.assertRegex(said["task"]["comm"] or "", f"^{failure.task}$", context)
+        if failure.noticed_by:
+            self.assertRegex(said["noticed_by"] or "", failure.noticed_by, context)
+        if failure.name in MARKED and failure.function.startswith("kdk_") and not failure.task.startswith("kdk-"):
+            self.assertIn(MARKED[failure.name], self.lines(report, said["function"]), context)
+        if failure.finding:
+            self.assertTrue(any(re.search(failure.finding, finding["title"]) for finding in report["findings"]),
+                            f"{report['findings']}\n{context}")
+        if failure.in_interrupt is not None:
+            self.assertEqual(failure.in_interrupt, crash["class"]["in_interrupt"], context)
+
+    def report(self, failure: Failure) -> tuple[dict, str]:
+        commands = failure.commands or f"plant {failure.name}"
+        dump, console = self.planted.broken(f"{failure.before}; {commands}", failure.by_host, failure.timeout)
+        return self.run_json("kdump-analyze", "report", dump, "--vmlinux", self.planted.kernel.vmlinux, "--debug-dir",
+                             self.planted.module.parent, "--format", "json"), console
+
+    @staticmethod
+    def lines(report: dict, function: str) -> set[tuple[str, int]]:
+        """Of the function's frames on the crashing CPU and what was inlined there."""
+        return {(Path(place["file"] or "").name, place["line"]) for cpu in report["crash"]["cpus"] for frame in cpu["backtrace"]["frames"]
+                if frame["symbol"] == function for place in [frame, *frame["inlines"]]}
+
+    @staticmethod
+    def frames(report: dict) -> list[str]:
+        """The crashing CPU's stack."""
+        return [f"{frame['symbol']}+{frame['symbol_offset'] or 0:#x} {frame['kind']}" for cpu in report["crash"]["cpus"]
+                if cpu["crashed"] for frame in cpu["backtrace"]["frames"]]
+
+
+def add_test(failure: Failure) -> None:
+    setattr(Planted, f"test_{failure.name}", lambda self: self.one(failure))
+
+
+def main() -> None:
+    wanted = sys.argv[2:]
+    for failure in FAILURES:
+        if KERNEL in failure.kernels and (not wanted or failure.name in wanted):
+            add_test(failure)
+    try:
+        Planted.planted = planted.Planted(KERNEL)
+    except guest.Skip as reason:
+        e2e.skip(reason)
+    try:
+        unittest.main(argv=sys.argv[:1], verbosity=2, warnings="ignore")  # of the sockets to QEMU, which is gone
+    finally:
+        Planted.planted.close()
+
+
+if __name__ == "__main__":
+    main()
