@@ -3,13 +3,11 @@
 #include <dwarf.h>
 
 #include <algorithm>
-#include <array>
+
+#include "analyze/unwind/dwarf_stack.h"
 
 namespace kdk {
 namespace {
-
-constexpr size_t max_stack = 64;
-constexpr size_t max_steps = 1000;  // branches can go backwards
 
 class Machine {
  public:
@@ -18,28 +16,22 @@ class Machine {
   std::optional<ExpressionResult> run() {
     size_t steps = 0;
     while (next_ < ops_.size()) {
-      if (++steps > max_steps) return std::nullopt;
+      if (++steps > DwarfStack::max_steps) return std::nullopt;
       const Dwarf_Op& op = ops_[next_++];
       if (op.atom == DW_OP_stack_value) {
         is_value_ = true;
         break;
       }
       step(op);
-      if (failed_) return std::nullopt;
+      if (failed_ || stack_.broken()) return std::nullopt;
     }
-    uint64_t value = pop();
-    if (failed_) return std::nullopt;
+    uint64_t value = stack_.pop();
+    if (stack_.broken()) return std::nullopt;
     return ExpressionResult{value, is_value_};
   }
 
  private:
-  void push(uint64_t value) {
-    if (depth_ == max_stack) {
-      failed_ = true;
-      return;
-    }
-    stack_[depth_++] = value;
-  }
+  void push(uint64_t value) { stack_.push(value); }
   void push(std::optional<uint64_t> value) {
     if (!value) {
       failed_ = true;
@@ -47,21 +39,7 @@ class Machine {
     }
     push(*value);
   }
-  uint64_t pop() {
-    if (depth_ == 0) {
-      failed_ = true;
-      return 0;
-    }
-    return stack_[--depth_];
-  }
-  // The entry `index` below the top.
-  void pick(uint64_t index) {
-    if (index >= depth_) {
-      failed_ = true;
-      return;
-    }
-    push(stack_[depth_ - 1 - index]);
-  }
+  uint64_t pop() { return stack_.pop(); }
 
   void step(const Dwarf_Op& op) {
     if (op.atom >= DW_OP_lit0 && op.atom <= DW_OP_lit31) return push(uint64_t{op.atom} - DW_OP_lit0);
@@ -108,87 +86,7 @@ class Machine {
         if (pop() != 0) branch(op);
         return;
       default:
-        return rearrange_or_calculate(op);
-    }
-  }
-
-  void rearrange_or_calculate(const Dwarf_Op& op) {
-    switch (op.atom) {
-      case DW_OP_dup:
-        return pick(0);
-      case DW_OP_over:
-        return pick(1);
-      case DW_OP_pick:
-        return pick(op.number);
-      case DW_OP_drop:
-        pop();
-        return;
-      case DW_OP_swap: {
-        uint64_t top = pop(), second = pop();
-        push(top);
-        return push(second);
-      }
-      case DW_OP_rot: {
-        uint64_t top = pop(), second = pop(), third = pop();
-        push(top);
-        push(third);
-        return push(second);
-      }
-      case DW_OP_neg:
-        return push(-pop());
-      case DW_OP_not:
-        return push(~pop());
-      case DW_OP_abs: {
-        uint64_t value = pop();
-        return push(value >> 63 ? -value : value);
-      }
-      default: {
-        uint64_t right = pop(), left = pop();
-        return push(calculate(op.atom, left, right));
-      }
-    }
-  }
-
-  static std::optional<uint64_t> calculate(uint8_t atom, uint64_t left, uint64_t right) {
-    auto a = static_cast<int64_t>(left), b = static_cast<int64_t>(right);
-    switch (atom) {
-      case DW_OP_and:
-        return left & right;
-      case DW_OP_or:
-        return left | right;
-      case DW_OP_xor:
-        return left ^ right;
-      case DW_OP_plus:
-        return left + right;
-      case DW_OP_minus:
-        return left - right;
-      case DW_OP_mul:
-        return left * right;
-      case DW_OP_div:
-        if (b == 0 || (a == INT64_MIN && b == -1)) return std::nullopt;
-        return static_cast<uint64_t>(a / b);
-      case DW_OP_mod:
-        return right == 0 ? std::nullopt : std::optional(left % right);
-      case DW_OP_shl:
-        return right < 64 ? left << right : 0;
-      case DW_OP_shr:
-        return right < 64 ? left >> right : 0;
-      case DW_OP_shra:
-        return static_cast<uint64_t>(a >> std::min<uint64_t>(right, 63));
-      case DW_OP_eq:
-        return a == b;
-      case DW_OP_ne:
-        return a != b;
-      case DW_OP_lt:
-        return a < b;
-      case DW_OP_le:
-        return a <= b;
-      case DW_OP_gt:
-        return a > b;
-      case DW_OP_ge:
-        return a >= b;
-      default:
-        return std::nullopt;
+        if (!stack_.apply(op)) failed_ = true;
     }
   }
 
@@ -199,7 +97,7 @@ class Machine {
 
   void load(uint64_t size) {
     VirtAddr address{pop()};
-    if (failed_) return;
+    if (stack_.broken()) return;
     KernelMemory& memory = context_.memory;
     switch (size) {
       case 1:
@@ -215,9 +113,8 @@ class Machine {
     }
   }
 
-  // The operand counts from behind the three bytes of the operation.
   void branch(const Dwarf_Op& op) {
-    uint64_t target = op.offset + 3 + static_cast<uint64_t>(int64_t{static_cast<int16_t>(op.number)});
+    const uint64_t target = branch_target(op);
     auto found =
         std::find_if(ops_.begin(), ops_.end(), [&](const Dwarf_Op& o) { return o.offset == target; });
     // The end of the expression is a place to go, too, but no call frame information needs it.
@@ -228,8 +125,7 @@ class Machine {
   std::span<const Dwarf_Op> ops_;
   const ExpressionContext& context_;
   size_t next_ = 0;
-  std::array<uint64_t, max_stack> stack_{};
-  size_t depth_ = 0;
+  DwarfStack stack_;
   bool is_value_ = false;
   bool failed_ = false;
 };

@@ -7,11 +7,12 @@
 #include <cstring>
 #include <span>
 
+#include "analyze/unwind/dwarf_stack.h"
+
 namespace kdk {
 namespace {
 
-constexpr size_t max_stack = 64;
-constexpr size_t max_steps = 1000;   // branches can go backwards
+constexpr size_t max_pieces = 64;
 constexpr unsigned max_nesting = 4;  // frame bases and entry values have expressions of their own
 
 using State = Location::State;
@@ -41,17 +42,18 @@ class Machine {
     std::vector<Piece> pieces;
     size_t next = 0, steps = 0;
     while (next < ops.size() && state_ == State::known) {
-      if (++steps > max_steps) {
+      if (++steps > DwarfStack::max_steps) {
         fail(State::unsupported);
         break;
       }
       const Dwarf_Op& op = ops[next++];
       if (op.atom == DW_OP_piece) {
-        if (pieces.size() >= max_stack) fail(State::unsupported);
+        if (pieces.size() >= max_pieces) fail(State::unsupported);
         pieces.push_back({take_place(), op.number});
         continue;
       }
       step(op, ops, next);
+      if (stack_.broken()) fail(State::unsupported);
     }
     if (pieces.empty() && state_ == State::known) pieces.push_back({take_place(), size});
     return pieces;
@@ -67,34 +69,21 @@ class Machine {
     if (direct_) {
       place = std::move(*direct_);
       direct_.reset();
-    } else if (depth_ != 0) {
+    } else if (!stack_.empty()) {
       place.kind = is_value_ ? Place::Kind::value : Place::Kind::memory;
       place.value = pop();
     }
-    depth_ = 0;
+    stack_.clear();
     is_value_ = false;
     return place;
   }
 
-  void push(uint64_t value) {
-    if (depth_ == max_stack) return fail(State::unsupported);
-    stack_[depth_++] = value;
-  }
+  void push(uint64_t value) { stack_.push(value); }
   void push(std::optional<uint64_t> value) {
     if (!value) return fail(State::unavailable);
     push(*value);
   }
-  uint64_t pop() {
-    if (depth_ == 0) {
-      fail(State::unsupported);
-      return 0;
-    }
-    return stack_[--depth_];
-  }
-  void pick(uint64_t index) {
-    if (index >= depth_) return fail(State::unsupported);
-    push(stack_[depth_ - 1 - index]);
-  }
+  uint64_t pop() { return stack_.pop(); }
   void in_register(uint64_t number) {
     const std::optional<uint64_t> value = frame_.registers.get(number);
     if (!value) return fail(State::unavailable);
@@ -106,7 +95,7 @@ class Machine {
   }
   void load(uint64_t size) {
     const VirtAddr address{pop()};
-    if (state_ != State::known) return;
+    if (stack_.broken()) return;
     if (size == 0 || size > 8) return fail(State::unsupported);
     std::array<uint8_t, 8> bytes{};
     if (!frame_.memory.read(address, MutableBytes(bytes).first(size))) return fail(State::unavailable);
@@ -186,94 +175,13 @@ class Machine {
         // It points to something that is nowhere; or is an argument that was not passed.
         return fail(State::optimized_out);
       default:
-        return calculate(op);
+        if (!stack_.apply(op)) fail(State::unsupported);
     }
   }
 
-  void calculate(const Dwarf_Op& op) {
-    switch (op.atom) {
-      case DW_OP_dup:
-        return pick(0);
-      case DW_OP_over:
-        return pick(1);
-      case DW_OP_pick:
-        return pick(op.number);
-      case DW_OP_drop:
-        pop();
-        return;
-      case DW_OP_swap: {
-        const uint64_t top = pop(), second = pop();
-        push(top);
-        return push(second);
-      }
-      case DW_OP_rot: {
-        const uint64_t top = pop(), second = pop(), third = pop();
-        push(top);
-        push(third);
-        return push(second);
-      }
-      case DW_OP_neg:
-        return push(-pop());
-      case DW_OP_not:
-        return push(~pop());
-      case DW_OP_abs: {
-        const uint64_t value = pop();
-        return push(value >> 63 ? -value : value);
-      }
-      default: {
-        const uint64_t right = pop(), left = pop();
-        return combine(op.atom, left, right);
-      }
-    }
-  }
-
-  void combine(uint8_t atom, uint64_t left, uint64_t right) {
-    const auto a = static_cast<int64_t>(left), b = static_cast<int64_t>(right);
-    switch (atom) {
-      case DW_OP_and:
-        return push(left & right);
-      case DW_OP_or:
-        return push(left | right);
-      case DW_OP_xor:
-        return push(left ^ right);
-      case DW_OP_plus:
-        return push(left + right);
-      case DW_OP_minus:
-        return push(left - right);
-      case DW_OP_mul:
-        return push(left * right);
-      case DW_OP_div:
-        if (b == 0 || (a == INT64_MIN && b == -1)) return fail(State::unsupported);
-        return push(static_cast<uint64_t>(a / b));
-      case DW_OP_mod:
-        if (right == 0) return fail(State::unsupported);
-        return push(left % right);
-      case DW_OP_shl:
-        return push(right < 64 ? left << right : uint64_t{0});
-      case DW_OP_shr:
-        return push(right < 64 ? left >> right : uint64_t{0});
-      case DW_OP_shra:
-        return push(static_cast<uint64_t>(a >> std::min<uint64_t>(right, 63)));
-      case DW_OP_eq:
-        return push(uint64_t{a == b});
-      case DW_OP_ne:
-        return push(uint64_t{a != b});
-      case DW_OP_lt:
-        return push(uint64_t{a < b});
-      case DW_OP_le:
-        return push(uint64_t{a <= b});
-      case DW_OP_gt:
-        return push(uint64_t{a > b});
-      case DW_OP_ge:
-        return push(uint64_t{a >= b});
-      default:
-        return fail(State::unsupported);
-    }
-  }
-
-  // The operand counts from behind the three bytes of the operation; the end is a place to go, too.
+  // The end is a place to go, too.
   void branch(const Dwarf_Op& op, Ops ops, size_t& next) {
-    const uint64_t target = op.offset + 3 + static_cast<uint64_t>(int64_t{static_cast<int16_t>(op.number)});
+    const uint64_t target = branch_target(op);
     auto found = std::ranges::find_if(ops, [&](const Dwarf_Op& o) { return o.offset == target; });
     if (found == ops.end() && (ops.empty() || target <= ops.back().offset)) return fail(State::unsupported);
     next = static_cast<size_t>(found - ops.begin());
@@ -367,8 +275,7 @@ class Machine {
   Dwarf_Attribute* attribute_;
   unsigned nesting_;
   State state_ = State::known;
-  std::array<uint64_t, max_stack> stack_{};
-  size_t depth_ = 0;
+  DwarfStack stack_;
   bool is_value_ = false;
   std::optional<Place> direct_;
 };
