@@ -381,10 +381,12 @@ class Crash(e2e.TestCase):
             "softirq bug": [("crash_set", "context", '"softirq"'), ("crash_set", "name", '"bug"'),
                             ("call_timer_fn", "fn", "kdk_softirq [kdk_crash]")],
         }.get(CONFIG.trigger, []):
-            found = [item["value"] for function in functions for item in function["items"]
+            found = [item for function in functions for item in function["items"]
                      if (function["function"].split(".")[0], item["name"]) == (name, variable)]  # or name.cold
             self.assertEqual(1, len(found), (name, variable, functions))
-            self.assertTrue((found[0] or "").endswith(value), (name, variable, found))
+            if MACHINE.name == "x86-64" and name == "__handle_sysrq" and found[0]["state"] == "optimized_out":
+                continue  # some builds keep it in a register that the call may change
+            self.assertTrue((found[0]["value"] or "").endswith(value), (name, variable, found))
 
     def test_other_cpus(self):
         cpus = self.report["crash"]["cpus"]
