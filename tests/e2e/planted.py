@@ -1,8 +1,12 @@
+#!/usr/bin/python3
 """A guest that is broken over and over: booted once for a kernel, its state saved, and for every failure started again from that state.
 When it has panicked QEMU dumps its memory. A failure takes some seconds this way, most of which the kernel needs to notice it.
+
+  planted.py download [KERNEL...]     fetches what the module is built with
 """
 import re
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -14,6 +18,7 @@ import module
 import packages
 import qemu
 
+KERNELS = ("6.1-cloud-arm64", "6.12-cloud-arm64", "6.1-cloud-amd64", "6.12-cloud-amd64")
 MEMORY_MIB = 256
 # KFENCE watches an allocation every 20 ms; slabs of our own cache are checked, and a bad page or slab is a panic (TAINT_BAD_PAGE).
 COMMAND_LINE = "panic=0 kfence.sample_interval=20 slub_debug=FZP,kdk_objects panic_on_taint=0x20"
@@ -118,3 +123,15 @@ class Planted:
             monitor("stop")
             monitor("dump-guest-memory", paging=False, protocol=f"file:{dump}")
             return dump, started.console()
+
+
+def main() -> None:
+    if sys.argv[1:2] != ["download"]:
+        sys.exit(__doc__)
+    for name in sys.argv[2:] or KERNELS:
+        if name in KERNELS:
+            module.headers(kernels.kernel(name, download=True), download=True)
+
+
+if __name__ == "__main__":
+    main()

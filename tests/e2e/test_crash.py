@@ -491,7 +491,8 @@ class Crash(e2e.TestCase):
         self.assertIsNone(dis["ends_early"])
         calls = [each for each in dis["instructions"] if each["target_symbol"] == "panic"]
         self.assertEqual(1, len(calls), dis["instructions"])
-        self.assertTrue(any("drivers/tty/sysrq.c" == each.get("position", {}).get("file") for each in dis["instructions"]))
+        files = {each.get("position", {}).get("file") or "" for each in dis["instructions"]}
+        self.assertTrue(any(file.endswith("drivers/tty/sysrq.c") for file in files), files)  # own builds name a whole path
         frames = self.crashing_cpu(self.report)["backtrace"]["frames"]
         caller = next(frame for frame in frames if frame["symbol"] == "sysrq_handle_crash")
         after = int(calls[0]["address"], 16) + len(calls[0]["bytes"]) // 2
