@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 
 #include "core/base/log.h"
 #include "core/diagnose/cpus.h"
@@ -12,6 +13,21 @@
 
 namespace kdk {
 namespace {
+
+// How many frames are inside of panic(), where a CPU that no crash kernel takes over waits for ever: the
+// interrupts it takes there are no part of the crash. 0 when the trace begins where the crash path saved its
+// registers, or in a fault.
+size_t inside_panic(const Backtrace& trace) {
+  static constexpr auto ends =
+      std::to_array<std::string_view>({"die", "oops_end", "crash_kexec", "__crash_kexec"});
+  for (size_t i = 0; i < trace.frames.size(); ++i) {
+    const Frame& frame = trace.frames[i];
+    if (!frame.module.empty()) continue;
+    if (frame.symbol == "panic" || frame.symbol == "vpanic") return i;
+    if (std::ranges::find(ends, frame.symbol) != ends.end()) return 0;
+  }
+  return 0;
+}
 
 // Frames outside the kernel image need the modules' symbol tables.
 bool needs_modules(const std::vector<CpuState>& cpus) {
@@ -174,7 +190,8 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
     crash.cpu = crashed->cpu;
     crash.pid = crashed->pid;
     crash.comm = crashed->comm;
-    for (const Frame& frame : crashed->backtrace.frames) {
+    const auto crash_frames = std::span(crashed->backtrace.frames).subspan(inside_panic(crashed->backtrace));
+    for (const Frame& frame : crash_frames) {
       if (frame.kind != FrameKind::exception || !frame.registers) continue;
       crash.fault_registers = frame.registers;
       break;
@@ -183,7 +200,7 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
         trace_agrees(kernel, crashed->backtrace, from_log.trace, crash.log_trace_difference);
     // With panic_on_oops the crash kernel starts before "Fatal exception in interrupt" would be said
     // (oops_end in arch/x86/kernel/dumpstack.c, die in arch/arm64/kernel/traps.c).
-    for (const Frame& frame : crashed->backtrace.frames) {
+    for (const Frame& frame : crash_frames) {
       if (frame.stack == "irq" || frame.stack == "nmi") crash.crash_class.in_interrupt = true;
     }
   } else if (crash.crash_class.name != "no_panic") {

@@ -51,14 +51,25 @@ class Guest:
     def wait_for(self, pattern: str | re.Pattern, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         while not re.search(pattern, self.console()):
-            if self._qemu.poll() is not None or time.monotonic() > deadline:
-                why = "ended" if self._qemu.poll() is not None else "was silent"
-                raise RuntimeError(f"the guest {why}; it last said:\n" + "\n".join(self.console().splitlines()[-15:]))
+            ended = self._qemu.poll() is not None
+            if ended or time.monotonic() > deadline:
+                said = "it last said:\n" + "\n".join(self.console().splitlines()[-15:])
+                raise RuntimeError(f"the guest ended; {said}") if ended else TimeoutError(f"the guest was silent; {said}")
             time.sleep(0.05)
 
     def say(self, line: str) -> None:
         self._qemu.stdin.write(line.encode() + b"\n")
         self._qemu.stdin.flush()
+
+    def wake(self) -> None:
+        """Waits until the guest listens: what arrives before its state is back is lost, some bytes of it."""
+        for _ in range(20):
+            self.say("\necho guest: awake")
+            try:
+                return self.wait_for("guest: awake", 3)
+            except TimeoutError:
+                pass
+        raise RuntimeError("the guest does not listen")
 
     def monitor(self, timeout: float = 30) -> qemu.Qmp:
         deadline = time.monotonic() + timeout
@@ -111,8 +122,8 @@ class Planted:
     def broken(self, commands: str, by_host: str, timeout: float) -> tuple[Path, str]:
         """The dump after `commands` in the guest, and after what the host says to QEMU's monitor then; and what was on the console."""
         with Guest([*self._options(), "-incoming", f"exec:cat {self.temp}/state"], self.temp) as started:
-            # What arrives before the state is back is lost with the serial port's state: a byte of it.
-            started.say(f"\n\n{commands}\necho guest: done: all")
+            started.wake()
+            started.say(f"{commands}\necho guest: done: all")
             monitor = started.monitor()
             if by_host:
                 started.wait_for("guest: done: ", timeout)

@@ -60,7 +60,8 @@ FAILURES = [
     Failure("null_read", "null_deref", "kdk_null_read"),
     Failure("null_write", "null_deref", "kdk_null_write"),
     Failure("null_call", "null_deref", "kdk_null_call", noticed_by="^0x0000000000000000$"),
-    Failure("wild_call", "bad_paging", "kdk_wild_call", noticed_by="^(0x|kdk_device)"),
+    # 6.1 arm64: a module's data is not told from its code there, and the caller is missing.
+    Failure("wild_call", "bad_paging", "kdk_wild_call", noticed_by="^(0x|kdk_device)", kernels=X86_64 + ARM64[1:]),
     Failure("wild_read", "bad_paging gpf", "kdk_wild_read"),
     Failure("unmapped_read", "bad_paging", "kdk_unmapped_read"),
     Failure("constant_write", "bad_paging", "kdk_constant_write"),
@@ -92,7 +93,7 @@ FAILURES = [
     Failure("atomic_sleep", "atomic_sleep", "kdk_atomic_sleep", ON_WARNING, noticed_by="^(__)?schedule"),
     Failure("out_of_memory", "oom_panic", r"out_of_memory(\.cold)?", ON_OUT_OF_MEMORY, task=".*"),
     Failure("abba", "hung_task", "kdk_abba_function", ON_HUNG_TASK, task="kdk-abba-[ab]", noticed_by="mutex_lock",
-            finding="2 tasks wait for each other: .*kdk-abba-[ab] .*kdk_mutex_[ab].*kdk-abba-[ab] .*kdk_mutex_[ab]"),
+            finding="2 tasks wait for each other: kdk-abba-[ab] .* mutex .*, held by kdk-abba-[ab] .* mutex .*, held by kdk-abba-[ab]"),
     Failure("mutex_chain", "hung_task", "kdk_(holder|waiter)_function", ON_HUNG_TASK, task="kdk-(holder|waiter-.)"),
     Failure("rwsem_wait", "hung_task", "kdk_(reader|writer)_function", ON_HUNG_TASK, task="kdk-(reader|writer)"),
     Failure("soft_lockup", "soft_lockup", "kdk_soft_lockup", ON_SOFT_LOCKUP, in_interrupt=None),
