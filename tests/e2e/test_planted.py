@@ -89,7 +89,7 @@ FAILURES = [
     Failure("work", "null_deref", "kdk_null_read", task="kworker/.*"),
     Failure("thread", "null_deref", "kdk_null_read", task="kdk-thread"),
     Failure("rcu_callback", "null_deref", "kdk_null_read", task=".*", in_interrupt=None),
-    Failure("other_cpu", "null_deref", "kdk_null_read", task="(swapper/.*|sh)", in_interrupt=True),
+    Failure("other_cpu", "null_deref", "kdk_null_read", task=".*", in_interrupt=True),
     Failure("atomic_sleep", "atomic_sleep", "kdk_atomic_sleep", ON_WARNING, noticed_by="^(__)?schedule"),
     Failure("out_of_memory", "oom_panic", r"out_of_memory(\.cold)?", ON_OUT_OF_MEMORY, task=".*"),
     Failure("abba", "hung_task", "kdk_abba_function", ON_HUNG_TASK, task="kdk-abba-[ab]", noticed_by="mutex_lock",
