@@ -30,6 +30,11 @@ class Pass {
     text(report_.evidence.vmlinux);
     for (std::string& file : report_.evidence.vmlinux_tried) text(file);
     for (std::string& why : report_.evidence.vmlinux_refused) text(why);
+    text(report_.evidence.vmlinux_debug_file);
+    for (ModuleDebugFacts& module : report_.evidence.modules) {
+      text(module.path);
+      for (std::string& why : module.refused) text(why);
+    }
     names_of_tasks();
     if (report_.crash) crash(*report_.crash);
     for (Finding& finding : report_.findings) finding.title = line(finding.title, true);

@@ -7,52 +7,26 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "core/base/error.h"
+#include "analyze/triage/report_document.h"
 #include "core/base/log.h"
 
 namespace kdk {
 namespace {
 
+using document::at;
+using document::redacted;
 using nlohmann::json;
-using Path = std::vector<std::string>;
+using Path = std::initializer_list<std::string_view>;
 
 constexpr size_t max_functions = 512;  // of one trace
 // A counter of memory is worth a line when it moved by a tenth and by more than this.
 constexpr uint64_t least_bytes = uint64_t{1} << 20;
 
-const json& at(const json& document, const Path& path) {
-  static const json absent;
-  const json* here = &document;
-  for (const std::string& key : path) {
-    if (!here->is_object()) return absent;
-    auto found = here->find(key);
-    if (found == here->end()) return absent;
-    here = &*found;
-  }
-  return *here;
-}
-
 // A value as text; "" for null and for what is no single value.
 std::string text(const json& value) {
-  if (value.is_string()) return escape_untrusted(value.get_ref<const std::string&>());
+  if (value.is_string()) return document::text(value);
   if (value.is_boolean() || value.is_number()) return value.dump();
   return {};
-}
-
-json parse(const std::string& document, const std::string& name) {
-  json report = json::parse(document, nullptr, false);
-  if (report.is_discarded()) throw Error(Errc::format, fmt::format("{}: not valid JSON", name));
-  if (text(at(report, {"schema", "id"})) != "kdumpkit/report")
-    throw Error(Errc::format, fmt::format("{}: no report of kdump-analyze (schema kdumpkit/report)", name));
-  if (std::string version = text(at(report, {"schema", "version"})); !version.starts_with("1."))
-    throw Error(Errc::unsupported,
-                fmt::format("{}: a report of version \"{}\"; this program reads 1.x", name, version));
-  return report;
-}
-
-bool redacted(const json& report) {
-  const std::string level = text(at(report, {"redaction", "level"}));
-  return !level.empty() && level != "none";
 }
 
 class Comparison {
@@ -80,7 +54,7 @@ class Comparison {
   void add(std::string section, std::string what, std::string a, std::string b) {
     if (a != b) out_.changes.push_back({std::move(section), std::move(what), std::move(a), std::move(b)});
   }
-  void value(const char* section, const char* what, const Path& path) {
+  void value(const char* section, const char* what, Path path) {
     add(section, what, text(at(a_, path)), text(at(b_, path)));
   }
 
@@ -224,7 +198,7 @@ ReportDiff::Side side(const json& report, const std::string& name) {
 
 ReportDiff compare_reports(const std::string& a, const std::string& a_name, const std::string& b,
                            const std::string& b_name) {
-  const json x = parse(a, a_name), y = parse(b, b_name);
+  const json x = document::parse(a, a_name), y = document::parse(b, b_name);
   ReportDiff out;
   out.a = side(x, a_name);
   out.b = side(y, b_name);

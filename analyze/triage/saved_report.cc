@@ -1,37 +1,24 @@
-// A report.json of an earlier day, as far as the table of many crashes needs it. Whoever wrote it: every
-// member is checked, and text is escaped again.
+// What the table of many crashes takes from a report.json of an earlier day.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>
 
 #include "analyze/triage/collection.h"
-#include "core/base/error.h"
+#include "analyze/triage/report_document.h"
 #include "core/base/log.h"
 
 namespace kdk {
 namespace {
 
+using document::at;
 using nlohmann::json;
+using Path = std::initializer_list<std::string_view>;
 
-// The member at `path`, or null.
-const json& at(const json& document, std::initializer_list<const char*> path) {
-  static const json absent;
-  const json* here = &document;
-  for (const char* key : path) {
-    if (!here->is_object()) return absent;
-    auto found = here->find(key);
-    if (found == here->end()) return absent;
-    here = &*found;
-  }
-  return *here;
+std::string text(const json& report, Path path, std::string_view keep = {}) {
+  return document::text(at(report, path), keep);
 }
 
-std::string text(const json& document, std::initializer_list<const char*> path, std::string_view keep = {}) {
-  const json& value = at(document, path);
-  return value.is_string() ? escape_untrusted(value.get_ref<const std::string&>(), keep) : std::string();
-}
-
-std::string sha256(const json& document, std::initializer_list<const char*> path) {
+std::string sha256(const json& document, Path path) {
   std::string value = text(document, path);
   bool valid = value.size() == 64 && value.find_first_not_of("0123456789abcdef") == value.npos;
   return valid ? value : std::string();
@@ -39,16 +26,8 @@ std::string sha256(const json& document, std::initializer_list<const char*> path
 
 }  // namespace
 
-CrashBrief read_saved_report(const std::string& document, const std::string& name) {
-  json report = json::parse(document, nullptr, false);
-  if (report.is_discarded()) throw Error(Errc::format, fmt::format("{}: not valid JSON", name));
-  if (text(report, {"schema", "id"}) != "kdumpkit/report") {
-    throw Error(Errc::format, fmt::format("{}: no report of kdump-analyze (schema kdumpkit/report)", name));
-  }
-  if (std::string version = text(report, {"schema", "version"}); version.substr(0, 2) != "1.") {
-    throw Error(Errc::unsupported,
-                fmt::format("{}: a report of version \"{}\"; this program reads 1.x", name, version));
-  }
+CrashBrief read_saved_report(const std::string& document_text, const std::string& name) {
+  const json report = document::parse(document_text, name);
   CrashBrief brief;
   brief.saved_report = true;
   brief.files = {escape_untrusted(name)};
@@ -61,10 +40,8 @@ CrashBrief read_saved_report(const std::string& document, const std::string& nam
   brief.source_file = text(report, {"summary", "file"});
   brief.release = text(report, {"identity", "release"});
   brief.architecture = text(report, {"input", "architecture"});
-  // "host-1" in two redacted reports need not be one machine.
-  const std::string redacted = text(report, {"redaction", "level"});
-  if (redacted.empty() || redacted == "none") brief.hostname = text(report, {"identity", "hostname"});
-  auto number = [&](std::initializer_list<const char*> path) -> std::optional<uint64_t> {
+  if (!document::redacted(report)) brief.hostname = text(report, {"identity", "hostname"});
+  auto number = [&](Path path) -> std::optional<uint64_t> {
     const json& value = at(report, path);
     return value.is_number_unsigned() ? std::optional(value.get<uint64_t>()) : std::nullopt;
   };

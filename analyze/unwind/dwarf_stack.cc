@@ -32,7 +32,28 @@ void DwarfStack::pick(uint64_t index) {
 }
 
 bool DwarfStack::apply(const Dwarf_Op& op) {
+  if (op.atom >= DW_OP_lit0 && op.atom <= DW_OP_lit31) {
+    push(uint64_t{op.atom} - DW_OP_lit0);
+    return true;
+  }
   switch (op.atom) {
+    case DW_OP_nop:
+      return true;
+    case DW_OP_const1u:
+    case DW_OP_const1s:
+    case DW_OP_const2u:
+    case DW_OP_const2s:
+    case DW_OP_const4u:
+    case DW_OP_const4s:
+    case DW_OP_const8u:
+    case DW_OP_const8s:
+    case DW_OP_constu:
+    case DW_OP_consts:
+      push(op.number);  // libdw has extended the sign
+      return true;
+    case DW_OP_plus_uconst:
+      push(pop() + op.number);
+      return true;
     case DW_OP_dup:
       pick(0);
       return true;

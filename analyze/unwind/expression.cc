@@ -42,7 +42,6 @@ class Machine {
   uint64_t pop() { return stack_.pop(); }
 
   void step(const Dwarf_Op& op) {
-    if (op.atom >= DW_OP_lit0 && op.atom <= DW_OP_lit31) return push(uint64_t{op.atom} - DW_OP_lit0);
     if (op.atom >= DW_OP_breg0 && op.atom <= DW_OP_breg31) {
       return push_register(op.atom - DW_OP_breg0, op.number);
     }
@@ -52,8 +51,6 @@ class Machine {
       return push_register(op.atom - DW_OP_reg0, 0);
     }
     switch (op.atom) {
-      case DW_OP_nop:
-        return;
       case DW_OP_regx:
         is_value_ = true;
         return push_register(op.number, 0);
@@ -63,19 +60,6 @@ class Machine {
         return push(context_.cfa);
       case DW_OP_addr:
         return push(op.number + context_.load_offset);
-      case DW_OP_const1u:
-      case DW_OP_const1s:
-      case DW_OP_const2u:
-      case DW_OP_const2s:
-      case DW_OP_const4u:
-      case DW_OP_const4s:
-      case DW_OP_const8u:
-      case DW_OP_const8s:
-      case DW_OP_constu:
-      case DW_OP_consts:
-        return push(op.number);  // libdw has extended the sign
-      case DW_OP_plus_uconst:
-        return push(pop() + op.number);
       case DW_OP_deref:
         return load(8);
       case DW_OP_deref_size:

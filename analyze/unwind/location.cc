@@ -103,14 +103,11 @@ class Machine {
   }
 
   void step(const Dwarf_Op& op, Ops ops, size_t& next) {
-    if (op.atom >= DW_OP_lit0 && op.atom <= DW_OP_lit31) return push(uint64_t{op.atom} - DW_OP_lit0);
     if (op.atom >= DW_OP_breg0 && op.atom <= DW_OP_breg31) {
       return push_register(op.atom - DW_OP_breg0, op.number);
     }
     if (op.atom >= DW_OP_reg0 && op.atom <= DW_OP_reg31) return in_register(op.atom - DW_OP_reg0);
     switch (op.atom) {
-      case DW_OP_nop:
-        return;
       case DW_OP_regx:
         return in_register(op.number);
       case DW_OP_bregx:
@@ -126,19 +123,6 @@ class Machine {
       case DW_OP_GNU_addr_index:
       case DW_OP_GNU_const_index:
         return push_indexed(op);
-      case DW_OP_const1u:
-      case DW_OP_const1s:
-      case DW_OP_const2u:
-      case DW_OP_const2s:
-      case DW_OP_const4u:
-      case DW_OP_const4s:
-      case DW_OP_const8u:
-      case DW_OP_const8s:
-      case DW_OP_constu:
-      case DW_OP_consts:
-        return push(uint64_t{op.number});
-      case DW_OP_plus_uconst:
-        return push(pop() + op.number);
       case DW_OP_deref:
         return load(8);
       case DW_OP_deref_size:

@@ -36,7 +36,7 @@ class Failure:
     function: str                # that did it
     before: str = ":"            # what has to be set
     task: str = "sh"
-    in_interrupt: bool = False
+    in_interrupt: bool | None = False  # None: as it comes
     noticed_by: str = ""         # a pattern of the check that noticed, if one did
     kernels: tuple = ARM64 + X86_64
     commands: str = ""           # instead of planting it

@@ -251,6 +251,19 @@ class MapleWalk {
   std::unordered_set<uint64_t> seen_;
 };
 
+// From the word at `at`, where the tree's root is.
+template <typename Walker>
+Walk from_root(TypedMemory& memory, VirtAddr at, std::string_view what) {
+  Walk out;
+  const auto root = memory.memory().u64(at);
+  if (!root) {
+    out.problem = unreadable(what, at.value);
+    return out;
+  }
+  Walker(memory, out).run(*root);
+  return out;
+}
+
 }  // namespace
 
 Walk walk_linked(TypedMemory& memory, VirtAddr head, std::string_view head_type) {
@@ -286,38 +299,17 @@ Walk walk_linked(TypedMemory& memory, VirtAddr head, std::string_view head_type)
 }
 
 Walk walk_rbtree(TypedMemory& memory, VirtAddr root) {
-  Walk out;
-  const auto first = memory.memory().u64(root);  // struct rb_root has nothing else
-  if (!first) {
-    out.problem = unreadable("the root", root.value);
-    return out;
-  }
-  RbWalk(memory, out).run(*first);
-  return out;
+  return from_root<RbWalk>(memory, root, "the root");  // struct rb_root has nothing else
 }
 
 Walk walk_xarray(TypedMemory& memory, VirtAddr array) {
-  Walk out;
   const uint64_t head = memory.kernel().layout().require_offset("xarray", "xa_head");
-  const auto entry = memory.memory().u64(array + head);
-  if (!entry) {
-    out.problem = unreadable("the array", array.value);
-    return out;
-  }
-  XarrayWalk(memory, out).run(*entry);
-  return out;
+  return from_root<XarrayWalk>(memory, array + head, "the array");
 }
 
 Walk walk_maple(TypedMemory& memory, VirtAddr tree) {
-  Walk out;
-  const uint64_t root_at = memory.kernel().layout().require_offset("maple_tree", "ma_root");
-  const auto root = memory.memory().u64(tree + root_at);
-  if (!root) {
-    out.problem = unreadable("the tree", tree.value);
-    return out;
-  }
-  MapleWalk(memory, out).run(*root);
-  return out;
+  const uint64_t root = memory.kernel().layout().require_offset("maple_tree", "ma_root");
+  return from_root<MapleWalk>(memory, tree + root, "the tree");
 }
 
 }  // namespace kdk

@@ -81,6 +81,10 @@ Report example() {
   Report report;
   report.identity.hostname = "db7";
   report.identity.command_line = "root=UUID=01234567-89ab-cdef-0123-456789abcdef quiet api_key=abc";
+  report.evidence.vmlinux_debug_file = "/home/jane/vmlinux.debug";
+  report.evidence.modules.resize(1);
+  report.evidence.modules[0].path = "/home/jane/a.ko";
+  report.evidence.modules[0].refused = {"/home/jane/b.ko: another build"};
   report.crash.emplace();
   report.crash->panic_message = "db7 gave up";
   report.crash->comm = "secretd";
@@ -108,6 +112,9 @@ TEST(Redact, ByLevel) {
   EXPECT_EQ("host-1", report.identity.hostname);
   EXPECT_EQ("root=UUID=uuid-1 quiet api_key=secret-1", report.identity.command_line);
   EXPECT_EQ("host-1 gave up", report.crash->panic_message);
+  EXPECT_EQ("/home/user-1/vmlinux.debug", report.evidence.vmlinux_debug_file);
+  EXPECT_EQ("/home/user-1/a.ko", report.evidence.modules[0].path);
+  EXPECT_EQ("/home/user-1/b.ko: another build", report.evidence.modules[0].refused[0]);
   EXPECT_EQ("secretd", report.crash->comm) << "names of tasks stay";
   EXPECT_EQ("Comm: secretd Not tainted, ip4-1", report.log->tail[0].text);
   EXPECT_EQ("app: customer 4711", report.log->tail[1].text);
