@@ -21,7 +21,7 @@ int run(int argc, char** argv) {
   std::function<int()> chosen;
   for (auto add : {add_report, add_log, add_backtrace,
                    // tasks and modules
-                   add_ps, add_locks, add_modules, add_symbols,
+                   add_ps, add_locks, add_runq, add_timer, add_workqueue, add_wait, add_modules, add_symbols,
                    // memory and types
                    add_read, add_vtop, add_search, add_mem, add_dis, add_struct, add_print,
                    // the dump itself, and many

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "analyze/ask.h"
+#include "analyze/object_answers.h"
 #include "analyze/triage/triage.h"
 #include "analyze/unwind/annotate.h"
 #include "analyze/unwind/vmlinux_aids.h"
@@ -11,17 +12,6 @@
 
 namespace kdk {
 namespace {
-
-// The kernel with what a walk over its variables needs: a vmlinux is opened only where the dump itself has no
-// data symbols (CONFIG_KALLSYMS_ALL=n) or no types.
-Kernel* kernel_with_variables(Session& session) {
-  Kernel* kernel = session.kernel();
-  if (kernel == nullptr) return nullptr;
-  const bool enough =
-      kernel->symbol("init_task") && kernel->symbol("__per_cpu_offset") && kernel->layout().has_types();
-  if (!enough) session.debug_info();
-  return kernel;
-}
 
 // Locks that no symbol names get the slab cache they lie in, or whose stack.
 void name_locks(Session& session, LockTable& table) {

@@ -7,6 +7,7 @@
 #include <functional>
 #include <unordered_set>
 
+#include "analyze/inspect/one_task.h"
 #include "core/base/log.h"
 #include "core/kernel/init_task.h"
 
@@ -48,6 +49,45 @@ Offsets task_offsets(const Layout& layout) {
   o.thread_head = layout.offset("signal_struct", "thread_head");
   o.thread_node = layout.offset("task_struct", "thread_node");
   return o;
+}
+
+std::optional<int32_t> integer(KernelMemory& memory, VirtAddr base, std::optional<uint64_t> offset) {
+  const auto value = offset ? memory.u32(base + *offset) : std::nullopt;
+  return value ? std::optional(static_cast<int32_t>(*value)) : std::nullopt;
+}
+
+std::optional<uint64_t> widen(std::optional<uint32_t> value) {
+  return value ? std::optional<uint64_t>(*value) : std::nullopt;
+}
+
+Task task_at(KernelMemory& memory, const Offsets& o, VirtAddr address) {
+  const auto s32 = [&](VirtAddr base, std::optional<uint64_t> offset) {
+    return integer(memory, base, offset);
+  };
+  Task task;
+  task.address = address.value;
+  task.pid = s32(address, o.pid);
+  task.tgid = s32(address, o.tgid);
+  if (o.comm) {
+    if (auto comm = memory.string(address + *o.comm, comm_length)) task.comm = escape_untrusted(*comm);
+  }
+  if (auto flags = s32(address, o.flags))
+    task.kernel_thread = (static_cast<uint32_t>(*flags) & pf_kthread) != 0;
+  if (o.state) {
+    // A long before v5.14, an unsigned int since; a source that does not tell the size is a new one.
+    task.state_bits = o.state->size == 8 ? memory.u64(address + o.state->offset)
+                                         : widen(memory.u32(address + o.state->offset));
+  }
+  if (task.state_bits) {
+    auto exit_state = s32(address, o.exit_state);
+    task.state = task_state_letter(*task.state_bits, exit_state ? static_cast<uint32_t>(*exit_state) : 0);
+  }
+  if (o.cpu) task.cpu = memory.u32(address + *o.cpu);
+  if (auto on_cpu = s32(address, o.on_cpu)) task.on_cpu = *on_cpu != 0;
+  if (o.real_parent && o.tgid) {
+    if (auto parent = memory.pointer(address + *o.real_parent)) task.ppid = s32(*parent, o.tgid);
+  }
+  return task;
 }
 
 class Walker {
@@ -120,45 +160,12 @@ class Walker {
   // False when the task is known already (lists that overlap) or cannot be read.
   bool add(VirtAddr address) {
     if (!seen_.insert(address.value).second) return false;
-    Task task;
-    task.address = address.value;
-    task.pid = integer(address, o_.pid);
-    task.tgid = integer(address, o_.tgid);
-    if (o_.comm) {
-      if (auto comm = memory_.string(address + *o_.comm, comm_length)) task.comm = escape_untrusted(*comm);
-    }
-    if (auto flags = integer(address, o_.flags))
-      task.kernel_thread = (static_cast<uint32_t>(*flags) & pf_kthread) != 0;
-    if (o_.state) {
-      // A long before v5.14, an unsigned int since; a source that does not tell the size is a new one.
-      task.state_bits = o_.state->size == 8 ? memory_.u64(address + o_.state->offset)
-                                            : widen(memory_.u32(address + o_.state->offset));
-    }
-    if (task.state_bits) {
-      auto exit_state = integer(address, o_.exit_state);
-      task.state = task_state_letter(*task.state_bits, exit_state ? static_cast<uint32_t>(*exit_state) : 0);
-    }
-    if (o_.cpu) task.cpu = memory_.u32(address + *o_.cpu);
-    if (auto on_cpu = integer(address, o_.on_cpu)) task.on_cpu = *on_cpu != 0;
-    if (o_.real_parent && o_.tgid) {
-      if (auto parent = memory_.pointer(address + *o_.real_parent)) task.ppid = integer(*parent, o_.tgid);
-    }
+    Task task = task_at(memory_, o_, address);
     const bool readable = task.pid.has_value() || !o_.pid;
     if (!readable)
       damaged_or_filtered(address + *o_.pid, fmt::format("the task at {:#x} cannot be read", address.value));
     list_.tasks.push_back(std::move(task));
     return readable;
-  }
-
-  std::optional<int32_t> integer(VirtAddr base, std::optional<uint64_t> offset) {
-    if (!offset) return std::nullopt;
-    auto value = memory_.u32(base + *offset);
-    if (!value) return std::nullopt;
-    return static_cast<int32_t>(*value);
-  }
-  static std::optional<uint64_t> widen(std::optional<uint32_t> value) {
-    if (!value) return std::nullopt;
-    return *value;
   }
 
   // `last`: what the walk stood on when it ended.
@@ -200,6 +207,10 @@ char task_state_letter(uint64_t state, uint64_t exit_state) {
   if ((state & idle) == idle) bits = report + 1;
   if ((state & (rtlock_wait | frozen)) != 0) bits = uninterruptible;
   return letters[static_cast<size_t>(std::bit_width(bits))];
+}
+
+Task read_task(Kernel& kernel, VirtAddr at) {
+  return task_at(kernel.memory(), task_offsets(kernel.layout()), at);
 }
 
 std::string_view task_state_name(char letter) {

@@ -32,6 +32,8 @@ class BtfBuilder {
     return raw(string(name), 1u << 24, bytes, {1u << 24 | bytes * 8});
   }
   uint32_t function_type(uint32_t returns) { return raw(0, 13u << 24, returns); }  // without parameters
+  // A struct that is only declared.
+  uint32_t forward(std::string_view name) { return raw(string(name), 7u << 24, 0); }
   uint32_t pointer(uint32_t to) { return reference(2, "", to); }
   uint32_t array(uint32_t element, uint32_t count);
   uint32_t structure(std::string_view name, uint32_t bytes, const std::vector<Member>& members);
