@@ -54,6 +54,16 @@ std::vector<uint8_t> unpack_xz(Bytes file, std::string_view name, uint64_t limit
   });
 }
 
+constexpr std::initializer_list<uint8_t> xz_magic = {0xfd, '7', 'z', 'X', 'Z', 0};
+constexpr std::initializer_list<uint8_t> zstd_magic = {0x28, 0xb5, 0x2f, 0xfd};
+constexpr std::initializer_list<uint8_t> gzip_magic = {0x1f, 0x8b};
+
+bool begins(Bytes file, std::initializer_list<uint8_t> magic) {
+  return file.size() >= magic.size() && std::equal(magic.begin(), magic.end(), file.begin());
+}
+
+}  // namespace
+
 std::vector<uint8_t> unpack_gzip(Bytes file, std::string_view name, uint64_t limit) {
   z_stream stream{};
   if (inflateInit2(&stream, 15 + 16) != Z_OK) throw std::bad_alloc();  // 16: a gzip header
@@ -69,16 +79,6 @@ std::vector<uint8_t> unpack_gzip(Bytes file, std::string_view name, uint64_t lim
     return size - stream.avail_out;
   });
 }
-
-constexpr std::initializer_list<uint8_t> xz_magic = {0xfd, '7', 'z', 'X', 'Z', 0};
-constexpr std::initializer_list<uint8_t> zstd_magic = {0x28, 0xb5, 0x2f, 0xfd};
-constexpr std::initializer_list<uint8_t> gzip_magic = {0x1f, 0x8b};
-
-bool begins(Bytes file, std::initializer_list<uint8_t> magic) {
-  return file.size() >= magic.size() && std::equal(magic.begin(), magic.end(), file.begin());
-}
-
-}  // namespace
 
 std::vector<uint8_t> unpack_zstd(Bytes packed, std::string_view name, uint64_t limit) {
   const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(ZSTD_createDCtx(), ZSTD_freeDCtx);

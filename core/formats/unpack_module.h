@@ -22,7 +22,10 @@ bool is_packed_module(Bytes file);
 // file once unpacked; `name` is for messages.
 std::vector<uint8_t> unpack_module(Bytes file, std::string_view name, uint64_t limit = max_unpacked_module);
 
-// One or more zstd frames. Throws Error{format} when they are damaged or more than about `limit` bytes come out.
+// A gzip stream; what follows it is not looked at. Throws Error{format} as below.
+std::vector<uint8_t> unpack_gzip(Bytes packed, std::string_view name, uint64_t limit);
+// One or more zstd frames. Throws Error{format} when they are damaged or more than about `limit` bytes come
+// out.
 std::vector<uint8_t> unpack_zstd(Bytes packed, std::string_view name, uint64_t limit);
 
 // The values of `key` in the module's .modinfo ("firmware", "depends"), of its unpacked bytes.

@@ -484,6 +484,40 @@ class Crash(e2e.TestCase):
         self.assertTrue(stack["owner"]["kind"] == "stack" or (stack["owner"]["kind"], stack["owner"]["name"]) == ("slab", "thread_stack"),
                         stack)
 
+    def test_kernel_objects(self):
+        """Run queues, timers, works, interrupts, devices, files, mounts, network, the machine: what the guest must have had."""
+        given = [self.dump_path, "--vmlinux", self.vmlinux, "--json"]
+        queues = {queue["cpu"]: queue for queue in self.run_json("kdump-analyze", "runq", *given)["cpus"]}
+        running = {task["pid"] for task in self.report["tasks"]["items"] if task["on_cpu"]}
+        self.assertEqual(list(range(int(CONFIG.smp))), sorted(queues))
+        self.assertEqual(running, {queue["current"]["pid"] for queue in queues.values() if not queue["idle"]})
+        timers = self.run_json("kdump-analyze", "timer", *given)
+        self.assertIn(timers["clock"]["tick_us"], (1000, 4000, 10000))
+        functions = [timer["function"] for cpu in timers["cpus"] for timer in cpu["timers"]]
+        self.assertTrue({"delayed_work_timer_fn", "process_timeout"} & set(functions), functions)
+        works = self.run_json("kdump-analyze", "workqueue", *given)
+        self.assertIn("events", [queue["name"] for queue in works["workqueues"]])
+        self.assertGreaterEqual(len(works["pools"]), 2 * int(CONFIG.smp))
+        waits = self.run_json("kdump-analyze", "wait", *given, "task(1)->signal->wait_chldexit")["queues"][0]
+        self.assertIsNone(waits["error"])
+        lines = self.run_json("kdump-analyze", "irq", *given)["lines"]
+        self.assertTrue(any(line["handlers"] and sum(one["count"] for one in line["counts"]) for line in lines), lines)
+        disks = {disk["name"]: disk["size_bytes"] for disk in self.run_json("kdump-analyze", "dev", *given)["disks"]}
+        self.assertEqual(CONFIG.disk_mib << 20, disks["vda"])
+        first = self.run_json("kdump-analyze", "files", *given, "1", "--redact", "none")["processes"][0]
+        self.assertIn("/dev/console", [file["path"] for file in first["files"]])
+        mounts = self.run_json("kdump-analyze", "mount", *given)["mounts"]
+        self.assertTrue({("/", "rootfs"), ("/proc", "proc")} <= {(mount["target"], mount["type"]) for mount in mounts}, mounts)
+        if not CONFIG.kernel.startswith("own"):  # those have no network, but carry their configuration
+            names = [one["name"] for one in self.run_json("kdump-analyze", "net", *given, "-s")["namespaces"][0]["interfaces"]]
+            self.assertIn("lo", names)
+            self.run_json("kdump-analyze", "config", *given, expect=1)
+        else:
+            options = self.run_json("kdump-analyze", "config", *given, "SMP")["options"]
+            self.assertIn({"name": "CONFIG_SMP", "value": "y"}, options)
+        machine = self.run_json("kdump-analyze", "sys", *given)
+        self.assertEqual(self.report["identity"], machine["identity"])
+
     def test_disassembly(self):
         """The function that crashed calls panic(), at the address that the backtrace names; with its lines."""
         if CONFIG.trigger != "c":

@@ -93,6 +93,16 @@ class Golden(unittest.TestCase):
             self.valid(self.analyze("ps", *options, "--json", "--tree", expect=max(code, tasks) if interpretable else 1))
             self.valid(self.analyze("bt", *options, "--json", "--all-tasks", "--group", expect=max(code, tasks) if interpretable else 1))
             self.valid(self.analyze("locks", *options, "--json", expect=1))  # the scene has no layouts of locks
+            # The scene has no layouts for most of these: an answer or an error that says why, never anything else.
+            for words in (["runq"], ["timer"], ["workqueue"], ["wait", "init_task"], ["irq"], ["dev"], ["files", "1"], ["mount"],
+                          ["net", "-s"], ["sys"], ["config"]):
+                done = run(bin_dir / "kdump-analyze", words[0], dump, *words[1:], "--no-debug-info", "--json")
+                self.assertIn(done.returncode, (0, 1, 3), (words, done.stderr))
+                if done.stdout:
+                    self.valid(done.stdout.decode("utf-8"))
+                else:
+                    self.assertEqual(1, done.returncode, words)
+                    self.assertIn(b"error: ", done.stderr)
             listed = interpretable and case != "text-symbols"
             self.valid(self.analyze("mod", *options, "--json", expect=code if listed else 1))
             found = self.valid(self.analyze("sym", *options, "--json", "panic", expect=code if interpretable else 1))
