@@ -7,6 +7,7 @@
 
 #include "analyze/inspect/address.h"
 #include "analyze/task_answers.h"
+#include "analyze/triage/stalls.h"
 #include "analyze/triage/triage.h"
 #include "analyze/variable_source.h"
 #include "core/base/log.h"
@@ -61,6 +62,23 @@ std::optional<Crash> crash_of(Session& session, const Arch* arch, std::vector<Li
 void prepend(std::vector<Limit>& limits, std::vector<Limit> first) {
   first.insert(first.end(), limits.begin(), limits.end());
   limits = std::move(first);
+}
+
+// What the scheduler, timers, workqueues and disks say of a machine that hung. Each is looked at by itself: a
+// kernel that lacks one of them has the others.
+void find_stalls(Session& session, Report& report) {
+  TypedMemory& types = session.types();
+  const auto add = [&](auto&& read) {
+    try {
+      for (Finding& finding : find_stalls(read())) report.findings.push_back(std::move(finding));
+    } catch (const Error&) {
+      // a report section: without layouts or symbols nothing is found, which other limits say
+    }
+  };
+  add([&] { return read_run_queues(types, session.log()); });
+  add([&] { return read_timers(types, session.log()); });
+  add([&] { return read_workqueues(types, session.log()); });
+  add([&] { return read_block_devices(types); });
 }
 
 SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, const SourceLookup& sources) {
@@ -160,6 +178,10 @@ Report make_report(Session& session) {
     }
   }
   report.findings = find_problems(report);
+  sections.run("stalls", "/findings", [&] {
+    if (kernel != nullptr) find_stalls(session, report);
+  });
+  rank(report.findings);
   note_identity_limits(report.identity, report.limits);
   report.evidence = session.evidence();
   prepend(report.limits, session.common_limits());

@@ -2,10 +2,10 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <map>
 
 #include "analyze/triage/report.h"
+#include "analyze/triage/stalls.h"
 
 namespace kdk {
 namespace {
@@ -37,11 +37,7 @@ class Finder {
     if (report_.locks && report_.locks->table.why_not.empty()) locks(*report_.locks);
     if (report_.blocked) blocked(*report_.blocked);
     if (report_.crash) silent_cpus(*report_.crash);
-    auto rank = [](const Finding& finding) {
-      return finding.severity == "critical" ? 0 : finding.severity == "warning" ? 1 : 2;
-    };
-    std::stable_sort(found_.begin(), found_.end(),
-                     [&](const Finding& a, const Finding& b) { return rank(a) < rank(b); });
+    rank(found_);
     return std::move(found_);
   }
 

@@ -139,6 +139,35 @@ class Planted(e2e.TestCase):
         if failure.in_interrupt is not None:
             self.assertEqual(failure.in_interrupt, crash["class"]["in_interrupt"], context)
 
+    def test_what_goes_nowhere(self) -> None:
+        """A worker that spins for many seconds: its pool, and what gets no time behind it, are named. And a connection, with the files of
+        its ends."""
+        commands = ["ifconfig lo 127.0.0.1 up", "(sleep 99 | nc -l -p 4711 >/dev/null) & sleep 1",
+                    "(sleep 99 | nc 127.0.0.1 4711 >/dev/null) & sleep 1",
+                    "for cpu in 1 2; do taskset $cpu sh -c 'while :; do :; done' & done",  # one of these cannot go on
+                    f"echo 6 >{SYSCTL}/watchdog_thresh", f"echo 1 >{SYSCTL}/softlockup_panic", "plant busy_work"]
+        dump, _ = self.planted.broken("; ".join(commands), "", 180)
+        given = [dump, "--vmlinux", self.planted.kernel.vmlinux, "--json"]
+        works = self.run_json("kdump-analyze", "workqueue", *given)
+        spins = [(pool, worker) for pool in works["pools"] for worker in pool["busy"]
+                 if worker["work"]["function"].startswith("kdk_busy_work_function")]
+        self.assertEqual(1, len(spins), works["pools"])
+        pool, worker = spins[0]
+        self.assertEqual(("events", True), (worker["work"]["workqueue"], bool(pool["pending"])), pool)
+        self.assertGreater(pool["no_progress_us"], 5_000_000)
+        queue = next(each for each in self.run_json("kdump-analyze", "runq", *given)["cpus"] if each["cpu"] == pool["cpu"])
+        self.assertEqual(worker["task"]["pid"], queue["current"]["pid"])
+        self.assertTrue(any(task["queued_us"] > 5_000_000 for task in queue["queued"] if task["queued_us"]), queue)
+        report = self.run_json("kdump-analyze", "report", *given)
+        self.assertIn("starved_tasks", [finding["name"] for finding in report["findings"]], report["findings"])
+        given += ["--redact", "none"]
+        sockets = {(one["local"].replace("[::ffff:127.0.0.1]", "127.0.0.1"), one["remote"], one["state"])
+                   for space in self.run_json("kdump-analyze", "net", *given, "-s")["namespaces"] for one in space["sockets"]}
+        self.assertIn(("127.0.0.1:4711", "ESTABLISHED"), {(local, state) for local, _, state in sockets}, sockets)
+        ends = [file["socket"] for process in self.run_json("kdump-analyze", "files", *given, "nc")["processes"]
+                for file in process["files"] if file["socket"]]
+        self.assertEqual(2, len([end for end in ends if end["state"] == "ESTABLISHED"]), ends)
+
     def report(self, failure: Failure) -> tuple[dict, str]:
         commands = failure.commands or f"plant {failure.name}"
         dump, console = self.planted.broken(f"{failure.before}; {commands}", failure.by_host, failure.timeout)
@@ -167,6 +196,8 @@ def main() -> None:
     for failure in FAILURES:
         if KERNEL in failure.kernels and (not wanted or failure.name in wanted):
             add_test(failure)
+    if wanted and "what_goes_nowhere" not in wanted:
+        del Planted.test_what_goes_nowhere
     try:
         Planted.planted = planted.Planted(KERNEL)
     except guest.Skip as reason:
