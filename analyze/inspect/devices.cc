@@ -27,8 +27,14 @@ class Reader {
 
   void characters() {
     table("chrdevs", "char_device_struct", out_.characters, "the character devices");
+    const std::vector<Registered> registered = character_operations();
     for (DeviceMajor& one : out_.characters) {
       if (one.minors == 0) one.minors = 1;
+      const uint64_t device = one.major << minor_bits | one.first_minor;
+      for (const Registered& each : registered) {
+        if (one.operations.empty() && device >= each.device && device - each.device < each.count)
+          one.operations = objects_.symbol_text(each.operations);
+      }
     }
     std::ranges::stable_sort(out_.characters, [](const DeviceMajor& a, const DeviceMajor& b) {
       return std::pair(a.major, a.first_minor) < std::pair(b.major, b.first_minor);
@@ -42,6 +48,11 @@ class Reader {
   bool found_any() const { return found_; }
 
  private:
+  // Devices that a struct cdev serves.
+  struct Registered {
+    uint64_t device = 0, count = 0, operations = 0;
+  };
+  std::vector<Registered> character_operations();
   void table(std::string_view symbol, std::string_view type, std::vector<DeviceMajor>& out,
              std::string_view what);
   void device(const Object& inode);
@@ -53,6 +64,34 @@ class Reader {
   Problems& problems_;
   bool found_ = false;
 };
+
+// cdev_map, a struct kobj_map: chains of {device, range, data}, of which the data is a struct cdev where
+// cdev_add() put it there. Source: drivers/base/map.c, fs/char_dev.c.
+std::vector<Reader::Registered> Reader::character_operations() {
+  std::vector<Registered> out;
+  const auto variable = kernel_.symbol("cdev_map");
+  const auto match = kernel_.symbol("exact_match");
+  const auto map = variable ? kernel_.memory().pointer(*variable) : std::nullopt;
+  if (!map || map->value == 0 || !match || !objects_.has_type("probe") || !objects_.has_type("cdev"))
+    return out;
+  std::set<uint64_t> seen;
+  for (uint64_t i = 0; i < majors; ++i) {
+    uint64_t at = kernel_.memory().u64(*map + i * 8).value_or(0);
+    while (at != 0 && seen.insert(at).second && seen.size() < most_of_major) {
+      const Object probe = objects_.at("probe", {at});
+      const auto device = probe.target("data");
+      if (device && probe.number("get") == match->value) {
+        const Object served = objects_.at("cdev", device->at());
+        out.push_back({probe.number("dev").value_or(0), probe.number("range").value_or(0),
+                       served.number("ops").value_or(0)});
+      }
+      at = probe.number("next").value_or(0);
+    }
+  }
+  // The narrowest first: the map begins with one that stands for every device.
+  std::ranges::stable_sort(out, {}, &Registered::count);
+  return out;
+}
 
 void Reader::table(std::string_view symbol, std::string_view type, std::vector<DeviceMajor>& out,
                    std::string_view what) {

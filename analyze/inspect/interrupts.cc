@@ -84,6 +84,10 @@ class Reader {
 
 void Reader::line(uint64_t number, const Object& desc) {
   Interrupt out;
+  if (number > UINT32_MAX) {
+    problems_.add(fmt::format("there is a descriptor of interrupt {:#x}", number));
+    return;
+  }
   out.irq = number;
   out.address = desc.address();
   const auto own = desc.number("irq_data.irq");

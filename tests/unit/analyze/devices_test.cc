@@ -139,6 +139,9 @@ class DeviceTest : public testing::Test {
  protected:
   DeviceTest() {
     m.structure("cdev", {{"ops", "void *"}});
+    m.structure(
+        "probe",
+        {{"next", "probe *"}, {"dev", "u32"}, {"range", "u64"}, {"get", "void *"}, {"data", "void *"}});
     m.structure("char_device_struct", {{"next", "char_device_struct *"},
                                        {"major", "u32"},
                                        {"baseminor", "u32"},
@@ -249,6 +252,15 @@ TEST_F(DeviceTest, MajorsDisksAndPartitions) {
   m.set(block, "blk_major_name", "major", 254);
   m.machine.put_text(m.at(block, "blk_major_name", "name"), "virtblk");
   m.machine.put_u64(blocks + 254 * 8, block.value);
+  const VirtAddr map = m.machine.alloc(255 * 8), probe = m.object("probe"), served = m.object("cdev");
+  m.machine.put_u64(m.variable("cdev_map", "void *"), map.value);
+  m.machine.put_u64(map + 4 * 8, probe.value);
+  m.set(probe, "probe", "dev", 4u << 20 | 64);
+  m.set(probe, "probe", "range", 4);
+  m.set(probe, "probe", "get", m.function("exact_match").value);
+  m.set(probe, "probe", "data", served.value);
+  m.set(probe, "probe", "next", probe.value);  // and round again
+  m.set(served, "cdev", "ops", m.variable("tty_fops", "u64").value);
   device(1, 100);
   device(0, 2048);
   const Devices found = read();
@@ -257,6 +269,8 @@ TEST_F(DeviceTest, MajorsDisksAndPartitions) {
   EXPECT_EQ("tty\\x1b", found.characters[0].name);
   EXPECT_EQ("ttyS", found.characters[1].name);
   EXPECT_EQ(64u, found.characters[1].first_minor);
+  EXPECT_EQ("tty_fops", found.characters[1].operations);
+  EXPECT_EQ("", found.characters[0].operations);
   ASSERT_EQ(1u, found.blocks.size());
   EXPECT_EQ("virtblk", found.blocks[0].name);
   ASSERT_EQ(2u, found.disks.size());
