@@ -124,10 +124,6 @@ class Importer {
     if (colon == std::string::npos) return note(setting, "is no HOST:/EXPORT");
     std::string host = where.substr(0, colon);
     if (host.starts_with('[') && host.ends_with(']')) host = host.substr(1, host.size() - 2);
-    const bool address = std::ranges::all_of(
-        host, [](unsigned char c) { return std::isxdigit(c) != 0 || c == '.' || c == ':'; });
-    if (!address)
-      return note(setting, "give the server's address: a crash kernel has nobody to ask for names");
     targets_.push_back({"nfs", {{"server", quoted(host)}, {"export", quoted(where.substr(colon + 1))}}});
     if (!path.empty()) targets_.back().keys.emplace_back("path", quoted(path));
   }

@@ -2,6 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <sstream>
+
+#include "capture/initramfs/network_path.h"
 #include "capture/run/devices.h"
 #include "capture/run/mount_table.h"
 #include "core/base/error.h"
@@ -44,12 +48,25 @@ CrashTarget from_directory(const SysRoot& root, const RunTarget& from) {
   return out;
 }
 
+// udev has looked into every device, and whoever may not open devices can read what it saw. Source: sd_device's
+// database, /run/udev/data/bMAJOR:MINOR, lines "E:KEY=VALUE".
+std::string known_to_udev(const SysRoot& root, const BlockDevice& device) {
+  const std::string file = "/run/udev/data/b" + device.number;
+  if (!root.exists(file)) return {};
+  constexpr std::string_view key = "E:ID_FS_TYPE=";
+  std::istringstream in(read_text_file(root.path(file), 1 << 20));
+  for (std::string line; std::getline(in, line);)
+    if (line.starts_with(key)) return line.substr(key.size());
+  return {};
+}
+
 CrashTarget from_device(const SysRoot& root, const RunTarget& from) {
   CrashTarget out{from, block_device(root, from.device)};
   if (from.kind == TargetKind::raw || !from.file_system.empty()) return out;
   for (const Mount& mount : mounts(root)) {
     if (mount.number == out.device.number) out.target.file_system = mount.type;
   }
+  if (out.target.file_system.empty()) out.target.file_system = known_to_udev(root, out.device);
   if (out.target.file_system.empty() && root.is_live())
     out.target.file_system = file_system_type("/dev/" + out.device.name);
   if (out.target.file_system.empty()) {
@@ -71,8 +88,31 @@ CrashTarget crash_target(const SysRoot& root, const RunTarget& target) {
     case TargetKind::http:
       break;
   }
-  throw Error(Errc::unsupported, "an initramfs of kdumpkit-mkinitramfs sets up no network")
-      .with_hint("make an initramfs of your own for it, with network and kdump-capture, and load that");
+  return {target, {}};
+}
+
+// The interfaces that lead to the servers, unless the configuration says which ones to bring up.
+std::vector<NetworkConfig> networks(const SysRoot& root, const CrashConfig& crash, const RunConfig& config) {
+  const std::vector<Route> routes = read_routes(root);
+  std::vector<NetworkConfig> wanted = config.networks;
+  if (wanted.empty()) {
+    for (const auto& [name, address] : crash.hosts) {
+      const Route* route = route_to(routes, address);
+      if (route == nullptr || route->interface == "lo") {
+        throw Error(Errc::missing,
+                    fmt::format("{} ({}): no network interface leads there now", name, address))
+            .with_hint("make the initramfs when the network is up, or give a [[network]]");
+      }
+      if (std::ranges::find(wanted, route->interface, &NetworkConfig::interface) != wanted.end()) continue;
+      NetworkConfig network;
+      network.interface = route->interface;
+      network.wait = std::chrono::seconds(20);
+      wanted.push_back(network);
+    }
+  }
+  std::vector<NetworkConfig> out;
+  for (const NetworkConfig& network : wanted) out.push_back(crash_network(root, network, routes));
+  return out;
 }
 
 std::string quoted(std::string_view text) {
@@ -93,7 +133,21 @@ void append_target(std::string& out, const RunTarget& target) {
   append(out, "device", target.device);
   append(out, "type", target.file_system);
   append(out, "options", target.options);
-  if (target.kind != TargetKind::raw) append(out, "path", target.path.string());
+  append(out, "server", target.server);
+  append(out, "export", target.exported);
+  append(out, "url", target.url);
+  if (target.credentials) append(out, "credentials", target.credentials->string());
+  if (target.authority) append(out, "ca_file", target.authority->string());
+  append(out, "s3_region", target.s3_region);
+  if (target.kind == TargetKind::http) {
+    out += fmt::format("part_size = \"{}K\"\ntries = {}\n", target.part_bytes >> 10, target.tries);
+  } else if (target.kind == TargetKind::ssh) {
+    std::vector<std::string> words;
+    for (const std::string& word : target.command) words.push_back(quoted(std::string_view(word)));
+    out += fmt::format("command = [{}]\n", fmt::join(words, ", "));
+  }
+  if (target.kind != TargetKind::raw && target.kind != TargetKind::http)
+    append(out, "path", target.path.string());
   out += fmt::format("wait = \"{}s\"\n", target.wait.count());
   if (target.keep != 0) out += fmt::format("keep = {}\n", target.keep);
   if (target.keep_bytes != 0) out += fmt::format("keep_size = \"{}K\"\n", target.keep_bytes >> 10);
@@ -110,13 +164,23 @@ CrashConfig crash_config(const SysRoot& root, const RunConfig& config) {
           .with_hint("use reboot, poweroff or halt");
     }
   }
-  CrashConfig out{config, {}};
+  CrashConfig out{config, {}, {}};
   out.config.targets.clear();
+  out.config.networks.clear();
   for (size_t i = 0; i < config.targets.size(); ++i) {
     const std::string what = fmt::format("target {} ({})", i + 1, config.targets[i].describe());
     out.targets.push_back(with_context(what, [&] { return crash_target(root, config.targets[i]); }));
+    if (is_remote(config.targets[i].kind)) {
+      const std::string server = server_of(config.targets[i]);
+      const std::string address = with_context(what, [&] { return look_up(server); });
+      out.hosts.emplace_back(server, address);
+      // The kernel is told an address; ssh and libcurl read /etc/hosts.
+      if (config.targets[i].kind == TargetKind::nfs) out.targets.back().target.server = address;
+    }
     out.config.targets.push_back(out.targets.back().target);
   }
+  if (!out.hosts.empty())
+    out.config.networks = with_context("network", [&] { return networks(root, out, config); });
   return out;
 }
 
@@ -146,6 +210,7 @@ std::string to_toml(const RunConfig& config) {
   seconds("watchdog_timeout", config.watchdog_timeout);
   append(out, "final_action", to_string(config.final_action));
   append(out, "failure_action", to_string(config.failure_action));
+  for (const NetworkConfig& network : config.networks) out += to_toml(network);
   for (const RunTarget& target : config.targets) append_target(out, target);
   return out;
 }

@@ -11,9 +11,10 @@
 #include "capture/initramfs/cpio.h"
 #include "capture/initramfs/device_chain.h"
 #include "capture/initramfs/kernel_modules.h"
-#include "core/formats/unpack_module.h"
+#include "capture/initramfs/program_files.h"
 #include "capture/scrub/rules.h"
 #include "core/base/error.h"
+#include "core/formats/unpack_module.h"
 
 namespace kdk {
 namespace {
@@ -68,8 +69,16 @@ class Builder {
     const CrashConfig crash = crash_config(root_, request_.config);
     for (const CrashTarget& target : crash.targets) {
       with_context(target.target.describe(), [&] {
-        drivers(device_chain(root_, target.device));
+        if (!target.device.name.empty()) drivers(device_chain(root_, target.device));
         if (target.target.kind == TargetKind::mount) file_system(target.target.file_system);
+        if (target.target.kind == TargetKind::nfs) nfs();
+        return 0;
+      });
+    }
+    for (const NetworkConfig& network : crash.config.networks) {
+      with_context("network interface " + network.interface, [&] {
+        drivers(device_chain(root_, root_.path("/sys/class/net/" + network.interface)));
+        if (std::ranges::any_of(network.addresses, &NetworkAddress::v6)) (void)kernel_.add("ipv6", files_);
         return 0;
       });
     }
@@ -80,10 +89,18 @@ class Builder {
     if (whole)
       for (const char* directory : {"dev", "proc", "run", "sys", "tmp"}) archive_.add_directory(directory);
     archive_.add_file(whole ? "init" : "bin/kdump-init", static_program(request_.init), 0755);
-    archive_.add_file("bin/kdump-capture", static_program(request_.capture), 0755);
+    const bool has_http = std::ranges::find(crash.config.targets, TargetKind::http, &RunTarget::kind) !=
+                          crash.config.targets.end();
+    if (!has_http) archive_.add_file("bin/kdump-capture", static_program(request_.capture), 0755);
     archive_.add_file("etc/kdumpkit.toml", as_bytes(image_.config));
     add_named_files(crash.config);
+    if (!crash.hosts.empty()) add_names(crash.hosts);
+    const uint64_t own = archive_.unpacked_bytes();
+    if (has_http) add_http();
+    for (const RunTarget& target : crash.config.targets)
+      if (target.kind == TargetKind::ssh) with_context(target.describe(), [&] { add_ssh(target.command); });
     const uint64_t programs = archive_.unpacked_bytes();
+    image_.library_bytes = programs - own;
     add_modules();
     image_.unpacked_bytes = archive_.unpacked_bytes();
     image_.module_bytes = image_.unpacked_bytes - programs;
@@ -107,10 +124,67 @@ class Builder {
       add(*config.scrub);
     }
     for (const RunTarget& target : config.targets) {
+      if (target.authority) add(*target.authority);
+      if (target.credentials) add(*target.credentials);
       if (!target.encrypt_to) continue;
       (void)read_public_key(root_.path(target.encrypt_to->string()));
       add(*target.encrypt_to);
     }
+  }
+
+  // Who asks for a name or for the user gets it from a file.
+  void add_names(const std::vector<std::pair<std::string, std::string>>& hosts) {
+    std::string text = "127.0.0.1 localhost\n::1 localhost\n";
+    for (const auto& [name, address] : hosts)
+      if (name != address) text += address + " " + name + "\n";
+    archive_.add_file("etc/hosts", as_bytes(text));
+    archive_.add_file("etc/nsswitch.conf",
+                      as_bytes(std::string_view("passwd: files\ngroup: files\nhosts: files\n")));
+    archive_.add_file("etc/passwd", as_bytes(std::string_view("root:x:0:0:root:/root:/bin/false\n")));
+    archive_.add_directory("root");
+  }
+
+  void add_with_libraries(const SysRoot& root, const fs::path& program, const std::string& target) {
+    archive_.add_file(target, read_file(root.path(program.string())), 0755);
+    for (const ProgramFile& file : program_files(root, program))
+      archive_.add_file(file.target, read_file(file.source), 0755);
+  }
+
+  // libcurl looks for certificates where the distribution has them.
+  void add_http() {
+    std::error_code error;
+    if (!fs::exists(request_.http_capture, error)) {
+      throw Error(Errc::missing, fmt::format("{}: http targets need a kdump-capture with libcurl",
+                                             request_.http_capture.string()))
+          .with_hint("install the package kdumpkit-capture-http");
+    }
+    // Not below the root: it is ours, as the static one is.
+    add_with_libraries(SysRoot("/"), fs::absolute(request_.http_capture), "bin/kdump-capture");
+    for (const char* file : {"/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"})
+      if (root_.exists(file)) archive_.add_file(std::string(file).substr(1), read_file(root_.path(file)));
+  }
+
+  // The client, and what its options name: keys, known hosts ("-i FILE", "-o UserKnownHostsFile=FILE").
+  void add_ssh(const std::vector<std::string>& command) {
+    const fs::path program = find_program(root_, command.front());
+    const bool has_path = command.front().starts_with('/');
+    add_with_libraries(root_, program,
+                       has_path ? program.relative_path().string() : "bin/" + command.front());
+    for (size_t i = 1; i < command.size(); ++i) {
+      const std::string& word = command[i];
+      const size_t equals = word.find('=');
+      const std::string name =
+          word.starts_with('/') || equals == std::string::npos ? word : word.substr(equals + 1);
+      if (!name.starts_with('/') || name.starts_with("/dev/")) continue;
+      // ssh refuses a key that others can read.
+      archive_.add_file(name.substr(1), read_file(root_.path(name), 1 << 20), 0600);
+    }
+  }
+
+  // Nobody loads a module there when the kernel asks for one.
+  void nfs() {
+    file_system("nfs4");
+    (void)kernel_.add("nfsv4", files_);
   }
 
   // Each by the module that runs it now; where the crash kernel has no such module, by what the device asks

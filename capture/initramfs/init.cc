@@ -41,6 +41,7 @@ void mount_kernel_file_systems() {
   };
   for (const Wanted& wanted :
        {Wanted{"devtmpfs", "/dev"}, {"proc", "/proc"}, {"sysfs", "/sys"}, {"tmpfs", "/run"}}) {
+    (void)::mkdir(wanted.point, 0755);  // somebody else's image may leave that to its own init
     if (::mount(wanted.type, wanted.point, wanted.type, MS_NOSUID, nullptr) == 0 || errno == EBUSY) continue;
     complain(wanted.point);
   }

@@ -3,6 +3,7 @@
 #include <sys/utsname.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 
 #include "capture/initramfs/image.h"
@@ -18,7 +19,9 @@ struct Options {
   std::string release, sysroot = "/";
   fs::path config = "/etc/kdumpkit.toml", output, tree;
   fs::path capture = "/usr/sbin/kdump-capture", init = "/usr/lib/kdumpkit/kdump-init";
-  bool dry_run = false, print_config = false, dump_directories = false, verbose = false;
+  fs::path http_capture = "/usr/lib/kdumpkit/kdump-capture-http";
+  bool dry_run = false, print_config = false, dump_directories = false, needs_network = false,
+       verbose = false;
 };
 
 std::string running_release() {
@@ -37,10 +40,13 @@ bool holds(const fs::path& file, Bytes content) {
 
 std::string describe(const Image& image) {
   return fmt::format(
-      "{:.1f} MB packed, {:.1f} MiB unpacked, {:.1f} MiB of that {} modules{}",
+      "{:.1f} MB packed, {:.1f} MiB unpacked, {:.1f} MiB of that {} modules{}{}",
       static_cast<double>(image.packed.size()) / 1e6, static_cast<double>(image.unpacked_bytes) / 0x100000,
       static_cast<double>(image.module_bytes) / 0x100000, image.modules.size(),
-      image.firmware.empty() ? "" : fmt::format(" and {} files of firmware", image.firmware.size()));
+      image.firmware.empty() ? "" : fmt::format(" and {} files of firmware", image.firmware.size()),
+      image.library_bytes == 0 ? ""
+                               : fmt::format(", {:.1f} MiB programs with shared libraries",
+                                             static_cast<double>(image.library_bytes) / 0x100000));
 }
 
 int print_directories(const SysRoot& root, const RunConfig& config) {
@@ -59,8 +65,16 @@ int make(const Options& options) {
   const SysRoot root(options.sysroot);
   const RunConfig config = read_run_config(ConfigFile::read(options.config));
   if (options.dump_directories) return print_directories(root, config);
-  ImageRequest request{options.release.empty() ? running_release() : options.release, config, options.capture,
-                       options.init, options.tree};
+  if (options.needs_network) {
+    const bool any =
+        std::ranges::any_of(config.targets, [](const RunTarget& target) { return is_remote(target.kind); });
+    return any ? exit_done : exit_failed;
+  }
+  ImageRequest request{options.release.empty() ? running_release() : options.release,
+                       config,
+                       options.capture,
+                       options.init, options.tree,
+                       options.http_capture};
   const Image image = build_image(root, request);
   for (const std::string& note : image.notes) log_warning("{}", note);
   if (options.print_config) {
@@ -106,13 +120,19 @@ int run(int argc, char** argv) {
                "Print the configuration that goes in, and write nothing");
   app.add_flag("--dump-directories", options.dump_directories,
                "Print where the targets' dumps are now, and write nothing");
-  app.add_option("--tree", options.tree,
-                 "Write the files that would be in it below DIR instead: for dracut's and initramfs-tools' hooks")
+  app.add_flag("--needs-network", options.needs_network,
+               "Exit code 0 when a target is over the network, 1 when none is; write nothing");
+  app.add_option(
+         "--tree", options.tree,
+         "Write the files that would be in it below DIR instead: for dracut's and initramfs-tools' hooks")
       ->type_name("DIR")
       ->excludes("--output")
       ->excludes("--dry-run")
       ->excludes("--print-config");
   app.add_option("--capture", options.capture, "The static kdump-capture")
+      ->type_name("FILE")
+      ->capture_default_str();
+  app.add_option("--http-capture", options.http_capture, "The kdump-capture with libcurl, for http targets")
       ->type_name("FILE")
       ->capture_default_str();
   app.add_option("--init", options.init, "The static kdump-init")->type_name("FILE")->capture_default_str();

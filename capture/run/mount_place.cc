@@ -51,6 +51,10 @@ class MountPlace : public DirectoryPlace {
 
  private:
   void mount_nfs() {
+    if (!is_ip_address(target_.server)) {
+      throw Error(Errc::unsupported, target_.server + ": is a name, and a crash kernel has nobody to ask for it")
+          .with_hint("give its address; kdumpkit-mkinitramfs looks it up");
+    }
     const bool v6 = target_.server.find(':') != std::string::npos;
     source_ = fmt::format(fmt::runtime(v6 ? "[{}]:{}" : "{}:{}"), target_.server, target_.exported);
     MountOptions options =

@@ -30,7 +30,8 @@ std::unique_ptr<Place> make_place(const RunTarget& target, size_t index) {
 #ifdef KDK_HTTP
       return make_http_place(target);
 #else
-      break;  // read_run_config() refuses them
+      throw Error(Errc::unsupported, "this kdump-capture was built without libcurl: it has no http targets")
+          .with_hint("kdumpkit-mkinitramfs takes one that has, of the package kdumpkit-capture-http");
 #endif
   }
   throw Error(Errc::unsupported, "no such kind of target");

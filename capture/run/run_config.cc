@@ -1,10 +1,10 @@
 #include "capture/run/run_config.h"
 
-#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cctype>
 
 #include "capture/codec_name.h"
 #include "capture/filter/filter.h"
@@ -14,10 +14,9 @@ namespace {
 
 constexpr std::array<std::string_view, 5> action_names = {"none", "reboot", "poweroff", "halt", "shell"};
 
-bool is_address(const std::string& text) {
-  std::array<unsigned char, sizeof(in6_addr)> out{};
-  return ::inet_pton(AF_INET, text.c_str(), out.data()) == 1 ||
-         ::inet_pton(AF_INET6, text.c_str(), out.data()) == 1;
+// An address, or something that may be looked up: it ends in a place that a comma or a colon would tear apart.
+bool is_server(const std::string& text) {
+  return is_ip_address(text) || std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) != 0 || c == '-' || c == '.' || c == '_'; });
 }
 
 void read_capture(ConfigTable table, RunConfig& config) {
@@ -116,9 +115,6 @@ void read_ssh(ConfigTable& table, RunTarget& target) {
 }
 
 void read_http(ConfigTable& table, RunTarget& target) {
-#ifndef KDK_HTTP
-  throw table.error("kind", "this kdump-capture was built without libcurl: it has no http targets");
-#endif
   target.url = table.required_text("url");
   if (!target.url.starts_with("http://") && !target.url.starts_with("https://")) {
     throw table.error("url", "does not begin with http:// or https://");
@@ -159,9 +155,7 @@ RunTarget read_target(ConfigTable table) {
       break;
     case TargetKind::nfs:
       target.server = table.required_text("server");
-      if (!is_address(target.server)) {
-        throw table.error("server", "is not an address: a crash kernel has nobody to ask for names");
-      }
+      if (!is_server(target.server)) throw table.error("server", "is neither an address nor a name");
       target.exported = table.required_path("export").string();
       target.options = table.text("options").value_or("");
       read_path_below(table, target);
@@ -186,6 +180,10 @@ RunTarget read_target(ConfigTable table) {
 std::string_view to_string(TargetKind kind) {
   constexpr std::array<std::string_view, 6> names = {"directory", "mount", "nfs", "raw", "ssh", "http"};
   return names[static_cast<size_t>(kind)];
+}
+
+bool is_remote(TargetKind kind) {
+  return kind == TargetKind::nfs || kind == TargetKind::ssh || kind == TargetKind::http;
 }
 
 bool is_stream(TargetKind kind) {
@@ -226,6 +224,7 @@ RunConfig read_run_config(const ConfigFile& file) {
   read_capture(file.table("capture"), config);
   read_run(file.table("run"), config);
   for (ConfigTable& table : file.tables("target")) config.targets.push_back(read_target(std::move(table)));
+  for (ConfigTable& table : file.tables("network")) config.networks.push_back(read_network(std::move(table)));
   if (config.targets.empty()) {
     throw Error(Errc::format, fmt::format("{}: there is no [[target]]: nowhere to save a dump", file.name()));
   }

@@ -1,4 +1,4 @@
-// What `kdump-capture run` is told by /etc/kdumpkit.toml: the sections [capture], [run] and [[target]].
+// What `kdump-capture run` is told by /etc/kdumpkit.toml: the sections [capture], [run], [[target]] and [[network]].
 // etc/kdumpkit.toml is the commented example.
 #pragma once
 
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "capture/progress.h"
+#include "capture/run/network.h"
 #include "core/config/config_file.h"
 #include "core/formats/codec.h"
 
@@ -17,6 +18,8 @@ namespace kdk {
 
 enum class TargetKind : uint8_t { directory, mount, nfs, raw, ssh, http };
 std::string_view to_string(TargetKind kind);
+// Whether the crash kernel needs a network for it.
+bool is_remote(TargetKind kind);
 // Whether the dump goes there as a flattened stream, which cannot be begun again with the next level.
 bool is_stream(TargetKind kind);
 
@@ -27,7 +30,7 @@ struct RunTarget {
   std::string device;          // mount, raw: /dev/..., LABEL=, UUID=, PARTLABEL=, PARTUUID=
   std::string file_system;     // mount: its type; empty: found by looking
   std::string options;         // mount, nfs: as mount(8) has them
-  std::string server;          // nfs: an address; ssh: user@host
+  std::string server;          // nfs: an address, or a name that kdumpkit-mkinitramfs looks up; ssh: user@host
   std::string exported;        // nfs: the exported path
   std::vector<std::string> command;                  // ssh: the client and its options
   std::string url;                                   // http: what the names of the files are added to
@@ -66,7 +69,8 @@ struct RunConfig {
   std::string watchdog;  // "auto", "none" or a device
   std::chrono::seconds watchdog_timeout{0};
   FinalAction final_action = FinalAction::reboot, failure_action = FinalAction::reboot;
-  std::vector<RunTarget> targets;  // at least one
+  std::vector<RunTarget> targets;       // at least one
+  std::vector<NetworkConfig> networks;  // none: the initramfs has a network of its own, or needs none
 };
 
 // Throws Error{format} "FILE:LINE: what" for anything that is not right.

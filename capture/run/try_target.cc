@@ -131,6 +131,9 @@ bool is_whole(const CaptureReport& report) {
 void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const RunInput& input,
                      EventPipe& events, const std::atomic<bool>& stop) {
   events.send(Kind::stage, "prepare");
+  if (is_remote(config.targets[plan.target].kind)) {
+    for (const NetworkConfig& network : config.networks) with_context("network", [&] { bring_up(network); });
+  }
   const std::unique_ptr<Place> place = make_place(config.targets[plan.target], plan.target);
   place->prepare(name_of(input));
 

@@ -77,7 +77,7 @@ class ConfigFile {
   // Throws for the first top-level key that is not one of `names`.
   void only(std::initializer_list<std::string_view> names) const;
   // The same with the sections of all programs: each reads its own, and none lets another name pass.
-  void only_known() const { only({"capture", "run", "target", "load", "analyze"}); }
+  void only_known() const { only({"capture", "run", "target", "network", "load", "analyze"}); }
   const std::string& name() const;
 
  private:

@@ -14,7 +14,7 @@ import skip
 UNITS = Path(__file__).resolve().parent.parent.parent / "packaging" / "systemd"
 SYSTEM = Path("/lib/systemd/system")
 # systemd-analyze security: 10 is everything, 0 nothing. What is left is what the job needs; see the units.
-EXPOSURE = {"kdumpkit-arm.service": 2.9, "kdumpkit-check.service": 2.4, "kdumpkit-report.service": 1.2,
+EXPOSURE = {"kdumpkit-arm.service": 2.9, "kdumpkit-arm-network.service": 4.0, "kdumpkit-check.service": 2.4, "kdumpkit-report.service": 1.2,
             "kdumpkit-hooks.service": 6.5}
 
 
@@ -27,7 +27,7 @@ class Units(unittest.TestCase):
         system.mkdir(parents=True)
         for unit in [*SYSTEM.glob("*.target"), *SYSTEM.glob("*.slice"), *UNITS.glob("*.service"), *UNITS.glob("*.path")]:
             shutil.copy(unit, system / unit.name)
-        for program in ["usr/sbin/kdumpkit-mkinitramfs", "usr/sbin/kdump-load", "usr/lib/kdumpkit/check-armed",
+        for program in ["usr/sbin/kdumpkit-mkinitramfs", "usr/sbin/kdump-load", "usr/lib/kdumpkit/arm", "usr/lib/kdumpkit/check-armed",
                         "usr/lib/kdumpkit/report-dumps", "usr/lib/kdumpkit/run-hooks"]:
             (cls.root / program).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy("/bin/true", cls.root / program)
@@ -37,7 +37,7 @@ class Units(unittest.TestCase):
 
     def test_verify(self):
         units = [unit.name for unit in (*UNITS.glob("*.service"), *UNITS.glob("*.path"))]
-        self.assertEqual(5, len(units))
+        self.assertEqual(6, len(units))
         for unit in units:
             done = self.analyze("verify", "--man=no", unit)
             self.assertEqual((0, ""), (done.returncode, done.stderr), unit)

@@ -226,16 +226,12 @@ TEST(RunConfig, RefusesWhatCannotBe) {
       {"[[target]]\nkind = \"mount\"\ndevice = \"sda1\"\n", "is not /dev/..., LABEL="},
       {"[[target]]\nkind = \"mount\"\ndevice = \"LABEL=\"\n", "is not /dev/..., LABEL="},
       {"[[target]]\nkind = \"mount\"\ndevice = \"/dev/sda1\"\npath = \"../etc\"\n", "no / in front, no .."},
-      {"[[target]]\nkind = \"nfs\"\nserver = \"nas\"\nexport = \"/e\"\n", "is not an address"},
+      {"[[target]]\nkind = \"nfs\"\nserver = \"nas,sec=none\"\nexport = \"/e\"\n", "is neither an address nor a name"},
       {"[[target]]\nkind = \"ssh\"\nserver = \"-oProxyCommand=x\"\npath = \"/e\"\n", "begins with -"},
       {"[[target]]\nkind = \"ssh\"\nserver = \"a@b\"\npath = \"/e'x\"\n", "has a quote in it"},
-#ifdef KDK_HTTP
       {"[[target]]\nkind = \"http\"\nurl = \"ftp://x\"\n", "does not begin with http://"},
       {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\ns3_region = \"r\"\n", "needs credentials"},
       {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\npart_size = \"1K\"\n", "is not from 64K"},
-#else
-      {"[[target]]\nkind = \"http\"\nurl = \"http://x\"\n", "built without libcurl"},
-#endif
   };
   for (const auto& [text, expected] : cases) {
     EXPECT_NE(problem(text).find(expected), std::string::npos) << text << "-> " << problem(text);
@@ -255,9 +251,9 @@ TEST(RunConfig, TheExampleIsGood) {
                          !line.starts_with("#threads") && !line.starts_with("#scrub =") && !line.starts_with("#encrypt_to");
     text += (setting ? line.substr(1) : line) + "\n";
   }
-  const size_t http = text.find("# A web server");
-  const RunConfig spelled = read_run_config(ConfigFile::parse(text.substr(0, http), "example"));
-  EXPECT_EQ(spelled.targets.size(), 5);
+  const RunConfig spelled = read_run_config(ConfigFile::parse(text, "example"));
+  EXPECT_EQ(spelled.targets.size(), 6);
+  EXPECT_EQ(spelled.networks.size(), 1);
   EXPECT_EQ(spelled.levels, config.levels);
   EXPECT_EQ(spelled.scrub_strict, config.scrub_strict);
   EXPECT_EQ(spelled.codec, config.codec);

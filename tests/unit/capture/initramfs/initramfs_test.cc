@@ -344,14 +344,23 @@ TEST(CrashConfig, ADirectoryIsAFileSystem) {
   EXPECT_EQ(btrfs.config.targets[0].file_system, "btrfs");
 }
 
+TEST(CrashConfig, UdevKnowsTheFileSystem) {
+  const Machine machine;
+  machine.block("sys/devices/pci0000:00/0000:00:03.0/virtio0/block/vdb", "vdb", "254:16");
+  machine.write("dev/vdb", "");
+  const std::string text = "[[target]]\nkind = \"mount\"\ndevice = \"/dev/vdb\"\n";
+  EXPECT_NE(problem([&] { machine.image(text); }).find("the type of its file system cannot be told"), std::string::npos);
+  machine.write("run/udev/data/b254:16", "S:disk/by-label/crash\nE:ID_FS_USAGE=filesystem\nE:ID_FS_TYPE=ext4\n");
+  EXPECT_EQ(crash_config(machine.root(), machine.config(text)).targets.at(0).target.file_system, "ext4");
+}
+
 TEST(CrashConfig, WhatCannotBeDoneIsRefused) {
   const Machine machine;
   const auto refused = [&](const std::string& text) { return problem([&] { machine.image(text); }); };
   EXPECT_EQ(refused("[[target]]\nkind = \"directory\"\npath = \"/tmp/x\"\n"),
             "target 1 (directory /tmp/x): /tmp/x is on /tmp (tmpfs), which a crash kernel cannot mount");
-  EXPECT_NE(refused(directory + "[[target]]\nkind = \"nfs\"\nserver = \"192.0.2.1\"\nexport = \"/x\"\n")
-                .find("target 2 (nfs"),
-            std::string::npos);
+  EXPECT_EQ(refused("[[target]]\nkind = \"nfs\"\nserver = \"192.0.2.1\"\nexport = \"/x\"\n"),
+            "network: 192.0.2.1 (192.0.2.1): no network interface leads there now");
   EXPECT_NE(refused("[[target]]\nkind = \"directory\"\npath = \"/data/x\"\n").find("dm-0 is encrypted"),
             std::string::npos);
   EXPECT_NE(refused("[run]\nfailure_action = \"shell\"\n" + directory).find("there is no shell"),
