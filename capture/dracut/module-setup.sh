@@ -1,6 +1,6 @@
 #!/bin/bash
 # dracut's module of kdumpkit, for an initramfs that only captures:
-#   dracut --no-hostonly --modules "base kdumpkit" FILE RELEASE
+#   dracut --no-hostonly --modules kdumpkit --omit-drivers ".*" FILE RELEASE
 # What goes in is what kdumpkit-mkinitramfs finds: its programs, configuration, kernel modules and firmware, in one tree.
 # KDUMPKIT_OPTIONS: options for it.
 
@@ -10,8 +10,9 @@ check() {
     return 255
 }
 
+# Nothing: dracut's own init and the shell it is written in are not needed.
 depends() {
-    echo base
+    return 0
 }
 
 install() {
@@ -21,7 +22,12 @@ install() {
         derror "kdumpkit: without what leads to the dump's targets there is no use for this image"
         exit 1
     }
-    # The first hook there is: before udev, before the root file system is looked for.
-    # shellcheck disable=SC2154
-    inst_hook cmdline 00 "$moddir/capture.sh"
+    # The module "base" comes before this one, where somebody wants it.
+    if [[ -e $initdir/init || -L $initdir/init ]]; then
+        # The first hook there is: before udev, before the root file system is looked for.
+        # shellcheck disable=SC2154
+        inst_hook cmdline 00 "$moddir/capture.sh"
+    else
+        ln -s bin/kdump-init "$initdir/init"
+    fi
 }

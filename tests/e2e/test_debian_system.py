@@ -63,7 +63,7 @@ class DebianSystem(e2e.TestCase):
         self.assert_exit("verify", 0)
 
     def crash(self):
-        found = list(self.guest_run.path("crash").iterdir())
+        found = list(self.guest_run.path("var-crash").iterdir())
         self.assertEqual(1, len(found), found)
         self.assertRegex(found[0].name, r"^machine-\d{4}-\d\d-\d\dT\d\d-\d\d-\d\dZ$")
         return found[0]

@@ -11,8 +11,8 @@ CACHE = Path(os.environ.get("KDUMPKIT_CACHE", Path.home() / ".cache" / "kdumpkit
 SUITE = "bookworm"
 # What a small cloud image has; the kernel is the newest of Debian 12's own. The guest of tests/e2e/debian_system.py boots it.
 SYSTEM = ["systemd-sysv", "udev", "dbus", "kmod", "procps", "initramfs-tools", "zstd", "linux-image-cloud-amd64", "grub-pc"]
-# What the clean chroot of packages-debian has besides, to make initramfs images with.
-TOOLS = ["dracut-core"]
+# What the clean chroot of packages-debian has besides, to make initramfs images with and of.
+TOOLS = ["dracut-core", "openssh-client"]
 
 
 class CannotMake(Exception):

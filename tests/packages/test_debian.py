@@ -16,7 +16,7 @@ import skip
 from chroot import CannotMake, Chroot, dependencies
 
 ROOT = Path(__file__).resolve().parent.parent.parent
-NAMES = ["kdumpkit", "kdumpkit-analyze", "kdumpkit-capture", "kdumpkit-doc", "kdumpkit-load"]
+NAMES = ["kdumpkit", "kdumpkit-analyze", "kdumpkit-capture", "kdumpkit-capture-http", "kdumpkit-doc", "kdumpkit-load"]
 CONFIG = "etc/kdumpkit.toml"
 
 
@@ -102,6 +102,7 @@ class Debian(unittest.TestCase):
         self.assertLessEqual({"libc6", "libdw1", "libelf1", "libsnappy1v5"}, dependencies(self.debs["kdumpkit-analyze"]))
         self.assertLessEqual({"libc6", "libblkid1", "liblzma5"}, dependencies(self.debs["kdumpkit-capture"]))
         self.assertNotIn("libcurl4", dependencies(self.debs["kdumpkit-capture"]))
+        self.assertIn("libcurl4", dependencies(self.debs["kdumpkit-capture-http"]))
         self.assertEqual({"kdumpkit-load", "kdumpkit-capture"}, dependencies(self.debs["kdumpkit"]))
 
     def test_lintian(self):
@@ -139,12 +140,14 @@ class Debian(unittest.TestCase):
         ours = {str(file.relative_to(tree)) for file in tree.rglob("*") if file.is_file()}
         self.assertLessEqual({"bin/kdump-init", "bin/kdump-capture", "etc/kdumpkit.toml", "modules/order", "modules/virtio_blk.ko"}, ours)
         for tool, *command in [
-                ("dracut", "--no-hostonly", "--modules", "base kdumpkit", "--omit-drivers", ".*", "--force", "/tmp/dracut.img", release),
+                ("dracut", "--no-hostonly", "--modules", "kdumpkit", "--omit-drivers", ".*", "--force", "/tmp/dracut.img", release),
+                ("dracut", "--no-hostonly", "--modules", "base kdumpkit", "--omit-drivers", ".*", "--force", "/tmp/dracut-base.img", release),
                 ("mkinitramfs", "-d", "/usr/share/kdumpkit/initramfs-tools", "-o", "/tmp/mkinitramfs.img", release)]:
-            with self.subTest(tool):
+            image = next(Path(word).name for word in command if word.endswith(".img"))
+            with self.subTest(image):
                 said = system.run(*options, tool, *command)
-                image = system.root / "tmp" / f"{tool}.img"
-                unpacked = self.directory / tool
+                unpacked = self.directory / image.removesuffix(".img")
+                image = system.root / "tmp" / image
                 unpacked.mkdir()
                 subprocess.run(f"gzip -dc {image} | cpio -idm --quiet --no-absolute-filenames", shell=True, cwd=unpacked, check=True)
                 for file in ours:
@@ -155,13 +158,21 @@ class Debian(unittest.TestCase):
                 self.assertLess(len(others), 1 if tool == "dracut" else 5, others)
                 hooks = [file for file in unpacked.rglob("*") if file.is_file() and "kdump-init --hook" in file.read_text(errors="replace")
                          and file.name != "kdump-init"]
-                self.assertEqual(1, len(hooks), hooks)
-                self.assertTrue(os.access(hooks[0], os.X_OK))
+                if unpacked.name == "dracut":
+                    self.assertEqual([], hooks)
+                    self.assertEqual("bin/kdump-init", os.readlink(unpacked / "init"))
+                    self.assertFalse([name for name in ["sh", "bash", "dash"] if (unpacked / "usr/bin" / name).exists()], "a shell")
+                else:
+                    self.assertEqual(1, len(hooks), hooks)
+                    self.assertTrue(os.access(hooks[0], os.X_OK))
+                if unpacked.name != "dracut-base":
+                    size = sum(file.stat().st_size for file in unpacked.rglob("*") if file.is_file() and not file.is_symlink())
+                    self.assertLess(size, 12 << 20)
         # Nobody asked for it: it is not in. And where it cannot be of use, there is no image.
         system.run(*options, "dracut", "--no-hostonly", "--modules", "base", "--omit-drivers", ".*", "--force", "/tmp/plain.img", release)
         self.assertNotIn("kdump-init", subprocess.run(f"gzip -dc {system.root}/tmp/plain.img | cpio -t --quiet", shell=True,
                                                       capture_output=True, text=True, check=True).stdout)
-        for tool, *command in [("dracut", "--no-hostonly", "--modules", "base kdumpkit", "--force", "/tmp/bad.img", release),
+        for tool, *command in [("dracut", "--no-hostonly", "--modules", "kdumpkit", "--force", "/tmp/bad.img", release),
                                ("mkinitramfs", "-d", "/usr/share/kdumpkit/initramfs-tools", "-o", "/tmp/bad.img", release)]:
             said = system.run("env", "KDUMPKIT_OPTIONS=--sysroot /nonexistent", tool, *command, expect=None)
             self.assertIn("kdumpkit-mkinitramfs: error: ", said)

@@ -1,25 +1,4 @@
-#!/bin/sh
-# In a Debian guest, as a service in each boot: installs our packages and does what the README says, crashes the armed
-# machine, and looks at what it comes back to. What a step prints and returns is in /out: NAME.stdout, NAME.stderr, NAME.rc.
-out=/out
-mkdir -p $out
-step() {
-  name=$1
-  shift
-  echo "guest: $name: $*"
-  "$@" >$out/$name.stdout 2>$out/$name.stderr
-  rc=$?
-  echo $rc >$out/$name.rc
-  echo "guest: $name: exit $rc after $(cut -d' ' -f1 /proc/uptime) s of uptime"
-}
-next() {
-  echo $1 >/stage
-  sync
-}
-release=$(uname -r)
-export DEBIAN_FRONTEND=noninteractive
-# The units of this boot have done their work, or failed.
-systemctl is-system-running --wait >/dev/null
+# Installs our packages and does what the README says, crashes the armed machine, and looks at what it comes back to.
 
 # How often the crash kernel was loaded in this boot, and waits until it was once more.
 arms() { journalctl -b -o cat -u kdumpkit-arm | grep -c '^armed:'; }
