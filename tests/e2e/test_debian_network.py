@@ -104,7 +104,8 @@ class DebianNetwork(e2e.TestCase):
         return found[0]
 
     def assert_whole(self, directory: Path, dump: Path) -> None:
-        self.assertFalse(DumpFile(dump).status & INCOMPLETE)
+        if dump.name == "vmcore":
+            self.assertFalse(DumpFile(dump).status & INCOMPLETE)
         self.assertIn("sysrq triggered crash", (directory / "dmesg.txt").read_text())
         self.assertEqual("complete", self.valid_json((directory / "summary.json").read_text())["status"])
         self.assertIn("sysrq_handle_crash", self.run_program("kdump-analyze", "bt", dump))
@@ -150,7 +151,7 @@ class DebianNetwork(e2e.TestCase):
     def test_each_boot_arms_by_itself(self):
         """At first with the image of before the crash, then anew."""
         self.assertEqual(["success", "0"], sorted(self.guest_run.text("boot-early.stdout").split(), reverse=True))
-        self.assertIn("armed: a crash kernel is loaded", self.guest_run.text("boot-late.stdout"))
+        self.assertIn("armed: crash kernel loaded", self.guest_run.text("boot-late.stdout"))
         self.assertEqual("armed", self.valid_json(self.guest_run.text("boot-status.stdout"))["state"])
         self.assertEqual("success", self.guest_run.text("boot-check.stdout").strip())
 
