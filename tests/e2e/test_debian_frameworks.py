@@ -85,7 +85,7 @@ class DebianFrameworks(e2e.TestCase):
             with self.subTest(number):
                 said = self.crash_console(number)
                 start = re.search(r"Run (\S+) as init process", said)
-                self.assertEqual("/bin/kdump-init" if number == 3 else "/init", start[1])
+                self.assertEqual("/usr/bin/kdump-init" if number == 3 else "/init", start[1])
                 before = said[start.end():said.index("kdumpkit: capture started")]
                 for theirs in ["udev", "systemd", "Begin: Mounting", "dracut", "EXT4-fs", "kdump-init:"]:
                     self.assertNotIn(theirs, before)

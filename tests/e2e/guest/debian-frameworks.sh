@@ -72,7 +72,7 @@ END
   no-shell)
     second_disk full
     make=true
-    arm no-shell /boot/crash-initramfs-tools.img rdinit=/bin/kdump-init <<'END'
+    arm no-shell /boot/crash-initramfs-tools.img rdinit=/usr/bin/kdump-init <<'END'
 [[target]]
 kind = "mount"
 device = "LABEL=crash"
