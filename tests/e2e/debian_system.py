@@ -150,7 +150,7 @@ def further_disks(scenario: Scenario, directory: Path) -> list[Path]:
     out = []
     for disk in scenario.disks:
         label, mib = disk.split()
-        out.append(directory / label)
+        out.append(directory / f"disk-{label}")
         subprocess.run(["/sbin/mkfs.ext4", "-q", "-F", "-L", label, out[-1], f"{mib}M"], check=True)
     return out
 
