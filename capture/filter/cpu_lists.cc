@@ -72,6 +72,20 @@ class OffsetSearch {
   std::set<uint64_t> found_;
 };
 
+// A running machine (/proc/kcore) takes and returns pages while its lists are walked. Then they are walked
+// again, as long as what is wrong with them changes: of a dump it never does.
+std::optional<std::vector<PfnRange>> settled_blocks(KernelMemory& memory, CpuListWalk& walk, VirtAddr pages) {
+  constexpr unsigned max_tries = 16;
+  std::optional<std::vector<PfnRange>> blocks = walk.blocks(pages);
+  for (unsigned tries = 1; !blocks && tries < max_tries; ++tries) {
+    const std::string before = walk.problem();
+    memory.forget_pages();
+    blocks = walk.blocks(pages);
+    if (!blocks && walk.problem() == before) break;
+  }
+  return blocks;
+}
+
 // No page can be free twice.
 bool sort_disjoint(std::vector<PfnRange>& blocks) {
   std::ranges::sort(blocks, {}, &PfnRange::begin);
@@ -108,7 +122,8 @@ CpuLists find_cpu_lists(Kernel& kernel, const MemMap& map, const PageMarkers& ma
   }
   for (uint64_t pageset : pagesets) {
     for (uint64_t offset : offsets) {
-      if (const std::optional<std::vector<PfnRange>> blocks = walk.blocks({pageset + offset})) {
+      if (const std::optional<std::vector<PfnRange>> blocks =
+              settled_blocks(memory, walk, {pageset + offset})) {
         found.blocks.insert(found.blocks.end(), blocks->begin(), blocks->end());
         continue;
       }

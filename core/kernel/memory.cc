@@ -138,6 +138,10 @@ KernelMemory::KernelMemory(const Dump& dump) : dump_(dump), arch_(&arch_of(dump)
 
 KernelMemory::~KernelMemory() = default;
 
+void KernelMemory::forget_pages() noexcept {
+  for (Cache::Slot& slot : cache_->slots) slot.pfn = ~uint64_t{0};
+}
+
 const VaLayout& KernelMemory::layout() const {
   return translator_->layout();
 }

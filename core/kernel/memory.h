@@ -58,6 +58,10 @@ class KernelMemory : public PhysReader {
   ReadResult read(PhysAddr pa, MutableBytes out) noexcept;
   bool read_phys(PhysAddr pa, MutableBytes out) noexcept override { return static_cast<bool>(read(pa, out)); }
 
+  // Pages that were read are read anew from here on: for a running machine (/proc/kcore), whose memory
+  // changes.
+  void forget_pages() noexcept;
+
   // One value; nullopt when it cannot be read. T is an alignment-1 type (ul64 or a struct of such).
   template <typename T>
   std::optional<T> load(VirtAddr va) noexcept {

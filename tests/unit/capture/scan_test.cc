@@ -10,6 +10,7 @@
 #include "capture/filter/free_check.h"
 #include "capture/filter/pins.h"
 #include "tests/support/btf_builder.h"
+#include "tests/support/overlay_dump.h"
 #include "tests/support/page_builder.h"
 
 namespace kdk {
@@ -505,6 +506,32 @@ TEST(CpuLists, AreNotBelievedWhenTheyContradictThemselves) {
     EXPECT_EQ(found.pages, 1u) << test_case.name;
     ASSERT_EQ(found.blocks.size(), 1u) << test_case.name;
     EXPECT_EQ(found.blocks[0].begin, machine.m.at(12)) << test_case.name;
+  }
+}
+
+// /proc/kcore: a list that was changed while it was walked is walked again, over what memory holds then.
+TEST(CpuLists, OfARunningMachineAreWalkedUntilTheyAgree) {
+  CpuListMachine machine(true);
+  Scan scan;
+  ASSERT_EQ(machine.find(scan).problem, "");
+  const Dump& dump = *machine.m.dump;
+  for (unsigned reads : {1, 2}) {
+    test::OverlayDump changing(dump);
+    // In between the count was lower by one.
+    const Translation at = machine.m.kernel->memory().translate(machine.pages(0));
+    ASSERT_EQ(at.status, Translation::Status::mapped);
+    const Pfn pfn = machine.m.builder.pfn_of(at.pa);
+    const std::unique_ptr<PageReader> reader = dump.reader();
+    const PageView now = reader->page(pfn);
+    std::vector<uint8_t> page(now.bytes.begin(), now.bytes.end());
+    --page[machine.pages(0).value % page.size() + 8];
+    changing.replace_for(reads, pfn, page);
+    Kernel kernel(changing);
+    const MemMap map(kernel.memory(), machine.m.markers);
+    const CpuLists found = find_cpu_lists(kernel, map, machine.m.markers, scan);
+    // What is wrong twice in the same way stays so.
+    EXPECT_EQ(found.refused, reads == 1 ? 0u : 1u) << found.problem;
+    EXPECT_EQ(found.pages, reads == 1 ? 5u : 1u);
   }
 }
 
