@@ -1,5 +1,6 @@
 // BTF: the input is parsed as vmlinux's BTF and as a module's on top of a good one, then asked about
 // everything.
+#include <algorithm>
 #include <cstdlib>
 
 #include "core/kernel/btf.h"
@@ -26,6 +27,18 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
         }
       }
       (void)btf->enumerator("MODULE_STATE_GOING");
+      (void)btf->variable("u");
+      // By number, as who walks along members and prints declarations does; one number too many.
+      for (uint32_t id = 0; id <= std::min<size_t>(btf->type_count(), 1000); ++id) {
+        (void)btf->type(id);
+        (void)btf->member(id, "next");
+        const std::optional<Btf::Record> record = btf->record(id);
+        if (record.has_value() != (id < btf->type_count())) abort();
+        if (!record || record->name.empty()) continue;
+        for (uint32_t other : btf->named(record->name)) {
+          if (other >= btf->type_count()) abort();
+        }
+      }
     } catch (const Error&) {
     }
   }
