@@ -35,6 +35,7 @@ endif()
 if(KDK_ANALYZE)
   kdk_library(dw elfutils/libdw.h)
   kdk_library(capstone capstone/capstone.h)
+  kdk_library(edit histedit.h)
 endif()
 # A static libelf needs the codecs of compressed sections.
 target_link_libraries(kdk::elf INTERFACE kdk::z)

@@ -24,12 +24,12 @@ std::vector<Limit> holes(const MemoryView& view) {
 
 }  // namespace
 
-void add_read(CLI::App& program, std::function<int()>& chosen) {
+void add_read(Program& program) {
   struct Words {
     std::string address;
     MemoryRequest request;
   };
-  Command command(program, chosen, "read", "Memory as numbers, pointers or text");
+  Command command(program, "read", "Memory as numbers, pointers or text");
   auto words = std::make_shared<Words>();
   command.one_dump();
   command.app()
@@ -47,7 +47,8 @@ void add_read(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words, &app = command.app()](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_kernel(session);
     MemoryRequest request = words->request;
     if (request.string && app.count("COUNT") == 0) request.count = 4096;
@@ -65,13 +66,13 @@ void add_read(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_vtop(CLI::App& program, std::function<int()>& chosen) {
+void add_vtop(Program& program) {
   struct Words {
     std::string address;
     bool physical = false;
     int32_t pid = 0;
   };
-  Command command(program, chosen, "vtop", "How an address is translated: each page table, the page frame");
+  Command command(program, "vtop", "How an address is translated: each page table, the page frame");
   auto words = std::make_shared<Words>();
   command.one_dump();
   command.app()
@@ -85,7 +86,8 @@ void add_vtop(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words, &app = command.app()](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_kernel(session);
     TranslationRequest request;
     request.query = escape_untrusted(words->address);

@@ -17,7 +17,8 @@ struct Words {
 };
 
 int of_cpus(const Options& options, bool all, bool variables) {
-  Session session(options.session);
+  const OpenSession opened(options);
+  Session& session = *opened;
   BacktraceReport answer = make_backtrace(session, all, variables);
   int code = finish(options, answer);
   if (answer.crash && !answer.crash->cpus.empty()) return code;
@@ -26,7 +27,8 @@ int of_cpus(const Options& options, bool all, bool variables) {
 }
 
 int of_tasks(const Options& options, const StackQuery& query) {
-  Session session(options.session);
+  const OpenSession opened(options);
+  Session& session = *opened;
   auto answer = make_task_stacks(session, query);
   int code = finish(options, answer);
   if (answer.facts.stacks.empty()) {
@@ -36,12 +38,13 @@ int of_tasks(const Options& options, const StackQuery& query) {
   return answer.facts.not_found.empty() ? code : int{exit_partial};
 }
 
-// The first word is the dump; of the others, files are further parts of a split set and the rest name tasks.
-std::vector<std::string> take_tasks(SessionOptions& session) {
+// The first word is the dump; of the others, files are further parts of a split set (a shell has opened them)
+// and the rest name tasks.
+std::vector<std::string> take_tasks(SessionOptions& session, bool in_shell) {
   std::vector<std::string> tasks;
   for (size_t i = 1; i < session.dump.size();) {
     std::error_code ignored;
-    if (std::filesystem::exists(session.dump[i], ignored)) {
+    if (!in_shell && std::filesystem::exists(session.dump[i], ignored)) {
       ++i;
       continue;
     }
@@ -53,8 +56,8 @@ std::vector<std::string> take_tasks(SessionOptions& session) {
 
 }  // namespace
 
-void add_backtrace(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "bt", "Backtrace of the CPU that crashed, or of tasks");
+void add_backtrace(Program& program) {
+  Command command(program, "bt", "Backtrace of the CPU that crashed, or of tasks");
   auto words = std::make_shared<Words>();
   CLI::App& app = command.app();
   command.dump();
@@ -75,7 +78,7 @@ void add_backtrace(CLI::App& program, std::function<int()>& chosen) {
   command.output();
   command.run([words](const Options& given) {
     Options options = given;
-    words->query.words = take_tasks(options.session);
+    words->query.words = take_tasks(options.session, options.opened != nullptr);
     const TaskFilter& filter = words->query.filter;
     const bool filtered = !filter.states.empty() || !filter.pids.empty() || !filter.names.empty() ||
                           filter.leaders || filter.user || filter.kernel;

@@ -15,15 +15,24 @@ struct Command::Words {
   bool no_debug_info = false;
 };
 
-Command::Command(CLI::App& program, std::function<int()>& chosen, const std::string& name,
-                 const std::string& description)
-    : app_(program.add_subcommand(name, description)), chosen_(chosen), words_(std::make_shared<Words>()) {}
+Command::Command(Program& program, const std::string& name, const std::string& description)
+    : app_(program.app.add_subcommand(name, description)),
+      program_(program),
+      words_(std::make_shared<Words>()) {
+  words_->options.opened = program.session;
+}
 
 void Command::vmcoreinfo() {
+  if (program_.session != nullptr) return;
   app_->add_option(
           "--vmcoreinfo", words_->options.session.vmcoreinfo,
           "Use this VMCOREINFO, a text or a note; without it, a dump that has none is searched for it")
       ->type_name("FILE");
+}
+
+// A shell fills it in.
+void Command::hide_dump() {
+  if (program_.session != nullptr) app_->get_option("DUMP")->group("");
 }
 
 void Command::dump() {
@@ -31,17 +40,21 @@ void Command::dump() {
                    "The dump; several files are the parts of one split set")
       ->required();
   vmcoreinfo();
+  hide_dump();
 }
 
 void Command::one_dump() {
   app_->add_option("DUMP", words_->dump, "The dump")->required()->type_name("FILE");
   vmcoreinfo();
+  hide_dump();
+  if (program_.session != nullptr) return;
   app_->add_option("--part", words_->parts, "A further part of a split set (may be repeated)")
       ->type_name("FILE")
       ->allow_extra_args(false);
 }
 
 void Command::debug_dirs() {
+  if (program_.session != nullptr) return;
   app_->add_option("--debug-dir", words_->options.session.search.debug_dirs,
                    "Look for debug information here first (may be repeated)")
       ->type_name("DIR")
@@ -50,6 +63,7 @@ void Command::debug_dirs() {
 }
 
 void Command::debug_info() {
+  if (program_.session != nullptr) return;
   app_->add_option("--vmlinux", words_->options.session.search.vmlinux,
                    "Use this vmlinux; refused when it is another build")
       ->type_name("FILE");
@@ -71,8 +85,8 @@ void Command::output_with_html() {
 }
 
 void Command::run(std::function<int(const Options&)> body) {
-  app_->callback([words = words_, body = std::move(body), &chosen = chosen_] {
-    chosen = [words, body] {
+  app_->callback([words = words_, body = std::move(body), &program = program_] {
+    program.chosen = [words, body] {
       Options& options = words->options;
       if (!words->dump.empty()) options.session.dump.emplace_back(words->dump);
       for (const std::string& part : words->parts) options.session.dump.emplace_back(part);

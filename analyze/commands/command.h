@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "analyze/commands/commands.h"
 #include "analyze/render/render.h"
 #include "analyze/session.h"
 #include "core/base/cli.h"
@@ -20,16 +21,28 @@ namespace kdk {
 
 struct Options {
   SessionOptions session;
-  std::string output;  // empty: stdout
+  Session* opened = nullptr;  // of a shell
+  std::string output;         // empty: stdout
   bool json = false, html = false;
+};
+
+// The session a command works in: the shell's, or one of its own.
+class OpenSession {
+ public:
+  explicit OpenSession(const Options& options)
+      : own_(options.opened == nullptr ? std::make_unique<Session>(options.session) : nullptr),
+        session_(options.opened == nullptr ? *own_ : *options.opened) {}
+  Session& operator*() const { return session_; }
+
+ private:
+  std::unique_ptr<Session> own_;
+  Session& session_;
 };
 
 // One command while it is being described. The options fill an Options that run()'s body gets.
 class Command {
  public:
-  // `chosen` is set when this command is the one on the command line.
-  Command(CLI::App& program, std::function<int()>& chosen, const std::string& name,
-          const std::string& description);
+  Command(Program& program, const std::string& name, const std::string& description);
 
   CLI::App& app() { return *app_; }
 
@@ -52,9 +65,10 @@ class Command {
   struct Words;
 
   void vmcoreinfo();
+  void hide_dump();
 
   CLI::App* app_;
-  std::function<int()>& chosen_;
+  Program& program_;
   std::shared_ptr<Words> words_;
 };
 
@@ -69,8 +83,8 @@ int finish(const Options& options, const Answer& answer, bool limits_in_text = f
   emit(options, options.json ? to_json_text(answer) : escape_untrusted(to_text(answer), "\n\t"));
   if (!limits_in_text && !options.json) {
     for (const Limit& limit : answer.limits) {
-      bool matters = limit.damage || limit.path == "/evidence/vmlinux" ||
-                     limit.path.starts_with("/evidence/modules/");
+      bool matters =
+          limit.damage || limit.path == "/evidence/vmlinux" || limit.path.starts_with("/evidence/modules/");
       if (matters) log_warning("{}{}", limit.detail, limit.need.empty() ? "" : "; would help: " + limit.need);
     }
   }

@@ -1,8 +1,9 @@
-// Every command of kdump-analyze, in the order of --help. Each adds itself to the command line and sets
-// `chosen` when it is the one that was asked for.
+// Every command of kdump-analyze, in the order of --help, and the command line they add themselves to.
 #pragma once
 
 #include <functional>
+
+#include "analyze/session.h"
 
 namespace CLI {
 class App;
@@ -10,34 +11,46 @@ class App;
 
 namespace kdk {
 
-void add_report(CLI::App& program, std::function<int()>& chosen);
-void add_log(CLI::App& program, std::function<int()>& chosen);
-void add_backtrace(CLI::App& program, std::function<int()>& chosen);
-void add_ps(CLI::App& program, std::function<int()>& chosen);
-void add_locks(CLI::App& program, std::function<int()>& chosen);
-void add_runq(CLI::App& program, std::function<int()>& chosen);
-void add_timer(CLI::App& program, std::function<int()>& chosen);
-void add_workqueue(CLI::App& program, std::function<int()>& chosen);
-void add_wait(CLI::App& program, std::function<int()>& chosen);
-void add_irq(CLI::App& program, std::function<int()>& chosen);
-void add_dev(CLI::App& program, std::function<int()>& chosen);
-void add_files(CLI::App& program, std::function<int()>& chosen);
-void add_mount(CLI::App& program, std::function<int()>& chosen);
-void add_net(CLI::App& program, std::function<int()>& chosen);
-void add_modules(CLI::App& program, std::function<int()>& chosen);
-void add_symbols(CLI::App& program, std::function<int()>& chosen);
-void add_read(CLI::App& program, std::function<int()>& chosen);
-void add_vtop(CLI::App& program, std::function<int()>& chosen);
-void add_search(CLI::App& program, std::function<int()>& chosen);
-void add_mem(CLI::App& program, std::function<int()>& chosen);
-void add_dis(CLI::App& program, std::function<int()>& chosen);
-void add_struct(CLI::App& program, std::function<int()>& chosen);
-void add_print(CLI::App& program, std::function<int()>& chosen);
-void add_sys(CLI::App& program, std::function<int()>& chosen);
-void add_config(CLI::App& program, std::function<int()>& chosen);
-void add_info(CLI::App& program, std::function<int()>& chosen);
-void add_diff(CLI::App& program, std::function<int()>& chosen);
-void add_doctor(CLI::App& program, std::function<int()>& chosen);
-void add_triage(CLI::App& program, std::function<int()>& chosen);
+struct Program {
+  CLI::App& app;
+  std::function<int()> chosen = {};  // what the command line asks for, when it has been parsed
+  // Of a shell: the dump is open. Then commands have no options that say what to open; the words of DUMP are
+  // still there, for the shell to fill in.
+  Session* session = nullptr;
+};
+
+// The commands that ask one dump.
+void add_dump_commands(Program& program);
+
+void add_report(Program& program);
+void add_log(Program& program);
+void add_backtrace(Program& program);
+void add_ps(Program& program);
+void add_locks(Program& program);
+void add_runq(Program& program);
+void add_timer(Program& program);
+void add_workqueue(Program& program);
+void add_wait(Program& program);
+void add_irq(Program& program);
+void add_dev(Program& program);
+void add_files(Program& program);
+void add_mount(Program& program);
+void add_net(Program& program);
+void add_modules(Program& program);
+void add_symbols(Program& program);
+void add_read(Program& program);
+void add_vtop(Program& program);
+void add_search(Program& program);
+void add_mem(Program& program);
+void add_dis(Program& program);
+void add_struct(Program& program);
+void add_print(Program& program);
+void add_sys(Program& program);
+void add_config(Program& program);
+void add_info(Program& program);
+void add_diff(Program& program);
+void add_doctor(Program& program);
+void add_triage(Program& program);
+void add_shell(Program& program);
 
 }  // namespace kdk

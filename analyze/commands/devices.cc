@@ -8,16 +8,17 @@
 
 namespace kdk {
 
-void add_irq(CLI::App& program, std::function<int()>& chosen) {
+void add_irq(Program& program) {
   auto all = std::make_shared<bool>(false);
-  Command command(program, chosen, "irq",
+  Command command(program, "irq",
                   "Interrupts: chip, handlers, how often each CPU took them, where they may go");
   command.dump();
   command.app().add_flag("-a,--all", *all, "Lines without a handler, too");
   command.debug_info();
   command.output();
   command.run([all](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     InterruptListing facts{read_interrupts(session.types(), session.log()), *all};
     std::vector<Limit> limits = limits_of("/lines", facts.facts.problems);
@@ -25,14 +26,14 @@ void add_irq(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_dev(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "dev",
-                  "Devices: majors of drivers, block devices and the I/O on its way to them");
+void add_dev(Program& program) {
+  Command command(program, "dev", "Devices: majors of drivers, block devices and the I/O on its way to them");
   command.dump();
   command.debug_info();
   command.output();
   command.run([](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     Devices facts = read_devices(session.types());
     std::vector<Limit> limits = limits_of("/disks", facts.problems);

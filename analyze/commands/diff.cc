@@ -23,13 +23,12 @@ std::string report_of(const std::filesystem::path& path, const SessionOptions& s
 
 }  // namespace
 
-void add_diff(CLI::App& program, std::function<int()>& chosen) {
+void add_diff(Program& program) {
   struct Words {
     std::filesystem::path a, b;
   };
   auto words = std::make_shared<Words>();
-  Command command(program, chosen, "diff",
-                  "Two crashes: whether they are the same bug, and what is different");
+  Command command(program, "diff", "Two crashes: whether they are the same bug, and what is different");
   command.app().add_option("A", words->a, "A dump or an earlier report.json")->required()->type_name("FILE");
   command.app().add_option("B", words->b, "Another one")->required()->type_name("FILE");
   command.debug_dirs();

@@ -8,13 +8,13 @@
 
 namespace kdk {
 
-void add_dis(CLI::App& program, std::function<int()>& chosen) {
+void add_dis(Program& program) {
   struct Words {
     std::string address;
     uint64_t count = 0;
     bool lines = false, up_to = false;
   };
-  Command command(program, chosen, "dis", "Code of a function or range, as it was in memory");
+  Command command(program, "dis", "Code of a function or range, as it was in memory");
   auto words = std::make_shared<Words>();
   command.one_dump();
   command.app()
@@ -30,7 +30,8 @@ void add_dis(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_kernel(session);
     const SourceLookup sources = session.sources();
     DisassemblyRequest request;

@@ -6,14 +6,15 @@
 
 namespace kdk {
 
-void add_doctor(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "doctor",
+void add_doctor(Program& program) {
+  Command command(program, "doctor",
                   "What evidence there is, and which file or package would give better answers");
   command.dump();
   command.debug_info();
   command.output();
   command.run([](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     return finish(options, make_doctor(session), true);
   });
 }

@@ -25,9 +25,9 @@ std::vector<StackOwner> tasks_of(Session& session, Kernel& kernel, const std::ve
 
 }  // namespace
 
-void add_files(CLI::App& program, std::function<int()>& chosen) {
+void add_files(Program& program) {
   auto words = std::make_shared<std::vector<std::string>>();
-  Command command(program, chosen, "files",
+  Command command(program, "files",
                   "Files that a task has open, sockets and pipes among them; its directory and program");
   command.one_dump();
   command.app().add_option("TASK", *words, "A pid, a name, or the 0x-address of a task_struct")->required();
@@ -35,7 +35,8 @@ void add_files(CLI::App& program, std::function<int()>& chosen) {
   command.output();
   const RedactionOption redaction(command);
   command.run([words, redaction](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_variables(session);
     FileAnswer facts;
     std::vector<Limit> limits;
@@ -53,9 +54,9 @@ void add_files(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_mount(CLI::App& program, std::function<int()>& chosen) {
+void add_mount(Program& program) {
   auto task = std::make_shared<std::string>();
-  Command command(program, chosen, "mount", "What is mounted where, from what and how");
+  Command command(program, "mount", "What is mounted where, from what and how");
   command.dump();
   command.app()
       .add_option("--task", *task, "In the namespace of this task: a pid, a name, or an 0x-address")
@@ -64,7 +65,8 @@ void add_mount(CLI::App& program, std::function<int()>& chosen) {
   command.output();
   const RedactionOption redaction(command);
   command.run([task, redaction](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_variables(session);
     std::vector<Limit> limits;
     std::optional<StackOwner> owner;

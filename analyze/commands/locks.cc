@@ -6,14 +6,14 @@
 
 namespace kdk {
 
-void add_locks(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "locks",
-                  "Locks that tasks wait for: who has them, who waits, who waits for whom");
+void add_locks(Program& program) {
+  Command command(program, "locks", "Locks that tasks wait for: who has them, who waits, who waits for whom");
   command.dump();
   command.debug_info();
   command.output();
   command.run([](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     auto answer = make_locks(session);
     int code = finish(options, answer);
     if (answer.facts.table.why_not.empty()) return code;

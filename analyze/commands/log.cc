@@ -8,14 +8,14 @@
 
 namespace kdk {
 
-void add_log(CLI::App& program, std::function<int()>& chosen) {
+void add_log(Program& program) {
   struct Words {
     std::string level;
     std::vector<std::string> callers;
     bool show_callers = false, wall = false;
   };
   auto words = std::make_shared<Words>();
-  Command command(program, chosen, "log", "The kernel log");
+  Command command(program, "log", "The kernel log");
   CLI::App& app = command.app();
   command.dump();
   app.add_option("--level", words->level, "Only this level and more severe ones: err, warn, ..., or 0 to 7")
@@ -36,7 +36,8 @@ void add_log(CLI::App& program, std::function<int()>& chosen) {
                "Wall-clock times (UTC), good to a second, instead of those since boot");
   command.output();
   command.run([words](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     ShownLog shown{make_log(session), {}, {}, {}};
     KernelLog& log = shown.report.log;
     const bool readable = !log.records.empty();

@@ -49,13 +49,12 @@ std::vector<MemoryAnswer::Area> areas_of(Session& session, std::vector<std::stri
 
 }  // namespace
 
-void add_mem(CLI::App& program, std::function<int()>& chosen) {
+void add_mem(Program& program) {
   struct Words {
     std::vector<std::string> addresses;
     bool slabs = false, areas = false;
   };
-  Command command(program, chosen, "mem",
-                  "Memory: totals, zones, slab caches, vmalloc areas; whose an address is");
+  Command command(program, "mem", "Memory: totals, zones, slab caches, vmalloc areas; whose an address is");
   auto words = std::make_shared<Words>();
   command.one_dump();
   command.app().add_option("ADDRESS", words->addresses,
@@ -65,7 +64,8 @@ void add_mem(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_kernel(session);
     session.debug_info();
     MemoryAnswer answer;

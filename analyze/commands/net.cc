@@ -10,16 +10,17 @@
 
 namespace kdk {
 
-void add_net(CLI::App& program, std::function<int()>& chosen) {
+void add_net(Program& program) {
   auto sockets = std::make_shared<bool>(false);
-  Command command(program, chosen, "net", "Network interfaces with their addresses; TCP and UDP sockets");
+  Command command(program, "net", "Network interfaces with their addresses; TCP and UDP sockets");
   command.dump();
   command.app().add_flag("-s,--sockets", *sockets, "TCP and UDP sockets, too");
   command.debug_info();
   command.output();
   const RedactionOption redaction(command);
   command.run([sockets, redaction](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     NetworkAnswer facts{read_network(session.types(), *sockets), {}};
     std::vector<Limit> limits = limits_of("/namespaces", facts.facts.problems);

@@ -6,8 +6,8 @@
 
 namespace kdk {
 
-void add_report(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "report", "The whole answer: crash, traces, log, tasks, modules, memory");
+void add_report(Program& program) {
+  Command command(program, "report", "The whole answer: crash, traces, log, tasks, modules, memory");
   auto level = std::make_shared<std::string>();
   command.dump();
   command.debug_info();
@@ -20,7 +20,8 @@ void add_report(CLI::App& program, std::function<int()>& chosen) {
           "HTML), strict (also names of user tasks, values of the command line, messages of programs)")
       ->check(CLI::IsMember({"none", "default", "strict"}));
   command.run([level](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Report answer = make_report(session);
     const RedactionLevel by_format =
         options.json || options.html ? RedactionLevel::normal : RedactionLevel::none;
@@ -31,12 +32,13 @@ void add_report(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_info(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "info", "What the dump is: format, architecture, page size, completeness");
+void add_info(Program& program) {
+  Command command(program, "info", "What the dump is: format, architecture, page size, completeness");
   command.dump();
   command.output();
   command.run([](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     return finish(options, make_info(session), true);
   });
 }

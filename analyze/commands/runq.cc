@@ -7,13 +7,14 @@
 
 namespace kdk {
 
-void add_runq(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "runq", "Run queues: what each CPU ran, what waited for it and how long");
+void add_runq(Program& program) {
+  Command command(program, "runq", "Run queues: what each CPU ran, what waited for it and how long");
   command.dump();
   command.debug_info();
   command.output();
   command.run([](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session);
     RunQueues facts = read_run_queues(session.types(), session.log());
     std::vector<Limit> limits = limits_of("/cpus", facts.problems);

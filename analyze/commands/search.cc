@@ -46,14 +46,14 @@ std::string check_text(const std::string& text) {
 
 }  // namespace
 
-void add_search(CLI::App& program, std::function<int()>& chosen) {
+void add_search(Program& program) {
   struct Words {
     std::vector<std::string> values, strings, bytes;
     uint64_t mask = ~uint64_t{0};
     unsigned unit = 8;
     SearchRequest request;
   };
-  Command command(program, chosen, "search", "Where a value, a string or bytes are in memory");
+  Command command(program, "search", "Where a value, a string or bytes are in memory");
   auto words = std::make_shared<Words>();
   words->request.threads = std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
   command.one_dump();
@@ -87,7 +87,8 @@ void add_search(CLI::App& program, std::function<int()>& chosen) {
       log_error("search: nothing to search for; give a VALUE, --string or --bytes");
       return exit_usage;
     }
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_kernel(session);
     session.debug_info();
     session.modules();

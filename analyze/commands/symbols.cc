@@ -7,8 +7,8 @@
 
 namespace kdk {
 
-void add_symbols(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "sym", "Address to symbol, and symbol to address");
+void add_symbols(Program& program) {
+  Command command(program, "sym", "Address to symbol, and symbol to address");
   auto queries = std::make_shared<std::vector<std::string>>();
   command.one_dump();
   command.app()
@@ -17,7 +17,8 @@ void add_symbols(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([queries](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     SymbolReport answer = make_symbols(session, *queries);
     int code = finish(options, answer);
     size_t found =

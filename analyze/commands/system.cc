@@ -11,14 +11,15 @@
 
 namespace kdk {
 
-void add_sys(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "sys", "The machine and its kernel: names, CPUs, memory, load, panic");
+void add_sys(Program& program) {
+  Command command(program, "sys", "The machine and its kernel: names, CPUs, memory, load, panic");
   command.dump();
   command.debug_info();
   command.output();
   const RedactionOption redaction(command);
   command.run([redaction](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_variables(session);
     SystemListing facts;
     facts.facts.identity = system_from_dump(session.dump());
@@ -32,16 +33,16 @@ void add_sys(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_config(CLI::App& program, std::function<int()>& chosen) {
+void add_config(Program& program) {
   auto names = std::make_shared<std::vector<std::string>>();
-  Command command(program, chosen, "config",
-                  "The configuration that the kernel was built with, if it carries it");
+  Command command(program, "config", "The configuration that the kernel was built with, if it carries it");
   command.one_dump();
   command.app().add_option("NAME", *names, "Only options with this in their name (several: any of them)");
   command.debug_info();
   command.output();
   command.run([names](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     Kernel& kernel = require_variables(session);
     KernelConfig facts = read_kernel_config(kernel, *names);
     const std::string why_not = facts.why_not;

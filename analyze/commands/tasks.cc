@@ -21,14 +21,14 @@ void add_task_filter(CLI::App& app, TaskFilter& filter) {
   app.add_flag("--kernel", filter.kernel, "Only kernel threads")->excludes(user);
 }
 
-void add_ps(CLI::App& program, std::function<int()>& chosen) {
+void add_ps(Program& program) {
   struct Words {
     TaskFilter filter;
     std::string sort = "list";
     bool tree = false;
   };
   auto words = std::make_shared<Words>();
-  Command command(program, chosen, "ps", "Processes and threads: state, memory, when each ran last");
+  Command command(program, "ps", "Processes and threads: state, memory, when each ran last");
   command.dump();
   CLI::App& app = command.app();
   app.add_flag("--tree", words->tree, "Parents before their children");
@@ -39,7 +39,8 @@ void add_ps(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     auto answer = make_processes(session, words->filter, task_order(words->sort).value_or(TaskOrder::list),
                                  words->tree);
     int code = finish(options, answer);
@@ -50,16 +51,16 @@ void add_ps(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_modules(CLI::App& program, std::function<int()>& chosen) {
+void add_modules(Program& program) {
   auto names = std::make_shared<std::vector<std::string>>();
-  Command command(program, chosen, "mod",
-                  "Modules: size, state, taint, who uses them; with a name, one in full");
+  Command command(program, "mod", "Modules: size, state, taint, who uses them; with a name, one in full");
   command.one_dump();
   command.app().add_option("NAME", *names, "These in full: sections, memory, symbols");
   command.debug_info();
   command.output();
   command.run([names](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     auto answer = make_modules(session, *names);
     int code = finish(options, answer);
     if (!answer.facts.why_not.empty()) {

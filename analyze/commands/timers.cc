@@ -29,14 +29,15 @@ WaitQueue wait_queue_of(Session& session, const std::string& query, bool simple,
 
 }  // namespace
 
-void add_timer(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "timer",
+void add_timer(Program& program) {
+  Command command(program, "timer",
                   "Timers of each CPU: when they are due, what they call, which are overdue");
   command.dump();
   command.debug_info();
   command.output();
   command.run([](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     Timers facts = read_timers(session.types(), session.log());
     std::vector<Limit> limits = limits_of("/cpus", facts.problems);
@@ -44,16 +45,17 @@ void add_timer(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_workqueue(CLI::App& program, std::function<int()>& chosen) {
+void add_workqueue(Program& program) {
   auto all = std::make_shared<bool>(false);
-  Command command(program, chosen, "workqueue",
+  Command command(program, "workqueue",
                   "Workqueues: workers and what they are busy with, works that wait, stalled pools");
   command.dump();
   command.app().add_flag("-a,--all", *all, "Pools and workqueues without work, too");
   command.debug_info();
   command.output();
   command.run([all](const Options& options) {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     WorkQueueListing facts{read_workqueues(session.types(), session.log()), *all};
     std::vector<Limit> limits = limits_of("/pools", facts.facts.problems);
@@ -61,13 +63,13 @@ void add_workqueue(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_wait(CLI::App& program, std::function<int()>& chosen) {
+void add_wait(Program& program) {
   struct Words {
     std::vector<std::string> queues;
     bool simple = false;
   };
   auto words = std::make_shared<Words>();
-  Command command(program, chosen, "wait", "Who waits on a wait queue");
+  Command command(program, "wait", "Who waits on a wait queue");
   command.one_dump();
   command.app()
       .add_option("ADDRESS", words->queues,
@@ -78,7 +80,8 @@ void add_wait(CLI::App& program, std::function<int()>& chosen) {
   command.debug_info();
   command.output();
   command.run([words](const Options& options) -> int {
-    Session session(options.session);
+    const OpenSession opened(options);
+    Session& session = *opened;
     require_variables(session, true);
     WaitQueues facts;
     size_t failed = 0;

@@ -9,12 +9,12 @@
 
 namespace kdk {
 
-void add_triage(CLI::App& program, std::function<int()>& chosen) {
+void add_triage(Program& program) {
   struct Words {
     std::vector<std::filesystem::path> paths;
     unsigned jobs = std::clamp(std::thread::hardware_concurrency(), 1u, 4u);
   };
-  Command command(program, chosen, "triage",
+  Command command(program, "triage",
                   "Many dumps in one table: which are the same bug, how often, since when");
   auto words = std::make_shared<Words>();
   command.app()

@@ -14,11 +14,12 @@ constexpr size_t most_printed = 10'000;  // values of one walk
 
 // The types of a session, and what reads by them.
 struct TypedSession {
-  explicit TypedSession(const Options& options) : session(options.session), kernel(require_kernel(session)) {
+  explicit TypedSession(const Options& options) : opened(options), kernel(require_kernel(session)) {
     session.debug_info();
     session.modules();  // their names, for what pointers point to
   }
-  Session session;
+  OpenSession opened;
+  Session& session = *opened;
   Kernel& kernel;
   CTypes types{session.types()};
   ValueReader reader{types, kernel};
@@ -91,12 +92,12 @@ CType require_type(CTypes& types, const std::string& name) {
 
 }  // namespace
 
-void add_struct(CLI::App& program, std::function<int()>& chosen) {
+void add_struct(Program& program) {
   struct Words {
     std::string type;
     std::vector<std::string> at;
   };
-  Command command(program, chosen, "struct", "A type's layout, or what is in one at an address");
+  Command command(program, "struct", "A type's layout, or what is in one at an address");
   auto words = std::make_shared<Words>();
   command.one_dump();
   command.app()
@@ -129,8 +130,8 @@ void add_struct(CLI::App& program, std::function<int()>& chosen) {
   });
 }
 
-void add_print(CLI::App& program, std::function<int()>& chosen) {
-  Command command(program, chosen, "print", "Expressions over the kernel's variables and types");
+void add_print(Program& program) {
+  Command command(program, "print", "Expressions over the kernel's variables and types");
   auto expressions = std::make_shared<std::vector<std::string>>();
   command.one_dump();
   command.app()

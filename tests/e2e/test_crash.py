@@ -550,6 +550,17 @@ class Crash(e2e.TestCase):
         pids = {item["value"]["number"] for item in walk["expressions"][0]["values"]}
         self.assertEqual({task["tgid"] for task in self.report["tasks"]["items"]}, pids)
 
+    def test_shell(self):
+        """A session as somebody who knows crash has it: each line says what the command says that it stands for."""
+        lines = {"dmesg": "log", "bt -l": "bt", "ps 1": "ps --pid 1", "kmem -i": "mem", "foreach kernel bt": "bt --all-tasks --kernel",
+                 "dis panic 4": "dis panic -n 4", "sys": "sys", "runq": "runq"}
+        given = ["--vmlinux", self.vmlinux]
+        for line, meaning in lines.items():
+            command, *words = meaning.split()
+            alone = self.run_program("kdump-analyze", command, self.dump_path, *words, *([] if command == "log" else given))
+            self.assertNotEqual("", alone, meaning)
+            self.assertEqual(alone, self.run_program("kdump-analyze", "shell", self.dump_path, *given, "-c", line), line)
+
     def test_wrong_vmlinux_is_refused(self):
         """The report says so (exit code 3) and gives all that can be known without one."""
         other = next(name for name, (machine, _) in guest.packages.KERNELS.items()
