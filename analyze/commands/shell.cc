@@ -172,7 +172,7 @@ void add_shell(Program& program) {
     commands.vocabulary.types = [&](std::string_view prefix) { return names.types(prefix); };
     commands.vocabulary.members = [&](std::string_view type) { return names.members(type); };
     if (lines->empty() && isatty(STDIN_FILENO) && isatty(STDOUT_FILENO))
-      return run_shell_on_terminal(commands, greeting(session));
+      return run_shell_on_terminal(commands, [&] { return greeting(session); });
     return run_shell_script(commands, *lines);
   });
 }

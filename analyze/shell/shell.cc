@@ -183,8 +183,11 @@ int worse(int a, int b) {
 
 }  // namespace
 
-int run_shell_on_terminal(const ShellCommands& commands, const std::string& greeting) {
-  std::printf("%s", greeting.c_str());
+int run_shell_on_terminal(const ShellCommands& commands, const std::function<std::string()>& greeting) {
+  in_child([&] {
+    std::printf("%s", greeting().c_str());
+    return int{exit_done};
+  });
   LineEditor editor("kdump> ", history_file(),
                     [&](std::string_view text) { return complete(text, commands.vocabulary); });
   const std::string reader = pager();

@@ -24,8 +24,8 @@ struct ShellCommands {
 };
 
 // From a terminal: a line editor with history and completion, output through a pager, until Ctrl-D or `quit`.
-// Returns exit_done. `greeting` is shown first.
-int run_shell_on_terminal(const ShellCommands& commands, const std::string& greeting);
+// Returns exit_done. `greeting` makes what is shown first, in a child as well: what it reads is not kept.
+int run_shell_on_terminal(const ShellCommands& commands, const std::function<std::string()>& greeting);
 
 // Each line of stdin, or of `lines` if there are any. A command that fails does not end it. Returns
 // exit_done, or the exit code that says most: failed, usage, partial.
