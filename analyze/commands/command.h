@@ -83,8 +83,9 @@ int finish(const Options& options, const Answer& answer, bool limits_in_text = f
   emit(options, options.json ? to_json_text(answer) : escape_untrusted(to_text(answer), "\n\t"));
   if (!limits_in_text && !options.json) {
     for (const Limit& limit : answer.limits) {
-      bool matters =
-          limit.damage || limit.path == "/evidence/vmlinux" || limit.path.starts_with("/evidence/modules/");
+      // Of the vmlinux a shell has said it, when it opened the dump.
+      const bool vmlinux = limit.path == "/evidence/vmlinux" && options.opened == nullptr;
+      const bool matters = limit.damage || vmlinux || limit.path.starts_with("/evidence/modules/");
       if (matters) log_warning("{}{}", limit.detail, limit.need.empty() ? "" : "; would help: " + limit.need);
     }
   }

@@ -73,6 +73,10 @@ class Scripts(unittest.TestCase):
             self.assertIn(text, done.stdout)
         self.assertNotIn("--vmlinux", done.stdout)  # that was the shell's to open
 
+    def test_what_is_missing_is_said_once(self):
+        done = subprocess.run([program, "shell", self.dump, "-c", "bt", "-c", "sym panic"], capture_output=True, text=True, check=False)
+        self.assertEqual(1, done.stderr.count("no vmlinux"), done.stderr)
+
     def test_no_dump(self):
         done = run(self.dump.parent / "missing", "-c", "bt")
         self.assertEqual(1, done.returncode)
