@@ -205,7 +205,44 @@ void ConfigTable::finish() const {
   }
 }
 
+// The first byte behind the string that begins at `at`; the end of the text, when it is not closed.
+size_t end_of_string(std::string_view text, size_t at) {
+  const char quote = text[at];
+  const bool many_lines = text.substr(at, 3) == std::string(3, quote);
+  const std::string_view end = text.substr(at, many_lines ? 3 : 1);
+  for (size_t i = at + end.size(); i < text.size(); ++i) {
+    if (text[i] == '\\' && quote == '"') {
+      ++i;
+    } else if (text.substr(i, end.size()) == end) {
+      return i + end.size();
+    } else if (text[i] == '\n' && !many_lines) {
+      return i;
+    }
+  }
+  return text.size();
+}
+
+// TOML has characters beyond ASCII in strings and comments only (v1.0.0, "Keys", "String", "Comment").
+// toml++ 3.3 does not say so of most of them: what it does is undefined.
+void require_ascii_elsewhere(std::string_view text, std::string_view name) {
+  const size_t begin = text.starts_with("\xef\xbb\xbf") ? 3 : 0;  // a byte order mark
+  for (size_t i = begin; i < text.size();) {
+    const char c = text[i];
+    if (c == '#') {
+      i = std::min(text.find('\n', i), text.size());
+    } else if (c == '"' || c == '\'') {
+      i = end_of_string(text, i);
+    } else if ((static_cast<unsigned char>(c) & 0x80) != 0) {
+      const auto line = 1 + std::count(text.begin(), text.begin() + static_cast<std::ptrdiff_t>(i), '\n');
+      throw Error(Errc::format, fmt::format("{}:{}: a character beyond ASCII outside of quotes", name, line));
+    } else {
+      ++i;
+    }
+  }
+}
+
 ConfigFile ConfigFile::parse(std::string_view text, std::string_view name) {
+  require_ascii_elsewhere(text, name);
   auto document = std::make_shared<ConfigTable::Document>();
   document->name = name;
   try {

@@ -78,6 +78,26 @@ TEST(ConfigFile, SaysWhereAndWhatIsWrong) {
   EXPECT_EQ(message_of([&] { t.required_text("gone"); }), "f.toml:1: t.gone: is missing");
 }
 
+// toml++ has undefined behaviour for them.
+TEST(ConfigFile, HasCharactersBeyondAsciiInStringsAndCommentsOnly) {
+  const char* good[] = {"# \xc3\xa9\n",
+                        "\xef\xbb\xbf# a byte order mark\nx = 1",
+                        "x = '\xc3\xa9' # \xc3\xa9",
+                        "x = \"\\\"\xc3\xa9\"",
+                        "x = '''\n'\xc3\xa9\n'''",
+                        "x = \"\"\"\n\"\xc3\xa9\\\"\n\"\"\"\ny = 1"};
+  for (const char* text : good) EXPECT_NO_THROW(ConfigFile::parse(text, "f")) << text;
+  const char* bad[] = {"\n\xc3\xa9 = 1", "\nx = \xef\xbb\xb7", "\nx\xef\xbb\xbf = 1", "\nx = 'a' \xc2\xa0"};
+  for (const char* text : bad) {
+    try {
+      ConfigFile::parse(text, "f");
+      ADD_FAILURE() << text;
+    } catch (const Error& e) {
+      EXPECT_EQ(e.message(), "f:2: a character beyond ASCII outside of quotes") << text;
+    }
+  }
+}
+
 TEST(ConfigFile, TablesAndTheirOrder) {
   const ConfigFile file = ConfigFile::parse("[[t]]\na = \"1\"\n[[t]]\na = \"2\"\n[other]\n", "f.toml");
   std::vector<ConfigTable> list = file.tables("t");
