@@ -18,7 +18,8 @@ bool is_number(const std::string& word) {
   return !word.empty() && word.find_first_not_of("0123456789") == std::string::npos;
 }
 
-// What options of crash are in ours; an empty replacement: ours does so always.
+// What options of crash are in ours; an empty replacement: ours does so always. None of them is an option of
+// ours.
 const std::map<std::string, Options>& options_of() {
   static const std::map<std::string, Options> all = {
       {"bt", {{"-l", {}}, {"-s", {}}}},
@@ -30,7 +31,7 @@ const std::map<std::string, Options>& options_of() {
         {"-l", {"--sort", "last"}},
         {"-m", {"--sort", "last"}},
         {"-p", {"--tree"}}}},
-      {"struct", {{"-o", {}}, {"-x", {}}}},
+      {"struct", {{"-x", {}}}},
       {"read",
        {{"-8", {"-u", "1"}},
         {"-16", {"-u", "2"}},
@@ -44,7 +45,7 @@ const std::map<std::string, Options>& options_of() {
       {"mod", {{"-s", {}}, {"-S", {}}}},
       {"dev", {{"-d", {}}}},
       {"timer", {{"-r", {}}}},
-      {"irq", {{"-s", {}}, {"-a", {}}}},
+      {"irq", {{"-s", {}}}},
   };
   return all;
 }
@@ -218,6 +219,8 @@ std::vector<std::string> translate_alias(std::vector<std::string> words,
     }
     words = out;
   }
+  // Offsets, which ours always shows. With a file behind it -o is ours.
+  if (words[0] == "struct" && words.back() == "-o") words.pop_back();
   if (words[0] == "dis") return dis(std::move(words));
   return words[0] == "ps" ? ps(words) : words;
 }

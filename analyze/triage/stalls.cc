@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 namespace kdk {
 namespace {
@@ -16,8 +17,9 @@ std::string who(const StackOwner& owner) {
   return fmt::format("{} {}", owner.task.comm.empty() ? "?" : owner.task.comm, owner.task.pid.value_or(-1));
 }
 
+// Of a span that may be negative: how long something is overdue.
 std::string seconds(int64_t ns) {
-  return fmt::format("{} s", ns / second);
+  return fmt::format("{} s", std::abs(ns / second));
 }
 
 std::string_view plural(size_t count) {
@@ -69,7 +71,7 @@ std::vector<Finding> find_stalls(const Timers& timers) {
          "warning",
          0.8,
          fmt::format("{} timer{} of CPU {} {} overdue, the longest, {}, by {}", late, plural(late), cpu.cpu,
-                     late == 1 ? "is" : "are", of, seconds(-*latest->due_ns)),
+                     late == 1 ? "is" : "are", of, seconds(*latest->due_ns)),
          {},
          "it took no timer interrupts, or did not get to its softirqs: the command timer shows them"});
   }

@@ -209,6 +209,8 @@ class DhcpExchange {
       std::optional<DhcpAnswer> ack =
           receive(std::min(end, steady_clock::now() + std::chrono::seconds(4)), DhcpKind::ack);
       if (ack && ack->kind == DhcpKind::ack) return ack;
+      // A server that takes back what it offered is not asked again at once.
+      std::this_thread::sleep_until(until);
     }
     return std::nullopt;
   }
@@ -236,7 +238,9 @@ class DhcpExchange {
       if (length <= 0) continue;
       std::optional<DhcpAnswer> answer =
           parse_dhcp_answer(Bytes(packet).first(static_cast<size_t>(length)), mac_, transaction_);
-      if (answer && (answer->kind == kind || answer->kind == DhcpKind::nak)) return answer;
+      // Only a request can be refused.
+      const bool refused = answer && kind == DhcpKind::ack && answer->kind == DhcpKind::nak;
+      if (answer && (answer->kind == kind || refused)) return answer;
     }
   }
 

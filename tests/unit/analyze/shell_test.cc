@@ -48,8 +48,8 @@ TEST(ShellLine, SaysWhatIsNotClosed) {
     EXPECT_THROW(parse_shell_line(line), Error) << line;
 }
 
-const std::set<std::string> commands = {"bt", "dis",  "info",   "log",    "mem", "mod",  "print",
-                                        "ps", "read", "search", "struct", "sym", "vtop", "wait"};
+const std::set<std::string> commands = {"bt",   "dis",    "info",   "log", "mem",  "mod",  "print", "ps",
+                                        "read", "search", "struct", "sym", "vtop", "wait", "irq"};
 
 std::string meaning(const std::string& line) {
   std::string out;
@@ -85,6 +85,9 @@ TEST(CrashAliases, AreOurCommands) {
       {"list task_struct.tasks -h 0x1000",
        "print list(((struct task_struct *)0x1000)->tasks, struct task_struct, tasks)"},
       {"struct task_struct -o", "struct task_struct"},
+      // What is ours stays.
+      {"struct task_struct -o out", "struct task_struct -o out"},
+      {"irq -a", "irq -a"},
       {"* task_struct", "struct task_struct"},
       {"whatis task_struct", "struct task_struct"},
       {"vtop -c 1 0x400000", "vtop --task 1 0x400000"},
