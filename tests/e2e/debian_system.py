@@ -4,6 +4,7 @@ it, as files or installed, and a stage script of guest/, which systemd starts in
 The disk is as an installer makes it for a BIOS: GRUB before the first partition, the root file system in it. (Under OVMF one
 run of two hung in the firmware after the reset that ends the crash kernel; SeaBIOS has less to do then.)
 """
+import contextlib
 import dataclasses
 import fcntl
 import hashlib
@@ -181,10 +182,10 @@ def _run(scenario: Scenario, debs: list[Path], root_archive: Path, out: Path, ti
             Path(temp, "crash").rename(out / "var-crash")
 
 
-def run_now(scenario: Scenario, overlay: Path, out: Path, timeout: int = 1700, echo: bool = False) -> guest.Run:
-    """A run that is not kept: what is in `overlay` is this time's."""
-    machine = scenario.machine
-    guest.check_tools(machine)
+@contextlib.contextmanager
+def _packages(scenario: Scenario):
+    """The packages as they are built now, and the archive of a root file system for them."""
+    guest.check_tools(scenario.machine)
     if os.geteuid() != 0:
         raise Skip("making a root file system needs root")
     with tempfile.TemporaryDirectory() as temp:
@@ -193,27 +194,24 @@ def run_now(scenario: Scenario, overlay: Path, out: Path, timeout: int = 1700, e
             archive = chroot.archive_for(debs)
         except chroot.CannotMake as problem:
             raise Skip(str(problem)) from problem
+        yield debs, archive
+
+
+def run_now(scenario: Scenario, overlay: Path, out: Path, timeout: int = 1700, echo: bool = False) -> guest.Run:
+    """A run that is not kept: what is in `overlay` is this time's."""
+    with _packages(scenario) as (debs, archive):
         _run(scenario, debs, archive, out, timeout, echo, overlay)
     return guest.Run(out)
 
 
 def get(scenario: Scenario = README, timeout: int = 1700, echo: bool = False) -> guest.Run:
     """The run of the packages as they are built now: from the cache when nothing it depends on has changed."""
-    machine = scenario.machine
-    guest.check_tools(machine)
-    if os.geteuid() != 0:
-        raise Skip("making a root file system needs root")
-    with tempfile.TemporaryDirectory() as temp:
-        debs = make_packages(Path(temp))
-        try:
-            archive = chroot.archive_for(debs)
-        except chroot.CannotMake as problem:
-            raise Skip(str(problem)) from problem
+    with _packages(scenario) as (debs, archive):
         key = hashlib.sha256()
         for part in [archive.name.encode(), *(deb.read_bytes() for deb in debs), scenario.script().encode(), repr(scenario).encode(),
                      Path(__file__).read_bytes(), Path(qemu.__file__).read_bytes()]:
             key.update(hashlib.sha256(part).digest())
-        final = guest.RUNS / f"debian-{machine.name}-{scenario.stage.removesuffix('.sh')}-{key.hexdigest()[:12]}"
+        final = guest.RUNS / f"debian-{scenario.machine.name}-{scenario.stage.removesuffix('.sh')}-{key.hexdigest()[:12]}"
         guest.RUNS.mkdir(parents=True, exist_ok=True)
         with open(guest.RUNS / f".lock-{scenario.stage}", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
