@@ -215,7 +215,7 @@ def get(scenario: Scenario = README, timeout: int = 1700, echo: bool = False) ->
         guest.RUNS.mkdir(parents=True, exist_ok=True)
         with open(guest.RUNS / f".lock-{scenario.stage}", "w") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            if not final.exists():
+            if not guest.is_kept(final):
                 _make(scenario, debs, archive, final, timeout, echo)
     os.utime(final)
     return guest.Run(final)

@@ -402,8 +402,18 @@ def get(config: Config, programs: Programs | None = None) -> Run:
     return Run(final)
 
 
+def is_kept(run: Path) -> bool:
+    """Whether there is such a run to take. KDK_GUESTS_SINCE (seconds since the epoch) asks for runs made after that."""
+    since = float(os.environ.get("KDK_GUESTS_SINCE", 0))
+    if run.exists() and run.joinpath("console.log").stat().st_mtime < since:
+        earlier = run.with_name("earlier-" + run.name)
+        shutil.rmtree(earlier, ignore_errors=True)
+        run.rename(earlier)
+    return run.exists()
+
+
 def _make(config: Config, kernel: packages.Kernel, production: bytes, crash: bytes, final: Path) -> None:
-    if final.exists():
+    if is_kept(final):
         return
     with tempfile.TemporaryDirectory(dir=RUNS, prefix=".partial-") as temp:
         result = _run(config, kernel, production, crash, Path(temp, "run"), 900, False)
