@@ -187,7 +187,7 @@ std::vector<Limit> Session::common_limits() {
         {"/evidence/vmlinux", "debug_info_absent",
          fmt::format("no vmlinux of this build was found in {} places: no source lines, no inlined functions",
                      debug_.tried.size()),
-         fmt::format("the kernel's debug package{}, or --vmlinux FILE",
+         fmt::format("the kernel's debug package{}, --vmlinux FILE, or --debuginfod",
                      build_id.empty() ? "" : " (build-id " + build_id + ")")});
   }
   for (const std::string& problem : debug_.problems) {

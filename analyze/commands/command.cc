@@ -59,7 +59,10 @@ void Command::debug_dirs() {
                    "Look for debug information here first (may be repeated)")
       ->type_name("DIR")
       ->allow_extra_args(false);
-  app_->add_flag("--no-debug-info", words_->no_debug_info, "Do not look for a vmlinux");
+  CLI::Option* servers = app_->add_flag(
+      "--debuginfod", words_->options.session.search.debuginfod,
+      "Ask the servers of $DEBUGINFOD_URLS for what is not found here; tells them which kernel crashed");
+  app_->add_flag("--no-debug-info", words_->no_debug_info, "Do not look for a vmlinux")->excludes(servers);
 }
 
 void Command::debug_info() {

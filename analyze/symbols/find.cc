@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "analyze/symbols/debuginfod.h"
 #include "analyze/symbols/vmlinux.h"
 #include "core/base/log.h"
 #include "core/formats/notes.h"
@@ -140,6 +141,27 @@ void complete(FoundDebugInfo& found, const DebugSearch& search) {
   }
 }
 
+// The last resort, for what is still missing: a vmlinux, or the debug information of the one that was found.
+void ask_servers(FoundDebugInfo& found, Kernel& kernel, const DebugSearch& search) {
+  if (!search.debuginfod || (found.info && found.info->has_dwarf())) return;
+  const std::string build_id = found.info ? found.info->file().build_id() : dump_build_id(kernel);
+  found.tried.push_back("debuginfod: build-id " + (build_id.empty() ? "unknown" : build_id));
+  if (build_id.empty()) return;
+  try {
+    const std::filesystem::path path = fetch_debug_file(build_id);
+    if (found.info) {
+      found.info->add_debug_file(path);
+      return;
+    }
+    std::unique_ptr<DebugInfo> info = DebugInfo::open(path);
+    found.match = info->require_match(kernel);
+    info->set_build_id_directories(build_id_directories(search));
+    found.info = std::move(info);
+  } catch (const Error& e) {  // the answer goes on with what there is
+    found.problems.push_back(e.message());
+  }
+}
+
 }  // namespace
 
 FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search) {
@@ -150,6 +172,7 @@ FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search) {
     found.match = found.info->require_match(kernel);
     found.info->set_build_id_directories(build_id_directories(search));
     complete(found, search);
+    ask_servers(found, kernel, search);
     return found;
   }
   std::string release(kernel.vmcoreinfo().value("OSRELEASE").value_or(""));
@@ -179,6 +202,7 @@ FoundDebugInfo find_debug_info(Kernel& kernel, const DebugSearch& search) {
       found.problems.push_back(e.message());
     }
   }
+  ask_servers(found, kernel, search);
   return found;
 }
 

@@ -1,4 +1,5 @@
-// Finds the vmlinux of a dump: the one given, else by build-id and release in the usual places. No network.
+// Finds the vmlinux of a dump: the one given, else by build-id and release in the usual places, and last, when
+// asked, from debuginfod servers.
 #pragma once
 
 #include <filesystem>
@@ -15,6 +16,7 @@ namespace kdk {
 struct DebugSearch {
   std::optional<std::filesystem::path> vmlinux = {};   // --vmlinux: this one or nothing
   std::vector<std::filesystem::path> debug_dirs = {};  // --debug-dir, searched before the system's places
+  bool debuginfod = false;           // --debuginfod: ask servers for what is not found here
   std::filesystem::path root = "/";  // where /usr/lib/debug, /lib/modules and /boot are looked up
 };
 

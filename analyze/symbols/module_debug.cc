@@ -3,12 +3,13 @@
 #include <algorithm>
 #include <set>
 
+#include "analyze/symbols/debuginfod.h"
 #include "core/base/log.h"
 
 namespace kdk {
 
 ModuleDebug::ModuleDebug(Kernel& kernel, const ModuleList& modules, const DebugSearch& search)
-    : kernel_(kernel), places_(search, kernel.vmcoreinfo().value("OSRELEASE").value_or("")) {
+    : kernel_(kernel), places_(search, kernel.vmcoreinfo().value("OSRELEASE").value_or("")), debuginfod_(search.debuginfod) {
   for (const Module& module : modules.modules) {
     for (const Module::Range& range : module.ranges) {
       if (range.size != 0) ranges_.push_back({range.base, range.base + range.size, &module});
@@ -35,29 +36,39 @@ ModuleDebug::Entry* ModuleDebug::entry_of(uint64_t address) {
   return &entry;
 }
 
+bool ModuleDebug::take(Entry& entry, const std::filesystem::path& path) {
+  try {
+    auto file = std::make_unique<ModuleFile>(kernel_, *entry.module, path);
+    if (!file->has_dwarf()) {
+      entry.facts.refused.push_back(escape_untrusted(path.string() + ": has no debug information (DWARF)"));
+      return false;
+    }
+    entry.facts.path = escape_untrusted(path.string());
+    entry.facts.match = file->match();
+    entry.file = std::move(file);
+    return true;
+  } catch (const Error& problem) {  // one candidate of several
+    entry.facts.refused.push_back(escape_untrusted(problem.message()));
+    return false;
+  }
+}
+
 void ModuleDebug::find(Entry& entry) {
+  const std::string& build_id = entry.module->build_id;
   std::set<std::filesystem::path> seen;  // two names of one file are one refusal
-  entry.facts.places =
-      places_.for_each(entry.module->name, entry.module->build_id, [&](const std::filesystem::path& path) {
-        std::error_code error;
-        const std::filesystem::path real = std::filesystem::canonical(path, error);
-        if (error || !std::filesystem::is_regular_file(real, error) || !seen.insert(real).second) return true;
-        try {
-          auto file = std::make_unique<ModuleFile>(kernel_, *entry.module, path);
-          if (!file->has_dwarf()) {
-            entry.facts.refused.push_back(
-                escape_untrusted(path.string() + ": has no debug information (DWARF)"));
-            return true;
-          }
-          entry.facts.path = escape_untrusted(path.string());
-          entry.facts.match = file->match();
-          entry.file = std::move(file);
-          return false;
-        } catch (const Error& problem) {  // one candidate of several
-          entry.facts.refused.push_back(escape_untrusted(problem.message()));
-          return true;
-        }
-      });
+  entry.facts.places = places_.for_each(entry.module->name, build_id, [&](const std::filesystem::path& path) {
+    std::error_code error;
+    const std::filesystem::path real = std::filesystem::canonical(path, error);
+    if (error || !std::filesystem::is_regular_file(real, error) || !seen.insert(real).second) return true;
+    return !take(entry, path);
+  });
+  if (entry.file || !debuginfod_ || build_id.empty()) return;
+  ++entry.facts.places;
+  try {
+    take(entry, fetch_debug_file(build_id));
+  } catch (const Error& problem) {  // one module's lines
+    entry.facts.refused.push_back(escape_untrusted(problem.message()));
+  }
 }
 
 void ModuleDebug::give_up(Entry& entry, const Error& error) {

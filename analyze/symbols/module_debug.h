@@ -41,6 +41,8 @@ class ModuleDebug {
   };
   Entry* entry_of(uint64_t address);
   void find(Entry& entry);
+  // Whether the entry got its file: this one.
+  bool take(Entry& entry, const std::filesystem::path& path);
   void give_up(Entry& entry, const Error& error);
 
   struct Range {
@@ -50,6 +52,7 @@ class ModuleDebug {
 
   Kernel& kernel_;
   ModulePlaces places_;
+  bool debuginfod_;
   std::vector<Range> ranges_;                    // sorted
   std::vector<std::unique_ptr<Entry>> entries_;  // asked about
 };

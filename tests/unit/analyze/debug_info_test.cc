@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cstdlib>
+
 #include "analyze/symbols/find.h"
 #include "analyze/symbols/vmlinux.h"
 #include "tests/support/btf_builder.h"
@@ -296,6 +298,63 @@ TEST_F(DebugInfoTest, AGivenVmlinuxIsTakenOrRefusedNeverReplaced) {
   test::write_bytes(directory / "mine", vmlinux(other_id).bytes());
   EXPECT_THROW(find_debug_info(kernel(), {.vmlinux = directory / "mine", .root = directory}), Error);
   EXPECT_THROW(find_debug_info(kernel(), {.vmlinux = directory / "absent", .root = directory}), Error);
+}
+
+// A directory as a server: the client library takes file:// addresses, too.
+TEST_F(DebugInfoTest, DebuginfodIsAskedLastAndOnlyOnRequest) {
+  const std::filesystem::path server = directory / "server/buildid" / id;
+  std::filesystem::create_directories(server);
+  std::filesystem::create_directories(directory / "boot");
+  setenv("DEBUGINFOD_URLS", ("file://" + (directory / "server").string()).c_str(), 1);
+  setenv("DEBUGINFOD_CACHE_PATH", (directory / "cache").c_str(), 1);
+  auto served = [&](const ElfBuilder& elf) {
+    std::filesystem::remove_all(directory / "cache");
+    test::write_bytes(server / "debuginfo", elf.bytes());
+  };
+  auto search = [&](bool ask) { return find_debug_info(kernel(), {.debuginfod = ask, .root = directory}); };
+  ElfBuilder full = vmlinux(id);
+  full.section({.name = ".debug_info", .bytes = {1, 2, 3}});
+  served(full);
+  FoundDebugInfo found = search(false);
+  EXPECT_FALSE(found.info);
+  EXPECT_FALSE(std::filesystem::exists(directory / "cache"));
+  found = search(true);
+  ASSERT_TRUE(found.info) << (found.problems.empty() ? "" : found.problems[0]);
+  EXPECT_EQ(found.match, "build-id");
+  EXPECT_TRUE(found.info->has_dwarf());
+  EXPECT_EQ(found.tried.back(), "debuginfod: build-id " + std::string(id));
+
+  // What a server gives is believed no more than a file that was found.
+  served(vmlinux(other_id));
+  found = search(true);
+  EXPECT_FALSE(found.info);
+  ASSERT_EQ(found.problems.size(), 1u);
+  EXPECT_NE(found.problems[0].find("another build"), std::string::npos) << found.problems[0];
+
+  // It completes a stripped file, and is not asked where a whole one is.
+  served(full);
+  test::write_bytes(directory / "boot/vmlinux-6.12.0-synthetic", vmlinux(id).bytes());
+  found = search(true);
+  ASSERT_TRUE(found.info);
+  EXPECT_EQ(found.info->path(), directory / "boot/vmlinux-6.12.0-synthetic");
+  EXPECT_TRUE(found.info->has_dwarf());
+  std::filesystem::remove_all(directory / "cache");
+  test::write_bytes(directory / "boot/vmlinux-6.12.0-synthetic", full.bytes());
+  found = search(true);
+  ASSERT_TRUE(found.info);
+  EXPECT_FALSE(std::filesystem::exists(directory / "cache"));
+  std::filesystem::remove(directory / "boot/vmlinux-6.12.0-synthetic");
+
+  std::filesystem::remove_all(server);
+  std::filesystem::remove_all(directory / "cache");
+  found = search(true);
+  EXPECT_FALSE(found.info);
+  ASSERT_EQ(found.problems.size(), 1u);
+  EXPECT_NE(found.problems[0].find(id), std::string::npos) << found.problems[0];
+  unsetenv("DEBUGINFOD_URLS");
+  found = search(true);
+  ASSERT_EQ(found.problems.size(), 1u);
+  EXPECT_NE(found.problems[0].find("DEBUGINFOD_URLS is not set"), std::string::npos);
 }
 
 TEST(DebugCandidates, ReleasesCannotLeadElsewhere) {
