@@ -183,7 +183,7 @@ CONFIGS = {
 
 # Directories of the run cache, newest first; one is 20 MB, or 1 GB with the full vmcore. All configurations at least: a
 # test may still be reading the oldest one while another test adds its own.
-KEEP_RUNS = len(CONFIGS) + 4
+KEEP_RUNS = len(CONFIGS) + 12  # and those of whole Debian systems, failed and earlier ones
 
 
 class Run:
