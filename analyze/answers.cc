@@ -5,6 +5,7 @@
 #include <chrono>
 #include <functional>
 
+#include "analyze/examine_activity.h"
 #include "analyze/inspect/address.h"
 #include "analyze/task_answers.h"
 #include "analyze/triage/stalls.h"
@@ -62,23 +63,6 @@ std::optional<Crash> crash_of(Session& session, const Arch* arch, std::vector<Li
 void prepend(std::vector<Limit>& limits, std::vector<Limit> first) {
   first.insert(first.end(), limits.begin(), limits.end());
   limits = std::move(first);
-}
-
-// What the scheduler, timers, workqueues and disks say of a machine that hung. Each is looked at by itself: a
-// kernel that lacks one of them has the others.
-void find_stalls(Session& session, Report& report) {
-  TypedMemory& types = session.types();
-  const auto add = [&](auto&& read) {
-    try {
-      for (Finding& finding : find_stalls(read())) report.findings.push_back(std::move(finding));
-    } catch (const Error&) {
-      // a report section: without layouts or symbols nothing is found, which other limits say
-    }
-  };
-  add([&] { return read_run_queues(types, session.log()); });
-  add([&] { return read_timers(types, session.log()); });
-  add([&] { return read_workqueues(types, session.log()); });
-  add([&] { return read_block_devices(types); });
 }
 
 SymbolAnswer::Match match_of(const Symbol& symbol, uint64_t address, const SourceLookup& sources) {
@@ -173,13 +157,13 @@ Report make_report(Session& session) {
   if (kernel != nullptr) {
     report.log = examine_log(session.log(), report.crash ? &*report.crash : nullptr, report.limits);
   } else {
-    for (const char* path : {"/crash", "/log", "/tasks", "/blocked", "/locks", "/modules", "/memory"}) {
+    for (const char* path : {"/crash", "/log", "/tasks", "/blocked", "/locks", "/activity", "/modules", "/memory"}) {
       report.limits.push_back({path, "kernel_unreadable", "this needs the kernel's memory", ""});
     }
   }
   report.findings = find_problems(report);
-  sections.run("stalls", "/findings", [&] {
-    if (kernel != nullptr) find_stalls(session, report);
+  sections.run("activity", "/activity", [&] {
+    if (kernel != nullptr) examine_activity(session, report);
   });
   rank(report.findings);
   note_identity_limits(report.identity, report.limits);

@@ -25,16 +25,6 @@ std::string majors_text(std::string_view title, const std::vector<DeviceMajor>& 
   return out;
 }
 
-std::string request_row(const BlockRequest& request) {
-  std::string out =
-      fmt::format("             {} {:016x}  {}", request.in_driver ? "in the driver" : "waits        ",
-                  request.address, request.operation);
-  if (request.bytes && *request.bytes != 0) out += fmt::format(", {}", text::bytes(*request.bytes));
-  if (request.sector && *request.sector != UINT64_MAX) out += fmt::format(" at sector {}", *request.sector);
-  if (request.age_ns) out += fmt::format(", for {}", text::span(*request.age_ns));
-  return out + '\n';
-}
-
 ordered_json majors_json(const std::vector<DeviceMajor>& all) {
   ordered_json out = ordered_json::array();
   for (const DeviceMajor& one : all) {
@@ -47,36 +37,46 @@ ordered_json majors_json(const std::vector<DeviceMajor>& all) {
   return out;
 }
 
-ordered_json disk_json(const BlockDevice& disk) {
+}  // namespace
+
+std::string text::block_request(const BlockRequest& request) {
+  std::string out =
+      fmt::format("             {} {:016x}  {}", request.in_driver ? "in the driver" : "waits        ",
+                  request.address, request.operation);
+  if (request.bytes && *request.bytes != 0) out += fmt::format(", {}", bytes(*request.bytes));
+  if (request.sector && *request.sector != UINT64_MAX) out += fmt::format(" at sector {}", *request.sector);
+  if (request.age_ns) out += fmt::format(", for {}", span(*request.age_ns));
+  return out + '\n';
+}
+
+ordered_json json::block_device(const BlockDevice& disk) {
   ordered_json requests = ordered_json::array();
   for (const BlockRequest& request : disk.requests) {
-    requests.push_back({{"address", json::hex(request.address)},
+    requests.push_back({{"address", hex(request.address)},
                         {"operation", request.operation},
                         {"in_driver", request.in_driver},
-                        {"sector", json::integer(request.sector)},
-                        {"bytes", json::integer(request.bytes)},
-                        {"age_us", json::signed_microseconds(request.age_ns)}});
+                        {"sector", integer(request.sector)},
+                        {"bytes", integer(request.bytes)},
+                        {"age_us", signed_microseconds(request.age_ns)}});
   }
   ordered_json out;
-  out["name"] = json::text(disk.name);
-  out["block_device"] = json::hex(disk.address);
-  out["gendisk"] = json::hex(disk.disk);
+  out["name"] = text(disk.name);
+  out["block_device"] = hex(disk.address);
+  out["gendisk"] = hex(disk.disk);
   out["major"] = disk.major;
   out["minor"] = disk.minor;
   out["partition"] = disk.partition;
-  out["size_bytes"] = json::integer(disk.size_bytes);
-  out["openers"] = json::integer(disk.openers);
+  out["size_bytes"] = integer(disk.size_bytes);
+  out["openers"] = integer(disk.openers);
   out["dead"] = disk.dead;
-  out["driver"] = json::text(disk.driver);
-  out["scheduler"] = json::text(disk.scheduler);
-  out["freeze_depth"] = json::integer(disk.freeze_depth);
-  out["quiesce_depth"] = json::integer(disk.quiesce_depth);
+  out["driver"] = text(disk.driver);
+  out["scheduler"] = text(disk.scheduler);
+  out["freeze_depth"] = integer(disk.freeze_depth);
+  out["quiesce_depth"] = integer(disk.quiesce_depth);
   out["counted_in_flight"] = disk.counted ? ordered_json(*disk.counted) : ordered_json(nullptr);
   out["requests"] = std::move(requests);
   return out;
 }
-
-}  // namespace
 
 std::string to_text(const Answer<Devices>& answer) {
   const Devices& facts = answer.facts;
@@ -94,7 +94,7 @@ std::string to_text(const Answer<Devices>& answer) {
         disk.partition == 0 ? disk.driver : "", disk.scheduler.empty() ? "" : ", scheduler " + disk.scheduler,
         disk.freeze_depth.value_or(0) != 0 ? ", FROZEN" : "",
         disk.quiesce_depth.value_or(0) != 0 ? ", QUIESCED" : "");
-    for (const BlockRequest& request : disk.requests) out += request_row(request);
+    for (const BlockRequest& request : disk.requests) out += text::block_request(request);
   }
   return out;
 }
@@ -107,7 +107,7 @@ std::string to_json_text(const Answer<Devices>& answer) {
   out["character_majors"] = majors_json(facts.characters);
   out["block_majors"] = majors_json(facts.blocks);
   ordered_json disks = ordered_json::array();
-  for (const BlockDevice& disk : facts.disks) disks.push_back(disk_json(disk));
+  for (const BlockDevice& disk : facts.disks) disks.push_back(json::block_device(disk));
   out["disks"] = std::move(disks);
   out["limits"] = json::limits(answer.limits);
   return json::dump(out);

@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "analyze/render/activity.h"
 #include "analyze/render/html_charts.h"
 #include "analyze/render/html_page.h"
 #include "analyze/render/html_parts.h"
@@ -293,6 +294,7 @@ std::string to_html(const Report& report) {
   std::string waits;
   if (report.blocked) waits += html::blocked(*report.blocked);
   if (report.locks) waits += html::locks(*report.locks);
+  if (report.activity) waits += html::activity(*report.activity);
   std::string body = answer(report) + html::findings(report.findings) + machine(report) +
                      crash_sections(report) + waits + log_section(report) + tasks_section(report) +
                      memory_section(report) + modules_section(report) + identity_section(report) +

@@ -3,6 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "analyze/render/activity.h"
 #include "analyze/render/json_parts.h"
 #include "analyze/render/memory_parts.h"
 #include "analyze/render/render.h"
@@ -156,6 +157,7 @@ std::string to_json_text(const Report& report) {
   out["blocked"] = report.blocked ? json::blocked(*report.blocked) : ordered_json(nullptr);
   bool locks_known = report.locks && report.locks->table.why_not.empty();
   out["locks"] = locks_known ? json::locks(*report.locks) : ordered_json(nullptr);
+  out["activity"] = report.activity ? json::activity(*report.activity) : ordered_json(nullptr);
   bool modules_known = report.modules && !report.modules->source.empty();
   out["modules"] = modules_known ? modules(*report.modules) : ordered_json(nullptr);
   out["memory"] = report.memory ? json::memory(*report.memory) : ordered_json(nullptr);

@@ -58,19 +58,41 @@ ordered_json queued_task(const QueuedTask& queued) {
 
 }  // namespace
 
+std::string text::run_queue(const RunQueues& queues, const RunQueue& queue) {
+  std::string out =
+      fmt::format("CPU {}  {} running", queue.cpu, queue.running ? fmt::format("{}", *queue.running) : "?");
+  if (const auto lag = behind(queues, queue))
+    out += fmt::format(", its clock {} before the crash", span(static_cast<int64_t>(*lag)));
+  if (queue.throttled) out += ", real-time tasks are throttled";
+  out += fmt::format(", struct rq {:016x}\n", queue.address);
+  out += queue.current ? fmt::format("  {:<9} {}\n", queue.idle ? "idle" : "runs", name(*queue.current))
+                       : std::string("  runs      unknown\n");
+  for (const QueuedTask& task : queue.queued) out += row(task);
+  return out;
+}
+
+ordered_json json::run_queue(const RunQueues& queues, const RunQueue& queue) {
+  ordered_json item;
+  item["cpu"] = queue.cpu;
+  item["online"] = queue.online;
+  item["address"] = hex(queue.address);
+  item["nr_running"] = integer(queue.running);
+  item["nr_iowait"] = integer(queue.iowait);
+  item["clock_us"] = microseconds(queue.clock_ns);
+  item["clock_behind_us"] = microseconds(behind(queues, queue));
+  item["idle"] = queue.idle;
+  item["rt_throttled"] = queue.throttled;
+  item["current"] = queue.current ? stack_owner(*queue.current) : ordered_json(nullptr);
+  ordered_json tasks = ordered_json::array();
+  for (const QueuedTask& task : queue.queued) tasks.push_back(queued_task(task));
+  item["queued"] = std::move(tasks);
+  return item;
+}
+
 std::string to_text(const Answer<RunQueues>& answer) {
   std::string out;
-  for (const RunQueue& queue : answer.facts.cpus) {
-    out += fmt::format("{}CPU {}  {} running", out.empty() ? "" : "\n", queue.cpu,
-                       queue.running ? fmt::format("{}", *queue.running) : "?");
-    if (const auto lag = behind(answer.facts, queue))
-      out += fmt::format(", its clock {} before the crash", text::span(static_cast<int64_t>(*lag)));
-    if (queue.throttled) out += ", real-time tasks are throttled";
-    out += fmt::format(", struct rq {:016x}\n", queue.address);
-    out += queue.current ? fmt::format("  {:<9} {}\n", queue.idle ? "idle" : "runs", name(*queue.current))
-                         : std::string("  runs      unknown\n");
-    for (const QueuedTask& task : queue.queued) out += row(task);
-  }
+  for (const RunQueue& queue : answer.facts.cpus)
+    out += (out.empty() ? "" : "\n") + text::run_queue(answer.facts, queue);
   return out;
 }
 
@@ -82,23 +104,7 @@ std::string to_json_text(const Answer<RunQueues>& answer) {
   if (facts.clock) clock = {{"us", microseconds(facts.clock->ns)}, {"source", facts.clock->source}};
   out["crash_clock"] = std::move(clock);
   ordered_json cpus = ordered_json::array();
-  for (const RunQueue& queue : facts.cpus) {
-    ordered_json item;
-    item["cpu"] = queue.cpu;
-    item["online"] = queue.online;
-    item["address"] = json::hex(queue.address);
-    item["nr_running"] = integer(queue.running);
-    item["nr_iowait"] = integer(queue.iowait);
-    item["clock_us"] = microseconds(queue.clock_ns);
-    item["clock_behind_us"] = microseconds(behind(facts, queue));
-    item["idle"] = queue.idle;
-    item["rt_throttled"] = queue.throttled;
-    item["current"] = queue.current ? json::stack_owner(*queue.current) : ordered_json(nullptr);
-    ordered_json tasks = ordered_json::array();
-    for (const QueuedTask& task : queue.queued) tasks.push_back(queued_task(task));
-    item["queued"] = std::move(tasks);
-    cpus.push_back(std::move(item));
-  }
+  for (const RunQueue& queue : facts.cpus) cpus.push_back(json::run_queue(facts, queue));
   out["cpus"] = std::move(cpus);
   out["limits"] = json::limits(answer.limits);
   return json::dump(out);

@@ -5,6 +5,7 @@
 #include <map>
 #include <utility>
 
+#include "analyze/render/activity.h"
 #include "analyze/render/memory_parts.h"
 #include "analyze/render/render.h"
 #include "analyze/render/text_parts.h"
@@ -227,6 +228,7 @@ std::string to_text(const Report& report) {
   out += crash_section(report);
   if (report.blocked) out += text::blocked(*report.blocked);
   if (report.locks) out += text::locks(*report.locks);
+  if (report.activity) out += text::activity(*report.activity);
   out += log_section(report);
   out += tasks_section(report);
   out += modules_section(report);

@@ -10,36 +10,33 @@
 #include "analyze/render/task_answers.h"
 
 namespace kdk {
-namespace {
 
 using nlohmann::ordered_json;
 
-std::string row(const PendingTimer& timer) {
-  const std::string due = timer.due_ns ? text::until(*timer.due_ns) : "?";
+std::string text::pending_timer(const PendingTimer& timer) {
+  const std::string due = timer.due_ns ? until(*timer.due_ns) : "?";
   std::string out =
       fmt::format("  {:>12} {:<14} {:016x}  {}", due, timer.base, timer.address, timer.function);
   if (!timer.work.empty()) out += fmt::format(": {}", timer.work);
-  if (timer.task) out += fmt::format(": {}", text::owner_name(*timer.task));
+  if (timer.task) out += fmt::format(": {}", owner_name(*timer.task));
   if (timer.overdue) out += "  OVERDUE";
   return out + '\n';
 }
 
-ordered_json to_json(const PendingTimer& timer) {
+ordered_json json::pending_timer(const PendingTimer& timer) {
   ordered_json out;
-  out["address"] = json::hex(timer.address);
+  out["address"] = hex(timer.address);
   out["kind"] = timer.high_resolution ? "hrtimer" : "timer";
   out["base"] = timer.base;
-  out["expires"] = json::hex(timer.expires);
-  out["due_us"] = json::signed_microseconds(timer.due_ns);
+  out["expires"] = hex(timer.expires);
+  out["due_us"] = signed_microseconds(timer.due_ns);
   out["overdue"] = timer.overdue;
   out["function"] = timer.function;
-  out["function_address"] = json::hex(timer.function_address);
-  out["work"] = json::text(timer.work);
-  out["task"] = timer.task ? json::stack_owner(*timer.task) : ordered_json(nullptr);
+  out["function_address"] = hex(timer.function_address);
+  out["work"] = text(timer.work);
+  out["task"] = timer.task ? stack_owner(*timer.task) : ordered_json(nullptr);
   return out;
 }
-
-}  // namespace
 
 std::string to_text(const Answer<Timers>& answer) {
   const Timers& facts = answer.facts;
@@ -50,7 +47,7 @@ std::string to_text(const Answer<Timers>& answer) {
     if (!cpu.running.empty()) out += fmt::format("  running {}", cpu.running);
     out += '\n';
     for (const PendingTimer& timer : cpu.timers) {
-      out += row(timer);
+      out += text::pending_timer(timer);
       ++count;
       late += timer.overdue ? 1 : 0;
     }
@@ -71,7 +68,7 @@ std::string to_json_text(const Answer<Timers>& answer) {
   ordered_json cpus = ordered_json::array();
   for (const CpuTimers& cpu : facts.cpus) {
     ordered_json timers = ordered_json::array();
-    for (const PendingTimer& timer : cpu.timers) timers.push_back(to_json(timer));
+    for (const PendingTimer& timer : cpu.timers) timers.push_back(json::pending_timer(timer));
     cpus.push_back({{"cpu", cpu.cpu},
                     {"online", cpu.online},
                     {"running", json::text(cpu.running)},

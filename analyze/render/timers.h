@@ -1,5 +1,7 @@
-// Renderings of what waits for time or for an event: timer, workqueue, wait.
+// Renderings of what waits for time or for an event: timer, workqueue, wait; and of their parts in the report.
 #pragma once
+
+#include <nlohmann/json_fwd.hpp>
 
 #include <string>
 
@@ -23,5 +25,15 @@ std::string to_json_text(const Answer<WorkQueueListing>& answer);
 
 std::string to_text(const Answer<WaitQueues>& answer);
 std::string to_json_text(const Answer<WaitQueues>& answer);
+
+// One of them, with a line end.
+namespace text {
+std::string pending_timer(const PendingTimer& timer);
+std::string worker_pool(const WorkerPool& pool);
+}  // namespace text
+namespace json {
+nlohmann::ordered_json pending_timer(const PendingTimer& timer);
+nlohmann::ordered_json worker_pool(const WorkerPool& pool);
+}  // namespace json
 
 }  // namespace kdk

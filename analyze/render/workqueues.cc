@@ -30,27 +30,6 @@ std::string work_text(const QueuedWork& work) {
   return work.workqueue.empty() ? work.function : fmt::format("{} ({})", work.function, work.workqueue);
 }
 
-std::string pool_rows(const WorkerPool& pool) {
-  std::string out =
-      fmt::format("{}, {} workers of which {} idle, struct worker_pool {:016x}\n", pool_name(pool),
-                  number(pool.workers), number(pool.idle_workers), pool.address);
-  if (pool.idle_since_ns && (pool.stalled || *pool.idle_since_ns > 1'000'000'000))
-    out += fmt::format("  {}no work was begun for {}\n", pool.stalled ? "STALLED: " : "",
-                       text::span(*pool.idle_since_ns));
-  for (const BusyWorker& worker : pool.busy) {
-    out += fmt::format("  busy     {}: {}", worker.task ? text::owner_name(*worker.task) : "?",
-                       worker.work.address != 0 ? work_text(worker.work) : "nothing");
-    if (worker.task && worker.task->since_run_ns)
-      out += fmt::format(", ran last {} ago", text::span(static_cast<int64_t>(*worker.task->since_run_ns)));
-    if (worker.rescuer) out += ", a rescuer";
-    if (worker.scheduled != 0) out += fmt::format(", {} to follow", worker.scheduled);
-    out += '\n';
-  }
-  for (const QueuedWork& work : pool.pending)
-    out += fmt::format("  pending  {:016x}  {}\n", work.address, work_text(work));
-  return out;
-}
-
 ordered_json to_json(const QueuedWork& work) {
   return {{"address", json::hex(work.address)},
           {"function", json::text(work.function)},
@@ -72,9 +51,32 @@ ordered_json or_null(const std::optional<T>& value) {
   return value ? ordered_json(*value) : ordered_json(nullptr);
 }
 
-ordered_json to_json(const WorkerPool& pool) {
+}  // namespace
+
+std::string text::worker_pool(const WorkerPool& pool) {
+  std::string out =
+      fmt::format("{}, {} workers of which {} idle, struct worker_pool {:016x}\n", pool_name(pool),
+                  number(pool.workers), number(pool.idle_workers), pool.address);
+  if (pool.idle_since_ns && (pool.stalled || *pool.idle_since_ns > 1'000'000'000))
+    out += fmt::format("  {}no work was begun for {}\n", pool.stalled ? "STALLED: " : "",
+                       span(*pool.idle_since_ns));
+  for (const BusyWorker& worker : pool.busy) {
+    out += fmt::format("  busy     {}: {}", worker.task ? owner_name(*worker.task) : "?",
+                       worker.work.address != 0 ? work_text(worker.work) : "nothing");
+    if (worker.task && worker.task->since_run_ns)
+      out += fmt::format(", ran last {} ago", span(static_cast<int64_t>(*worker.task->since_run_ns)));
+    if (worker.rescuer) out += ", a rescuer";
+    if (worker.scheduled != 0) out += fmt::format(", {} to follow", worker.scheduled);
+    out += '\n';
+  }
+  for (const QueuedWork& work : pool.pending)
+    out += fmt::format("  pending  {:016x}  {}\n", work.address, work_text(work));
+  return out;
+}
+
+ordered_json json::worker_pool(const WorkerPool& pool) {
   ordered_json out;
-  out["address"] = json::hex(pool.address);
+  out["address"] = hex(pool.address);
   out["id"] = pool.id;
   out["cpu"] = or_null(pool.cpu);
   out["nice"] = or_null(pool.nice);
@@ -82,10 +84,10 @@ ordered_json to_json(const WorkerPool& pool) {
   out["workers"] = or_null(pool.workers);
   out["idle_workers"] = or_null(pool.idle_workers);
   out["stalled"] = pool.stalled;
-  out["no_progress_us"] = json::signed_microseconds(pool.idle_since_ns);
+  out["no_progress_us"] = signed_microseconds(pool.idle_since_ns);
   ordered_json busy = ordered_json::array();
   for (const BusyWorker& worker : pool.busy) {
-    busy.push_back({{"address", json::hex(worker.address)},
+    busy.push_back({{"address", hex(worker.address)},
                     {"task", owner(worker.task)},
                     {"rescuer", worker.rescuer},
                     {"work", worker.work.address != 0 ? to_json(worker.work) : ordered_json(nullptr)},
@@ -96,8 +98,6 @@ ordered_json to_json(const WorkerPool& pool) {
   return out;
 }
 
-}  // namespace
-
 std::string to_text(const Answer<WorkQueueListing>& answer) {
   const WorkQueues& facts = answer.facts.facts;
   std::string out;
@@ -107,7 +107,7 @@ std::string to_text(const Answer<WorkQueueListing>& answer) {
       ++quiet;
       continue;
     }
-    out += pool_rows(pool);
+    out += text::worker_pool(pool);
   }
   if (quiet != 0) out += fmt::format("{} pools without work\n", quiet);
   size_t without = 0;
@@ -136,7 +136,7 @@ std::string to_json_text(const Answer<WorkQueueListing>& answer) {
   out["evidence"] = json::evidence(answer.evidence);
   out["clock"] = json::kernel_clock(facts.clock);
   ordered_json pools = ordered_json::array();
-  for (const WorkerPool& pool : facts.pools) pools.push_back(to_json(pool));
+  for (const WorkerPool& pool : facts.pools) pools.push_back(json::worker_pool(pool));
   out["pools"] = std::move(pools);
   ordered_json queues = ordered_json::array();
   for (const WorkQueue& queue : facts.queues) {

@@ -63,13 +63,14 @@ std::filesystem::path fetch_debug_file(const std::string& build_id) {
   const bool on_terminal = isatty(STDERR_FILENO) == 1;
   if (on_terminal) library.on_progress(client.get(), show_progress);
   char* name = nullptr;
-  const int fd = library.find(client.get(), reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, &name);
+  const int fd =
+      library.find(client.get(), reinterpret_cast<const unsigned char*>(build_id.c_str()), 0, &name);
   if (on_terminal) std::fprintf(stderr, "\r\033[K");
   const std::unique_ptr<char, decltype(&std::free)> owned(name, std::free);
   if (fd < 0) {
     // It answers ENOENT, too, when a server has no such file.
-    throw Error(Errc::missing, fmt::format("debuginfod: no debug information of build-id {} from {}: {}", build_id, urls,
-                                           std::strerror(-fd)));
+    throw Error(Errc::missing, fmt::format("debuginfod: no debug information of build-id {} from {}: {}",
+                                           build_id, urls, std::strerror(-fd)));
   }
   close(fd);
   return name;

@@ -9,7 +9,9 @@
 namespace kdk {
 
 ModuleDebug::ModuleDebug(Kernel& kernel, const ModuleList& modules, const DebugSearch& search)
-    : kernel_(kernel), places_(search, kernel.vmcoreinfo().value("OSRELEASE").value_or("")), debuginfod_(search.debuginfod) {
+    : kernel_(kernel),
+      places_(search, kernel.vmcoreinfo().value("OSRELEASE").value_or("")),
+      debuginfod_(search.debuginfod) {
   for (const Module& module : modules.modules) {
     for (const Module::Range& range : module.ranges) {
       if (range.size != 0) ranges_.push_back({range.base, range.base + range.size, &module});

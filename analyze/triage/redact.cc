@@ -36,6 +36,7 @@ class Pass {
       for (std::string& why : module.refused) text(why);
     }
     names_of_tasks();
+    if (report_.activity) activity(*report_.activity);
     if (report_.crash) crash(*report_.crash);
     for (Finding& finding : report_.findings) finding.title = line(finding.title, true);
     if (report_.log) log(*report_.log);
@@ -67,6 +68,27 @@ class Pass {
     if (report_.locks) {
       for (Task& task : report_.locks->processes.list.tasks) comm(task.comm);
     }
+  }
+  void activity(Activity& activity) {
+    if (activity.queues) {
+      for (RunQueue& queue : activity.queues->cpus) {
+        owner(queue.current);
+        for (QueuedTask& task : queue.queued) comm(task.owner.task.comm);
+      }
+    }
+    if (activity.late) {
+      for (CpuTimers& cpu : activity.late->cpus) {
+        for (PendingTimer& timer : cpu.timers) owner(timer.task);
+      }
+    }
+    if (activity.works) {
+      for (WorkerPool& pool : activity.works->pools) {
+        for (BusyWorker& worker : pool.busy) owner(worker.task);
+      }
+    }
+  }
+  void owner(std::optional<StackOwner>& of) {
+    if (of) comm(of->task.comm);
   }
   // Of every list, so that none tells what another one hides.
   void comm(std::string& name) {

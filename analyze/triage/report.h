@@ -21,6 +21,7 @@
 #include "analyze/inspect/task_stacks.h"
 #include "analyze/inspect/tasks.h"
 #include "analyze/symbols/variable_facts.h"
+#include "analyze/triage/activity.h"
 #include "analyze/triage/answer.h"
 #include "analyze/triage/crash_signature.h"
 #include "analyze/triage/findings.h"
@@ -70,6 +71,7 @@ struct Report {
   std::optional<TaskList> tasks;
   std::optional<TaskStacks> blocked;  // of tasks in state D, grouped
   std::optional<LockListing> locks;
+  std::optional<Activity> activity;
   std::optional<ModulesFacts> modules;
   std::optional<MemorySummary> memory;
   std::optional<LogFacts> log;

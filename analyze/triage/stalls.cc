@@ -30,7 +30,8 @@ std::string_view plural(size_t count) {
 
 std::vector<Finding> find_stalls(const RunQueues& queues) {
   std::vector<Finding> out;
-  for (const RunQueue& queue : queues.cpus) {
+  for (size_t i = 0; i < queues.cpus.size(); ++i) {
+    const RunQueue& queue = queues.cpus[i];
     size_t waiting = 0;
     const QueuedTask* longest = nullptr;
     for (const QueuedTask& task : queue.queued) {
@@ -47,7 +48,7 @@ std::vector<Finding> find_stalls(const RunQueues& queues) {
                    fmt::format("{} task{} that could run got no time on CPU {}{}; the longest, {}, for {}",
                                waiting, plural(waiting), queue.cpu, runs, who(longest->owner),
                                seconds(static_cast<int64_t>(*longest->queued_ns))),
-                   {},
+                   {fmt::format("/activity/run_queues/{}", i)},
                    "the command runq shows the queues"});
   }
   return out;
@@ -55,7 +56,8 @@ std::vector<Finding> find_stalls(const RunQueues& queues) {
 
 std::vector<Finding> find_stalls(const Timers& timers) {
   std::vector<Finding> out;
-  for (const CpuTimers& cpu : timers.cpus) {
+  for (size_t i = 0; i < timers.cpus.size(); ++i) {
+    const CpuTimers& cpu = timers.cpus[i];
     size_t late = 0;
     const PendingTimer* latest = nullptr;
     for (const PendingTimer& timer : cpu.timers) {
@@ -72,7 +74,7 @@ std::vector<Finding> find_stalls(const Timers& timers) {
          0.8,
          fmt::format("{} timer{} of CPU {} {} overdue, the longest, {}, by {}", late, plural(late), cpu.cpu,
                      late == 1 ? "is" : "are", of, seconds(*latest->due_ns)),
-         {},
+         {fmt::format("/activity/overdue_timers/{}", i)},
          "it took no timer interrupts, or did not get to its softirqs: the command timer shows them"});
   }
   return out;
@@ -80,7 +82,8 @@ std::vector<Finding> find_stalls(const Timers& timers) {
 
 std::vector<Finding> find_stalls(const WorkQueues& works) {
   std::vector<Finding> out;
-  for (const WorkerPool& pool : works.pools) {
+  for (size_t i = 0; i < works.pools.size(); ++i) {
+    const WorkerPool& pool = works.pools[i];
     if (!pool.stalled || !pool.idle_since_ns) continue;
     std::string busy;
     for (const BusyWorker& worker : pool.busy) {
@@ -94,7 +97,7 @@ std::vector<Finding> find_stalls(const WorkQueues& works) {
                    fmt::format("A worker pool ({}) began none of its {} work{} for {}{}",
                                pool.cpu ? fmt::format("CPU {}", *pool.cpu) : "unbound", pool.pending.size(),
                                plural(pool.pending.size()), seconds(*pool.idle_since_ns), busy),
-                   {},
+                   {fmt::format("/activity/worker_pools/{}", i)},
                    "the command workqueue shows workers and works"});
   }
   return out;
@@ -102,7 +105,8 @@ std::vector<Finding> find_stalls(const WorkQueues& works) {
 
 std::vector<Finding> find_stalls(const Devices& devices) {
   std::vector<Finding> out;
-  for (const BlockDevice& disk : devices.disks) {
+  for (size_t i = 0; i < devices.disks.size(); ++i) {
+    const BlockDevice& disk = devices.disks[i];
     size_t old = 0;
     const BlockRequest* oldest = nullptr;
     for (const BlockRequest& request : disk.requests) {
@@ -119,7 +123,7 @@ std::vector<Finding> find_stalls(const Devices& devices) {
                    fmt::format("{} request{} to {} {} on the way for long, the oldest, {}, for {}{}", old,
                                plural(old), disk.name, old == 1 ? "is" : "are", oldest->operation,
                                seconds(*oldest->age_ns), quiesced ? "; its queue is quiesced" : ""),
-                   {},
+                   {fmt::format("/activity/disks/{}", i)},
                    oldest->in_driver ? "the device does not answer, or its interrupt is lost: dev, irq"
                                      : "they wait for the driver to take them: dev"});
   }

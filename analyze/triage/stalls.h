@@ -1,5 +1,5 @@
 // Findings about what went nowhere, out of run queues, timers, workqueues and block requests. Nothing is said
-// where nothing is wrong.
+// where nothing is wrong. Evidence is pointed to by its place in the list given, which is that of the report's activity.
 #pragma once
 
 #include <vector>

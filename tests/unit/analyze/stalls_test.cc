@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "analyze/triage/activity.h"
+
 namespace kdk {
 namespace {
 
@@ -99,6 +101,44 @@ TEST(Stalls, RankedByHowSevereTheyAre) {
   rank(findings);
   EXPECT_EQ("critical", findings[0].severity);
   EXPECT_EQ("info", findings[2].severity);
+}
+
+// What the report keeps is what findings point into.
+TEST(Activity, OnlyWhatWaited) {
+  Timers timers;
+  timers.cpus.resize(3);
+  timers.cpus[1].cpu = 1;
+  timers.cpus[1].timers.resize(4);
+  timers.cpus[1].timers[0].overdue = true;
+  timers.cpus[1].timers[0].due_ns = -second / 10;
+  timers.cpus[1].timers[1].overdue = true;
+  timers.cpus[1].timers[1].due_ns = -5 * second;
+  timers.cpus[2].timers.resize(1);
+  timers = overdue_only(std::move(timers));
+  ASSERT_EQ(1u, timers.cpus.size());
+  EXPECT_EQ(1u, timers.cpus[0].cpu);
+  EXPECT_EQ(1u, timers.cpus[0].timers.size());
+  EXPECT_EQ(std::vector<std::string>{"/activity/overdue_timers/0"}, find_stalls(timers).at(0).evidence);
+
+  WorkQueues works;
+  works.queues.resize(2);
+  works.pools.resize(4);
+  works.pools[1].pending.resize(1);
+  works.pools[1].stalled = true;
+  works.pools[1].idle_since_ns = 40 * second;
+  works.pools[3].busy.resize(1);
+  works = working_only(std::move(works));
+  EXPECT_EQ(2u, works.pools.size());
+  EXPECT_TRUE(works.queues.empty());
+  EXPECT_EQ(std::vector<std::string>{"/activity/worker_pools/0"}, find_stalls(works).at(0).evidence);
+
+  Devices devices;
+  devices.disks.resize(3);
+  devices.disks[2].requests.resize(1);
+  devices.disks[2].requests[0].age_ns = 60 * second;
+  devices = with_requests_only(std::move(devices));
+  ASSERT_EQ(1u, devices.disks.size());
+  EXPECT_EQ(std::vector<std::string>{"/activity/disks/0"}, find_stalls(devices).at(0).evidence);
 }
 
 }  // namespace
