@@ -27,6 +27,13 @@ void note_lock_limits(const LockTable& table, std::vector<Limit>& limits) {
     limits.push_back({"/locks", "locks_incomplete", escape_untrusted(problem), ""});
 }
 
+// Of who spins where nothing can be told: that is no damage, a CPU may have been about to get its lock.
+void add_spinlocks(Session& session, const Crash& crash, LockListing& locks, std::vector<Limit>& limits) {
+  locks.spinning = read_spinlocks(*session.kernel(), crash, session.owners());
+  for (const std::string& problem : locks.spinning.problems)
+    limits.push_back({"/locks/spinning", "locks_incomplete", problem, ""});
+}
+
 }  // namespace
 
 Answer<ProcessListing> make_processes(Session& session, const TaskFilter& filter, TaskOrder order,
@@ -118,6 +125,7 @@ Answer<LockListing> make_locks(Session& session) {
   facts.table = read_locks(*kernel, facts.processes, aids.aids());
   name_locks(session, facts.table);
   note_lock_limits(facts.table, limits);
+  add_spinlocks(session, examine_crash(*kernel, session.log(), sources, limits), facts, limits);
   return answer_of(session, std::move(facts), std::move(limits));
 }
 
@@ -136,6 +144,7 @@ void examine_waits(Session& session, Report& report) {
   locks.table = read_locks(kernel, locks.processes, aids);
   name_locks(session, locks.table);
   note_lock_limits(locks.table, report.limits);
+  if (report.crash) add_spinlocks(session, *report.crash, locks, report.limits);
   report.locks = std::move(locks);
 }
 

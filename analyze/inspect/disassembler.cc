@@ -124,7 +124,8 @@ struct Disassembler::Impl {
     for (uint8_t i = 0; i < detail.x86.op_count; ++i) {
       const cs_x86_op& op = detail.x86.operands[i];
       if (op.type == X86_OP_REG) add_register(op.reg, out);
-      if (op.type == X86_OP_IMM && (out.call || out.jump)) out.target = static_cast<uint64_t>(op.imm);
+      if (op.type == X86_OP_IMM)
+        (out.call || out.jump ? out.target : out.constant) = static_cast<uint64_t>(op.imm);
       if (op.type != X86_OP_MEM) continue;
       add_register(op.mem.base, out);
       add_register(op.mem.index, out);

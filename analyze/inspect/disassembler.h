@@ -18,6 +18,7 @@ struct DecodedInstruction {
   bool known = false;  // else `text` is ".word 0x..." or ".byte 0x..."
   std::string text;    // mnemonic and operands: AT&T's on x86-64, the kernel's objdump has the same
   std::optional<uint64_t> target;  // of a branch, a call, or an address in memory relative to the instruction
+  std::optional<uint64_t> constant;  // x86-64: a number in it that is no target; an address of the image may be one
   bool call = false, jump = false;
   bool page = false;  // arm64's ADRP: `target` is only the page, and the next instruction may say the rest
   // An address, or a sum, that is a register and a number.

@@ -104,6 +104,7 @@ Disassembly disassemble(Kernel& kernel, DisassemblyRequest request, const Positi
     instruction.text = decoded.text;
     instruction.known = decoded.known;
     instruction.target = decoded.target;
+    instruction.constant = decoded.constant;
     // A page, and in the next instruction what is added to it, are one address.
     if (page && decoded.base == page->first && !decoded.page)
       instruction.target = page->second + decoded.displacement;

@@ -34,7 +34,7 @@ struct Instruction {
   std::string text;
   bool known = true;
   std::string comment;  // what a branch, call or address leads to: a symbol, or a "text"; escaped
-  std::optional<uint64_t> target;
+  std::optional<uint64_t> target, constant;  // as DecodedInstruction has them
   std::optional<CodePosition> position;  // where it differs from that of the instruction before
 };
 

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "analyze/inspect/processes.h"
+#include "analyze/inspect/spinlocks.h"
 #include "core/diagnose/unwind.h"
 #include "core/kernel/kernel.h"
 
@@ -69,6 +70,7 @@ LockTable read_locks(Kernel& kernel, const ProcessTable& table, const UnwindAids
 struct LockListing {
   ProcessTable processes;
   LockTable table;
+  SpinLocks spinning;
 };
 
 // Fills cycles and chains from locks. Part of read_locks().

@@ -18,6 +18,7 @@ namespace text {
 std::string findings(const std::vector<Finding>& findings);
 std::string blocked(const TaskStacks& blocked);
 std::string locks(const LockListing& listing);
+std::string_view holder_evidence(HolderEvidence evidence);
 // "3 tasks: D 90 sh (12.1 s), ...".
 std::string owners(const TaskStack& stack);
 }  // namespace text

@@ -51,6 +51,35 @@ ordered_json chains(const LockListing& listing, const std::vector<LockChain>& al
   return out;
 }
 
+ordered_json spin_cpu(const SpinCpu& cpu) {
+  return {{"cpu", cpu.cpu ? ordered_json(*cpu.cpu) : ordered_json(nullptr)},
+          {"comm", text(cpu.comm)},
+          {"pid", cpu.pid ? ordered_json(*cpu.pid) : ordered_json(nullptr)},
+          {"function", text(cpu.function)}};
+}
+
+ordered_json spin_lock(const SpinLock& lock) {
+  ordered_json waiters = ordered_json::array(), holders = ordered_json::array();
+  for (const SpinCpu& waiter : lock.waiters) waiters.push_back(spin_cpu(waiter));
+  for (const SpinHolder& holder : lock.holders) {
+    holders.push_back(spin_cpu(holder.by));
+    holders.back()["evidence"] = to_string(holder.evidence);
+  }
+  return {{"address", hex(lock.address)},  {"kind", lock.reader_writer ? "rwlock" : "spinlock"},
+          {"name", text(lock.name)},       {"value", lock.value},
+          {"waiters", std::move(waiters)}, {"probable_holders", std::move(holders)}};
+}
+
+ordered_json spinning(const SpinLocks& all) {
+  ordered_json items = ordered_json::array(), cycles = ordered_json::array();
+  for (const SpinLock& lock : all.locks) items.push_back(spin_lock(lock));
+  for (const std::vector<size_t>& cycle : all.cycles) {
+    cycles.push_back(ordered_json::array());
+    for (const size_t lock : cycle) cycles.back().push_back(hex(all.locks[lock].address));
+  }
+  return {{"items", std::move(items)}, {"cycles", std::move(cycles)}};
+}
+
 }  // namespace
 
 ordered_json locks(const LockListing& listing) {
@@ -60,6 +89,7 @@ ordered_json locks(const LockListing& listing) {
   out["items"] = std::move(items);
   out["cycles"] = chains(listing, listing.table.cycles);
   out["chains"] = chains(listing, listing.table.chains);
+  out["spinning"] = spinning(listing.spinning);
   return out;
 }
 

@@ -58,9 +58,41 @@ std::string lock_rows(const LockListing& listing, const Lock& lock) {
   return out;
 }
 
+std::string spin_cpu(const SpinCpu& cpu) {
+  std::string out =
+      fmt::format("CPU {} ({} {})", cpu.cpu ? fmt::format("{}", *cpu.cpu) : "?",
+                  cpu.comm.empty() ? "?" : cpu.comm, cpu.pid ? fmt::format("{}", *cpu.pid) : "?");
+  return cpu.function.empty() ? out : out + " in " + cpu.function;
+}
+
+std::string spin_rows(const SpinLock& lock) {
+  std::string out = fmt::format("{} {:016x}{}{}\n", lock.reader_writer ? "rwlock" : "spinlock", lock.address,
+                                lock.name.empty() ? "" : " ", lock.name);
+  for (const SpinHolder& holder : lock.holders)
+    out += fmt::format("  held by  {}, probably: {}\n", spin_cpu(holder.by),
+                       text::holder_evidence(holder.evidence));
+  if (lock.holders.empty()) out += "  held by  unknown\n";
+  for (const SpinCpu& waiter : lock.waiters) out += fmt::format("  spins    {}\n", spin_cpu(waiter));
+  return out;
+}
+
 }  // namespace
 
 namespace text {
+
+std::string_view holder_evidence(HolderEvidence evidence) {
+  switch (evidence) {
+    case HolderEvidence::address:
+      return "its stack has the lock's address";
+    case HolderEvidence::object:
+      return "its stack has the address of the object that the lock is in";
+    case HolderEvidence::code:
+      return "a function on its stack uses the lock";
+    case HolderEvidence::itself:
+      return "no other CPU has it";
+  }
+  return "";
+}
 
 std::string findings(const std::vector<Finding>& findings) {
   if (findings.empty()) return {};
@@ -104,8 +136,11 @@ std::string blocked(const TaskStacks& blocked) {
 
 std::string locks(const LockListing& listing) {
   const LockTable& table = listing.table;
-  if (table.locks.empty()) return {};
-  std::string out = heading("LOCKS", fmt::format("{} that somebody waits for", table.locks.size()));
+  const std::vector<SpinLock>& spinning = listing.spinning.locks;
+  if (table.locks.empty() && spinning.empty()) return {};
+  std::string out =
+      heading("LOCKS", fmt::format("{} that somebody waits for", table.locks.size() + spinning.size()));
+  for (const SpinLock& lock : spinning) out += spin_rows(lock);
   for (const LockChain& cycle : table.cycles)
     out += wrap("  CYCLE  ", chain_text(listing, cycle), "         ");
   for (size_t i = 0; i < std::min(table.chains.size(), max_chains); ++i)
@@ -124,8 +159,10 @@ std::string to_text(const Answer<LockListing>& answer) {
   std::string out;
   for (const LockChain& cycle : table.cycles)
     out += text::wrap("CYCLE  ", chain_text(listing, cycle), "       ") + '\n';
+  for (const SpinLock& lock : listing.spinning.locks) out += spin_rows(lock) + '\n';
   for (const Lock& lock : table.locks) out += lock_rows(listing, lock) + '\n';
-  return out.empty() ? "nobody waits for a mutex, rwsem or semaphore\n" : out.substr(0, out.size() - 1);
+  return out.empty() ? "nobody waits for a mutex, rwsem, semaphore or spinlock\n"
+                     : out.substr(0, out.size() - 1);
 }
 
 }  // namespace kdk

@@ -35,6 +35,7 @@ class Finder {
 
   std::vector<Finding> run() {
     if (report_.locks && report_.locks->table.why_not.empty()) locks(*report_.locks);
+    if (report_.locks) spinning(report_.locks->spinning);
     if (report_.blocked) blocked(*report_.blocked);
     if (report_.crash) silent_cpus(*report_.crash);
     rank(found_);
@@ -98,6 +99,72 @@ class Finder {
                                     who(holder), task_state_name(holder.state)),
                         {fmt::format("/locks/chains/{}", count.second)},
                         "look at the stack of that task: bt with its pid"});
+    }
+  }
+
+  static std::string spin_cpu(const SpinCpu& cpu) {
+    return fmt::format("CPU {} ({} {})", cpu.cpu ? fmt::format("{}", *cpu.cpu) : "?",
+                       cpu.comm.empty() ? "?" : cpu.comm, cpu.pid.value_or(-1));
+  }
+  static std::string spin_title(const SpinLock& lock) {
+    std::string out = fmt::format("{} {:#x}", lock.reader_writer ? "rwlock" : "spinlock", lock.address);
+    return lock.name.empty() ? out : out + fmt::format(" ({})", lock.name);
+  }
+
+  void spinning(const SpinLocks& all) {
+    std::vector<bool> told(all.locks.size());
+    for (size_t i = 0; i < all.cycles.size(); ++i) {
+      std::string path;
+      for (const size_t lock : all.cycles[i]) {
+        told[lock] = true;
+        path += fmt::format("{}{} spins on {}", path.empty() ? "" : ", probably held by ",
+                            spin_cpu(all.locks[lock].waiters.front()), spin_title(all.locks[lock]));
+      }
+      path +=
+          fmt::format(", probably held by {}", spin_cpu(all.locks[all.cycles[i].front()].waiters.front()));
+      found_.push_back({"KD0010",
+                        "spinlock_cycle",
+                        "critical",
+                        0.9,
+                        fmt::format("{} CPUs wait for each other: {}", all.cycles[i].size(), path),
+                        {fmt::format("/locks/spinning/cycles/{}", i)},
+                        "none of them can go on; compare the order in which their stacks take the locks"});
+    }
+    // At any moment a CPU may wait for another one for microseconds: it matters where the crash is about CPUs
+    // that are stuck.
+    const std::string crash = report_.crash ? report_.crash->crash_class.name : "";
+    const bool stuck =
+        crash == "soft_lockup" || crash == "hard_lockup" || crash == "rcu_stall" || crash == "watchdog_nmi";
+    for (size_t i = 0; i < all.locks.size(); ++i) {
+      const SpinLock& lock = all.locks[i];
+      if (told[i]) continue;
+      std::string title = lock.waiters.size() == 1
+                              ? fmt::format("{} spins on {}", spin_cpu(lock.waiters[0]), spin_title(lock))
+                              : fmt::format("{} CPUs spin on {}", lock.waiters.size(), spin_title(lock));
+      if (lock.waiters.size() == 1 && !lock.waiters[0].function.empty())
+        title += " in " + lock.waiters[0].function;
+      std::string_view hint = "its state says that it is taken, not by whom";
+      double confidence = 0.8;
+      if (!lock.holders.empty()) {
+        const SpinHolder& holder = lock.holders.front();
+        if (holder.evidence == HolderEvidence::itself) {
+          title += ", which it probably has already";
+          hint = "no other CPU has it: taken twice, or never let go; look at the whole stack of this CPU";
+          confidence = 0.7;
+        } else {
+          title += ", probably held by " + spin_cpu(holder.by);
+          if (!holder.by.function.empty()) title += " in " + holder.by.function;
+          hint = "look at the stack of that CPU: bt -a";
+          confidence = holder.evidence == HolderEvidence::address ? 0.9 : 0.7;
+        }
+      }
+      found_.push_back({"KD0011",
+                        "spinlock_wait",
+                        stuck ? "critical" : "info",
+                        confidence,
+                        title,
+                        {fmt::format("/locks/spinning/items/{}", i)},
+                        std::string(hint)});
     }
   }
 

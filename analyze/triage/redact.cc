@@ -67,6 +67,10 @@ class Pass {
     }
     if (report_.locks) {
       for (Task& task : report_.locks->processes.list.tasks) comm(task.comm);
+      for (SpinLock& lock : report_.locks->spinning.locks) {
+        for (SpinCpu& waiter : lock.waiters) comm(waiter.comm);
+        for (SpinHolder& holder : lock.holders) comm(holder.by.comm);
+      }
     }
   }
   void activity(Activity& activity) {

@@ -7,6 +7,7 @@
 #include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/rwsem.h>
+#include <linux/slab.h>
 #include <linux/spinlock.h>
 #include <linux/workqueue.h>
 
@@ -90,6 +91,35 @@ static noinline void kdk_spinlock_twice(void) {
   spin_unlock(&kdk_spinlock);
 }
 
+struct kdk_pair {
+  spinlock_t first, second;
+};
+
+// Two threads on two CPUs, each with the spinlock that the other one wants. The locks lie in an object, as most do.
+static int kdk_spin_pair_function(void* data) {
+  struct kdk_pair* pair = data;
+  const bool backwards = smp_processor_id() != 0;
+  spinlock_t *first = backwards ? &pair->second : &pair->first, *second = backwards ? &pair->first : &pair->second;
+  spin_lock(first);
+  mdelay(200);
+  spin_lock(second); /* plant: spin_pair */
+  spin_unlock(second);
+  spin_unlock(first);
+  return 0;
+}
+
+static noinline void kdk_spin_pair(void) {
+  struct kdk_pair* pair = kzalloc(sizeof(*pair), GFP_KERNEL);
+  unsigned cpu;
+  spin_lock_init(&pair->first);
+  spin_lock_init(&pair->second);
+  for (cpu = 0; cpu < 2; ++cpu) {
+    struct task_struct* thread = kthread_create(kdk_spin_pair_function, pair, "kdk-spin-%u", cpu);
+    kthread_bind(thread, cpu);
+    wake_up_process(thread);
+  }
+}
+
 static void kdk_rcu_nothing(struct rcu_head* unused) {}
 
 // A grace period that does not end has to begin, which on an idle machine nobody else asks for.
@@ -118,6 +148,7 @@ const struct kdk_failure kdk_lock_failures[] = {
     {"soft_lockup", kdk_soft_lockup},
     {"hard_lockup", kdk_hard_lockup},
     {"spinlock_twice", kdk_spinlock_twice},
+    {"spin_pair", kdk_spin_pair},
     {"rcu_stall", kdk_rcu_stall},
     {"busy_work", kdk_busy_work},
     {},
