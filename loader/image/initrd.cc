@@ -5,23 +5,26 @@
 #include <algorithm>
 
 #include "core/base/error.h"
+#include "core/base/log.h"
+#include "loader/image/rootfs_paths.h"
 #include "loader/machine/parse.h"
 
 namespace kdk {
 namespace {
 
-constexpr uint64_t header_size = 110;  // "070701" and 13 fields of 8 hex digits
-constexpr uint64_t max_name_size = 4096;
+constexpr uint64_t header_size = 110;     // "070701" and 13 fields of 8 hex digits
+constexpr uint64_t max_name_size = 4096;  // PATH_MAX; also of a link's target
 constexpr uint32_t mode_type_mask = 0170000;
+constexpr uint32_t mode_directory = 0040000;
 constexpr uint32_t mode_regular = 0100000;
 constexpr uint32_t mode_symlink = 0120000;
 
-// Counts the files of a newc cpio stream fed in pieces of any size. Source: init/initramfs.c and
-// Documentation/driver-api/early-userspace/buffer-format.rst.
+// Counts the files of a newc cpio stream fed in pieces of any size, and notes their names. Source:
+// init/initramfs.c and Documentation/driver-api/early-userspace/buffer-format.rst.
 class CpioCounter {
  public:
-  CpioCounter(InitrdEstimate& result, uint64_t page_size, std::string_view init, uint64_t limit)
-      : result_(result), page_size_(page_size), init_(init), limit_(limit) {}
+  CpioCounter(InitrdEstimate& result, RootfsPaths& paths, uint64_t page_size, uint64_t limit)
+      : result_(result), paths_(paths), page_size_(page_size), limit_(limit) {}
 
   // Returns the bytes taken: all of them, or fewer when the next one, after a complete entry, begins no cpio
   // header (all cpio headers begin with '0') or the memory limit is passed (result.over_limit).
@@ -35,7 +38,7 @@ class CpioCounter {
       }
       if (at_boundary() && data[at] != '0') break;
       uint64_t taken = std::min<uint64_t>(need_ - got_, data.size() - at);
-      if (state_ != State::body) text_.append(as_text(data.subspan(at, taken)));
+      if (state_ != State::body || link_) text_.append(as_text(data.subspan(at, taken)));
       got_ += taken;
       at += taken;
       position_ += taken;
@@ -64,6 +67,9 @@ class CpioCounter {
     } else if (state_ == State::name) {
       parse_name();
     } else {
+      if (link_)
+        paths_.add(*link_, RootfsPaths::Kind::symlink, std::string_view(text_).substr(0, body_size_));
+      link_.reset();
       expect(State::header, header_size);
     }
   }
@@ -94,9 +100,15 @@ class CpioCounter {
     std::string_view name = std::string_view(text_).substr(0, name_size_);
     if (name.back() != '\0') bad_entry("its name has no NUL at the end");
     name.remove_suffix(1);
-    while (name.starts_with("/") || name.starts_with("./")) name.remove_prefix(name[0] == '/' ? 1 : 2);
-    uint32_t type = mode_ & mode_type_mask;
-    if (name == init_ && (type == mode_regular || type == mode_symlink)) result_.has_init = true;
+    const uint32_t type = mode_ & mode_type_mask;
+    if (type == mode_symlink) {
+      // Its target is the body. The kernel passes over one that is too long.
+      if (body_size_ != 0 && body_size_ <= max_name_size) link_ = std::string(name);
+    } else if (name != "TRAILER!!!") {
+      paths_.add(name, type == mode_regular     ? RootfsPaths::Kind::regular
+                       : type == mode_directory ? RootfsPaths::Kind::directory
+                                                : RootfsPaths::Kind::other);
+    }
     if (type == mode_regular && body_size_ != 0) {
       ++result_.files;
       result_.memory +=
@@ -110,15 +122,16 @@ class CpioCounter {
   }
 
   InitrdEstimate& result_;
+  RootfsPaths& paths_;
   uint64_t page_size_;
-  std::string_view init_;
   uint64_t limit_;
   State state_ = State::header;
   uint64_t need_ = header_size;
   uint64_t got_ = 0;
   uint64_t position_ = 0;
   uint64_t entry_at_ = 0;
-  std::string text_;  // the header or name being collected
+  std::string text_;                 // the header, name or target being collected
+  std::optional<std::string> link_;  // the symbolic link whose target comes
   uint32_t mode_ = 0;
   uint64_t body_size_ = 0;
   uint64_t name_size_ = 0;
@@ -167,10 +180,24 @@ std::optional<uint64_t> declared_size(Bytes member, PackFormat format) {
   return std::nullopt;
 }
 
+// Whether the kernel will find its program. An archive with more names than are looked at is not judged.
+void look_for_init(InitrdEstimate& result, RootfsPaths& paths, std::string_view init) {
+  const RootfsPaths::Walk walk = paths.find_program(init);
+  if (walk.outcome == RootfsPaths::Outcome::loop && result.exact) {
+    throw Error(
+        Errc::format,
+        fmt::format("/{} (rdinit=, default /init) leads through too many symbolic links, the last is /{}",
+                    init, escape_untrusted(walk.path)));
+  }
+  result.has_init = walk.outcome == RootfsPaths::Outcome::found;
+  if (walk.outcome == RootfsPaths::Outcome::unknown) result.exact = false;
+}
+
 }  // namespace
 
 InitrdEstimate estimate_initrd(Bytes initrd, uint64_t page_size, std::string_view init, uint64_t limit) {
   InitrdEstimate result;
+  RootfsPaths paths;  // all members unpack into one root
   uint64_t at = 0;
   while (at < initrd.size() && !result.over_limit) {
     Bytes rest = initrd.subspan(at);
@@ -183,7 +210,7 @@ InitrdEstimate estimate_initrd(Bytes initrd, uint64_t page_size, std::string_vie
     member.format = detect_pack_format(rest);
     std::string_view kind = member.format == PackFormat::none ? "cpio" : to_string(member.format);
     with_context(fmt::format("member at offset {:#x} ({})", at, kind), [&] {
-      CpioCounter counter(result, page_size, init, limit);
+      CpioCounter counter(result, paths, page_size, limit);
       if (rest[0] == '0') {
         member.packed_size = counter.feed(rest);
         member.unpacked_size = member.packed_size;
@@ -221,6 +248,7 @@ InitrdEstimate estimate_initrd(Bytes initrd, uint64_t page_size, std::string_vie
     at += member.packed_size;
     result.members.push_back(member);
   }
+  look_for_init(result, paths, init);
   return result;
 }
 

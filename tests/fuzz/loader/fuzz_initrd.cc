@@ -7,6 +7,12 @@
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace kdk;
   try {
+    for (const char* init : {"bin/init", "usr/../init"}) {
+      try {
+        (void)estimate_initrd({data, size}, 4096, init, 1 << 20);
+      } catch (const Error&) {
+      }
+    }
     InitrdEstimate estimate = estimate_initrd({data, size}, 4096, "init", 64 << 20);
     for (const InitrdMember& member : estimate.members) {
       if (!in_bounds(size, member.offset, member.packed_size)) std::abort();

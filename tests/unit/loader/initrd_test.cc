@@ -3,12 +3,13 @@
 #include <gtest/gtest.h>
 
 #include "core/base/error.h"
-#include "tests/support/fake_machine.h"
+#include "tests/support/fake_link.h"
 
 namespace kdk {
 namespace {
 
 using testing::fake_cpio;
+using testing::fake_cpio_with_links;
 using testing::FakeFile;
 
 constexpr uint64_t no_limit = uint64_t{1} << 40;
@@ -58,9 +59,43 @@ TEST(Initrd, ArchivesInsideOneCompressedMember) {
 TEST(Initrd, InitIsFoundUnderItsSpellings) {
   for (const char* name : {"init", "/init", "./init"})
     EXPECT_TRUE(estimate(fake_cpio({{name, 5}})).has_init) << name;
-  EXPECT_TRUE(estimate(fake_cpio({{"init", 5, 0120777}})).has_init);   // a link to it
+  EXPECT_TRUE(
+      estimate(fake_cpio_with_links({{"sbin", 0, 0040755}, {"sbin/init", 5}}, {{"init", "sbin/init"}}))
+          .has_init);
+  EXPECT_FALSE(estimate(fake_cpio_with_links({}, {{"init", "sbin/init"}})).has_init);
   EXPECT_FALSE(estimate(fake_cpio({{"init", 0, 0040755}})).has_init);  // a directory
   EXPECT_FALSE(estimate(fake_cpio({{"sbin/init", 5}})).has_init);
+}
+
+TEST(Initrd, InitBehindLinksOfAnotherMember) {
+  // As merged-/usr systems have it: /bin is a link, and the link comes in a member of its own.
+  const std::vector<uint8_t> links = fake_cpio_with_links({}, {{"bin", "usr/bin"}, {"loop", "/loop"}});
+  const std::vector<uint8_t> programs =
+      fake_cpio({{"usr", 0, 0040755}, {"usr/bin", 0, 0040755}, {"usr/bin/kdump-init", 9000}});
+  for (const std::vector<uint8_t>& initrd : {links + programs, programs + testing::gzip(links)}) {
+    const InitrdEstimate result = estimate_initrd(initrd, 4096, "bin/kdump-init", no_limit);
+    EXPECT_TRUE(result.has_init);
+    EXPECT_EQ(result.files, 1u);
+    EXPECT_FALSE(estimate_initrd(initrd, 4096, "bin/other", no_limit).has_init);
+    try {
+      (void)estimate_initrd(initrd, 4096, "loop/init", no_limit);
+      FAIL() << "a loop was followed";
+    } catch (const Error& e) {
+      EXPECT_NE(
+          e.message().find(
+              "/loop/init (rdinit=, default /init) leads through too many symbolic links, the last is /loop"),
+          std::string::npos)
+          << e.message();
+    }
+  }
+}
+
+TEST(Initrd, MoreNamesThanAreLookedAt) {
+  std::vector<testing::FakeFile> many;
+  for (unsigned i = 0; i < 9000; ++i) many.push_back({std::string(4000, 'x') + std::to_string(i), 0});
+  const InitrdEstimate result = estimate(testing::zstd(fake_cpio(many)));
+  EXPECT_FALSE(result.has_init);
+  EXPECT_FALSE(result.exact) << "so nobody says that it is missing";
 }
 
 TEST(Initrd, StopsAtTheLimit) {
@@ -73,7 +108,7 @@ TEST(Initrd, StopsAtTheLimit) {
 }
 
 TEST(Initrd, TruncatedAnywhere) {
-  std::vector<uint8_t> cpio = fake_cpio({{"init", 100}, {"b", 50}});
+  std::vector<uint8_t> cpio = fake_cpio_with_links({{"init", 100}, {"b", 50}}, {{"c", "init"}});
   std::vector<uint8_t> packed = testing::gzip(cpio);
   for (size_t size = 1; size < packed.size(); ++size) {
     EXPECT_THROW(estimate({packed.begin(), packed.begin() + static_cast<ptrdiff_t>(size)}), Error) << size;
@@ -87,7 +122,7 @@ TEST(Initrd, TruncatedAnywhere) {
       EXPECT_EQ(e.code(), Errc::format);
     }
   }
-  EXPECT_EQ(whole_entries, 2u);
+  EXPECT_EQ(whole_entries, 3u);
 }
 
 TEST(Initrd, DamagedContent) {

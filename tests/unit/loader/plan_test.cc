@@ -5,6 +5,7 @@
 
 #include "core/base/error.h"
 #include "loader/plan/elf64.h"
+#include "tests/support/fake_link.h"
 #include "tests/support/fake_machine.h"
 #include "tests/unit/loader/plan_helpers.h"
 
@@ -252,10 +253,13 @@ TEST(Plan, DamagedOrUselessInitramfs) {
   LoadInputs inputs = default_inputs();
   inputs.initrd->bytes.resize(inputs.initrd->bytes.size() / 2);
   expect_failed(plan_for(FakeMachine(), inputs), "initrd_unpacks", "cut off");
-  inputs.initrd->bytes = testing::fake_cpio({{"bin/init", 100}});
+  inputs.initrd->bytes =
+      testing::fake_cpio_with_links({{"usr", 0, 0040755}, {"usr/init", 100}}, {{"bin", "usr"}, {"x", "x"}});
   expect_failed(plan_for(FakeMachine(), inputs), "initrd_unpacks", "rdinit=");
   inputs.command_line.append = "rdinit=/bin/init";
   EXPECT_TRUE(plan_for(FakeMachine(), inputs).good());
+  inputs.command_line.append = "rdinit=/x/init";
+  expect_failed(plan_for(FakeMachine(), inputs), "initrd_unpacks", "too many symbolic links, the last is /x");
   inputs.initrd.reset();
   LoadPlan none = plan_for(FakeMachine(), inputs);
   EXPECT_EQ(check_of(none, "initrd_unpacks").status, Check::Status::warning);
