@@ -17,6 +17,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "capture/run/dhcp_exchange.h"
 #include "core/base/error.h"
 #include "core/base/file.h"
 #include "core/base/log.h"
@@ -172,12 +173,11 @@ std::string find_interface(const NetworkConfig& network) {
   }
 }
 
-// One exchange. The socket is the interface's own: it can send to everybody without an address, and gets what
-// is sent so.
-class DhcpExchange {
+// The socket is the interface's own: it can send to everybody without an address, and gets what is sent so.
+class InterfaceLink : public DhcpLink {
  public:
-  DhcpExchange(const std::string& interface, const MacAddress& mac)
-      : mac_(mac), socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
+  explicit InterfaceLink(const std::string& interface)
+      : socket_(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {
     const auto fail = [&](std::string_view what) {
       return error_from_errno(errno, fmt::format("{}: DHCP: {}", interface, what));
     };
@@ -192,32 +192,13 @@ class DhcpExchange {
     here.sin_family = AF_INET;
     here.sin_port = htons(client_port);
     if (::bind(socket_.get(), reinterpret_cast<const sockaddr*>(&here), sizeof here) != 0) throw fail("bind");
-    (void)!::getrandom(&transaction_, sizeof transaction_, GRND_NONBLOCK);
   }
 
-  // nullopt: nobody gave an address.
-  std::optional<DhcpAnswer> ask(std::chrono::seconds wait) {
-    const auto end = steady_clock::now() + wait;
-    std::chrono::milliseconds patience(1000);
-    while (steady_clock::now() < end) {
-      const auto until = std::min(end, steady_clock::now() + patience);
-      patience = std::min(patience * 2, std::chrono::milliseconds(8000));
-      send(dhcp_discover(mac_, transaction_));
-      const std::optional<DhcpAnswer> offer = receive(until, DhcpKind::offer);
-      if (!offer) continue;
-      send(dhcp_request(mac_, transaction_, *offer));
-      std::optional<DhcpAnswer> ack =
-          receive(std::min(end, steady_clock::now() + std::chrono::seconds(4)), DhcpKind::ack);
-      if (ack && ack->kind == DhcpKind::ack) return ack;
-      // A server that takes back what it offered is not asked again at once.
-      std::this_thread::sleep_until(until);
-    }
-    return std::nullopt;
-  }
+  Time now() override { return std::chrono::duration_cast<Time>(steady_clock::now().time_since_epoch()); }
 
- private:
-  // A link that is not ready yet loses it; it is sent again.
-  void send(const std::vector<uint8_t>& message) {
+  void wait_until(Time time) override { std::this_thread::sleep_for(time - now()); }
+
+  void send(const std::vector<uint8_t>& message) override {
     sockaddr_in there{};
     there.sin_family = AF_INET;
     there.sin_port = htons(server_port);
@@ -226,28 +207,28 @@ class DhcpExchange {
                    reinterpret_cast<const sockaddr*>(&there), sizeof there);
   }
 
-  std::optional<DhcpAnswer> receive(steady_clock::time_point until, DhcpKind kind) {
-    for (;;) {
-      const auto left =
-          std::chrono::duration_cast<std::chrono::milliseconds>(until - steady_clock::now()).count();
-      if (left <= 0) return std::nullopt;
-      pollfd ready{socket_.get(), POLLIN, 0};
-      if (::poll(&ready, 1, static_cast<int>(left)) <= 0) continue;
-      std::array<uint8_t, 2048> packet;
-      const ssize_t length = ::recv(socket_.get(), packet.data(), packet.size(), 0);
-      if (length <= 0) continue;
-      std::optional<DhcpAnswer> answer =
-          parse_dhcp_answer(Bytes(packet).first(static_cast<size_t>(length)), mac_, transaction_);
-      // Only a request can be refused.
-      const bool refused = answer && kind == DhcpKind::ack && answer->kind == DhcpKind::nak;
-      if (answer && (answer->kind == kind || refused)) return answer;
-    }
+  std::optional<std::vector<uint8_t>> receive(Time until) override {
+    const auto left = std::max<int64_t>((until - now()).count(), 0);
+    pollfd ready{socket_.get(), POLLIN, 0};
+    if (::poll(&ready, 1, static_cast<int>(left)) <= 0) return std::nullopt;
+    std::vector<uint8_t> packet(2048);
+    const ssize_t length = ::recv(socket_.get(), packet.data(), packet.size(), 0);
+    if (length <= 0) return std::nullopt;
+    packet.resize(static_cast<size_t>(length));
+    return packet;
   }
 
-  const MacAddress mac_;
+ private:
   const Fd socket_;
-  uint32_t transaction_ = 0x6b64756d;
 };
+
+std::optional<DhcpAnswer> ask_for_address(const std::string& interface, const MacAddress& mac,
+                                          std::chrono::seconds wait) {
+  InterfaceLink link(interface);
+  uint32_t transaction = 0x6b64756d;
+  (void)!::getrandom(&transaction, sizeof transaction, GRND_NONBLOCK);
+  return ask_for_address(link, mac, transaction, wait);
+}
 
 MacAddress mac_of(const std::string& interface) {
   const std::string text = read_text_file("/sys/class/net/" + interface + "/address", 64);
@@ -345,7 +326,7 @@ void bring_up(const NetworkConfig& network) {
   std::vector<std::string> gateways = network.gateways;
   if (network.method != AddressMethod::fixed) {
     const std::optional<DhcpAnswer> answer =
-        DhcpExchange(interface.name(), mac_of(interface.name())).ask(network.wait);
+        ask_for_address(interface.name(), mac_of(interface.name()), network.wait);
     if (answer) {
       std::erase_if(addresses, [](const NetworkAddress& address) { return !address.v6; });
       addresses.push_back({text_of(answer->address), prefix_of_mask(answer->mask).value_or(32), false});
