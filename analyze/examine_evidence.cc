@@ -3,7 +3,7 @@
 #include <fmt/format.h>
 
 #include "analyze/ask.h"
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 #include "core/base/log.h"
 
 namespace kdk {

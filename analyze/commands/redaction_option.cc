@@ -1,6 +1,6 @@
 #include "analyze/commands/redaction_option.h"
 
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 
 namespace kdk {
 

@@ -8,7 +8,7 @@
 #include "analyze/answers.h"
 #include "analyze/commands/command.h"
 #include "analyze/commands/commands.h"
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 
 namespace kdk {
 namespace {

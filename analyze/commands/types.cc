@@ -5,7 +5,7 @@
 #include "analyze/commands/commands.h"
 #include "analyze/inspect/types/expression.h"
 #include "analyze/inspect/types/printed.h"
-#include "analyze/inspect/types/struct_layout.h"
+#include "core/kernel/struct_layout.h"
 
 namespace kdk {
 namespace {
@@ -79,14 +79,7 @@ TypeQuery split(const std::string& text) {
 }
 
 CType require_type(CTypes& types, const std::string& name) {
-  for (const char* tag : {"", "struct ", "union ", "enum "}) {
-    // A name that is no struct may be a union.
-    try {
-      if (const auto type = types.parse(tag + name)) return *type;
-    } catch (const Error& error) {
-      if (*tag == '\0') throw;
-    }
-  }
+  if (const auto type = types.named(name)) return *type;
   throw Error(Errc::missing, fmt::format("the kernel has no type {}", escape_untrusted(name)));
 }
 

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 #include "core/kernel/kernel.h"
 
 namespace kdk {

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 #include "core/base/log.h"
 #include "core/formats/unpack_module.h"
 

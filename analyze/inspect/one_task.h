@@ -11,10 +11,7 @@
 
 namespace kdk {
 
-// The fields of tasks.h; what cannot be read is absent. Throws Error{missing} without a layout.
-Task read_task(Kernel& kernel, VirtAddr at);
-
-// The same of several, with when each ran last; by address. `log` may be empty.
+// read_task() of several, with when each ran last; by address. `log` may be empty.
 std::map<uint64_t, StackOwner> read_task_set(Kernel& kernel, const std::vector<uint64_t>& addresses,
                                              const KernelLog& log);
 

@@ -7,7 +7,7 @@
 #include <map>
 #include <unordered_map>
 
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 #include "analyze/inspect/vmalloc.h"
 #include "core/base/log.h"
 #include "core/diagnose/crash.h"

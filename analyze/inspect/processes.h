@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/printk.h"
 

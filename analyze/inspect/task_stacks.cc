@@ -11,7 +11,6 @@
 namespace kdk {
 namespace {
 
-constexpr size_t max_frames = 256;
 constexpr size_t comm_length = 15;  // TASK_COMM_LEN without the end
 
 // What makes two stacks the same: every frame and how the walk ended.
@@ -20,36 +19,6 @@ std::string key_of(const TaskStack& stack) {
   for (const Frame& frame : stack.trace.frames)
     key += fmt::format("\n{:x} {}", frame.pc, static_cast<int>(frame.kind));
   return key;
-}
-
-TaskStack of_running(const Task& task, const Crash* crash) {
-  TaskStack out;
-  if (crash != nullptr) {
-    for (const CpuState& cpu : crash->cpus) {
-      if (cpu.task != task.address) continue;
-      out.trace = cpu.backtrace;
-      out.start = cpu.registers;
-      if (!cpu.answered) out.why_not = "it was on a CPU that left no registers";
-      return out;
-    }
-  }
-  out.why_not = "it was on a CPU of which no registers are known";
-  return out;
-}
-
-TaskStack of_sleeping(Kernel& kernel, const Task& task, const UnwindAids& aids) {
-  TaskStack out;
-  const VirtAddr at{task.address};
-  const std::optional<Registers> registers = sleeping_task_registers(kernel, at);
-  if (!registers) {
-    const bool exited = task.state == 'X' || task.state == 'Z';
-    out.why_not = exited ? "it has exited and gave its stack back" : "its saved registers are not known";
-    return out;
-  }
-  out.trace = unwind_from_registers(kernel, *registers, task_stack(kernel, at), aids, max_frames);
-  symbolise(kernel, out.trace);
-  out.start = registers;
-  return out;
 }
 
 template <typename T>
@@ -77,7 +46,7 @@ TaskStacks walk_tasks(Kernel& kernel, const ProcessTable& table, const std::vect
   for (const TaskRow& row : rows) {
     const Task& task = table.list.tasks[row.index];
     const StackOwner owner{task, table.facts[row.index].since_run_ns};
-    TaskStack stack = task.on_cpu.value_or(false) ? of_running(task, crash) : of_sleeping(kernel, task, aids);
+    TaskStack stack{trace_task(kernel, task, crash, aids)};
     if (grouped) {
       auto [found, fresh] = known.try_emplace(key_of(stack), out.stacks.size());
       if (!fresh) {

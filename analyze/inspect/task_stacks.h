@@ -11,7 +11,7 @@
 #include "analyze/inspect/processes.h"
 #include "analyze/symbols/variable_facts.h"
 #include "core/diagnose/crash.h"
-#include "core/diagnose/unwind.h"
+#include "core/diagnose/task_trace.h"
 #include "core/kernel/kernel.h"
 
 namespace kdk {
@@ -21,11 +21,9 @@ struct StackOwner {
   std::optional<uint64_t> since_run_ns;  // as ProcessFacts
 };
 
-struct TaskStack {
-  std::vector<StackOwner> owners;  // one, or all that have it; those that have not run for longest first
-  Backtrace trace;
-  std::string why_not;  // no trace is known, and why; empty: there is one
-  std::optional<Registers> start;  // of the trace's first frame
+struct TaskStack : TaskTrace {
+  // One, or all that have it; those that have not run for longest first.
+  std::vector<StackOwner> owners = {};
   std::optional<std::vector<FunctionVariables>> variables = {};  // where they were asked for
 };
 

@@ -2,7 +2,7 @@
 
 #include <fmt/format.h>
 
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 
 namespace kdk {
 namespace {

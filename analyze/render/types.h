@@ -4,7 +4,7 @@
 #include <string>
 
 #include "analyze/inspect/types/printed.h"
-#include "analyze/inspect/types/struct_layout.h"
+#include "core/kernel/struct_layout.h"
 #include "analyze/triage/answer.h"
 
 namespace kdk {

@@ -46,16 +46,19 @@ void SymbolTable::reserve(size_t count) {
 void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_view name,
                       std::string_view module) {
   if (name.empty()) return;
-  if (name.size() > chunk_left_) {
-    chunk_left_ = std::max(chunk_bytes, name.size());
+  // A zero behind each, so that a name can be handed to C.
+  const size_t bytes = name.size() + 1;
+  if (bytes > chunk_left_) {
+    chunk_left_ = std::max(chunk_bytes, bytes);
     chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_left_));
     chunk_next_ = chunks_.back().get();
   }
   std::memcpy(chunk_next_, name.data(), name.size());
+  chunk_next_[name.size()] = '\0';
   uint16_t index = module.empty() ? uint16_t{0} : module_index(module);
   entries_.push_back({address, size, chunk_next_, static_cast<uint32_t>(name.size()), index, type});
-  chunk_next_ += name.size();
-  chunk_left_ -= name.size();
+  chunk_next_ += bytes;
+  chunk_left_ -= bytes;
 }
 
 void SymbolTable::add_range(uint64_t begin, uint64_t end, std::string_view module) {

@@ -15,8 +15,8 @@ struct Symbol {
   uint64_t address = 0;
   uint64_t size =
       0;  // bytes; 0 when unknown (kallsyms has none; lookup() then puts the distance to the next)
-  std::string_view name;    // points into the table, valid as long as the table
-  std::string_view module;  // empty for the kernel itself
+  std::string_view name;    // points into the table, valid as long as the table; a zero follows
+  std::string_view module;  // empty for the kernel itself; a zero follows, too
   char type = '?';          // nm letter
   bool text() const { return type == 't' || type == 'T' || type == 'w' || type == 'W'; }
 };

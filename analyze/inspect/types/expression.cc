@@ -8,7 +8,7 @@
 #include <functional>
 #include <map>
 
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 #include "analyze/inspect/types/operations.h"
 #include "analyze/inspect/types/tokens.h"
 #include "analyze/inspect/types/walks.h"

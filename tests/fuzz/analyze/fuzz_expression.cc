@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "analyze/inspect/types/expression.h"
-#include "analyze/inspect/types/struct_layout.h"
+#include "core/kernel/struct_layout.h"
 #include "core/kernel/typed_memory.h"
 #include "tests/support/scrub_machine.h"
 

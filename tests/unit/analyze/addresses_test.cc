@@ -5,7 +5,7 @@
 #include "analyze/inspect/memory_view.h"
 #include "analyze/inspect/owner.h"
 #include "analyze/inspect/slab_table.h"
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 #include "analyze/inspect/translation.h"
 #include "core/kernel/modules.h"
 #include "tests/support/crash_scene.h"

@@ -4,7 +4,7 @@
 #include <random>
 
 #include "analyze/inspect/types/expression.h"
-#include "analyze/inspect/types/struct_layout.h"
+#include "core/kernel/struct_layout.h"
 #include "analyze/inspect/types/tokens.h"
 #include "analyze/inspect/types/walks.h"
 #include "analyze/render/types.h"

@@ -1,4 +1,4 @@
-#include "analyze/inspect/types/ctype.h"
+#include "core/kernel/ctype.h"
 
 #include <fmt/format.h>
 
@@ -348,6 +348,19 @@ std::optional<CType> CTypes::parse(std::string_view text) {
   size_t used = 0;
   const auto type = parse(words, 0, used);
   return type && used == words.size() ? type : std::nullopt;
+}
+
+std::optional<CType> CTypes::named(const std::string& name) {
+  for (const char* tag : {"", "struct ", "union ", "enum "}) {
+    // A name that is no struct may be a union.
+    try {
+      if (const auto type = parse(tag + name)) return *type;
+    } catch (const Error& error) {
+      if (error.code() != Errc::missing) throw;
+      if (*tag == '\0') return std::nullopt;  // it has its own tag
+    }
+  }
+  return std::nullopt;
 }
 
 CType CTypes::integer(unsigned bytes, bool is_signed) {

@@ -1,4 +1,4 @@
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 
 #include <fmt/format.h>
 
@@ -7,7 +7,6 @@
 #include <functional>
 #include <unordered_set>
 
-#include "analyze/inspect/one_task.h"
 #include "core/base/log.h"
 #include "core/kernel/init_task.h"
 

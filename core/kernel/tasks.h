@@ -38,6 +38,10 @@ struct TaskList {
 // Walks the list from init_task. Never throws. Needs `init_task` (or finds it by content) and layouts.
 TaskList read_tasks(Kernel& kernel);
 
+// One of them, or an idle task, which is in no list; what cannot be read is absent. Throws Error{missing}
+// without a layout.
+Task read_task(Kernel& kernel, VirtAddr at);
+
 // Letter for task_struct.__state | exit_state, as fs/proc/array.c prints it.
 char task_state_letter(uint64_t state, uint64_t exit_state);
 // "running", "sleeping", "uninterruptible", ... for a letter of task_state_letter().

@@ -5,7 +5,7 @@
 #include <string>
 #include <vector>
 
-#include "analyze/inspect/types/ctype.h"
+#include "core/kernel/ctype.h"
 
 namespace kdk {
 

@@ -1,4 +1,4 @@
-#include "analyze/inspect/system.h"
+#include "core/kernel/system.h"
 
 #include <fmt/format.h>
 

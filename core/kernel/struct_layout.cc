@@ -1,4 +1,4 @@
-#include "analyze/inspect/types/struct_layout.h"
+#include "core/kernel/struct_layout.h"
 
 #include <fmt/format.h>
 

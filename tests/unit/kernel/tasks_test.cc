@@ -1,4 +1,4 @@
-#include "analyze/inspect/tasks.h"
+#include "core/kernel/tasks.h"
 
 #include <gtest/gtest.h>
 
