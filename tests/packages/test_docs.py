@@ -20,13 +20,14 @@ HABITS = {"kdump-load": {"-p", "-u", "-S"}, "kdump-capture": set(), "kdump-analy
 
 
 def code(page: str) -> list[str]:
-    """The lines of code blocks, and what stands between backticks in a line."""
-    out, block = [], False
+    """The lines of code blocks, those of other languages left out, and what stands between backticks in a line."""
+    out, block, language = [], False, ""
     for line in page.splitlines():
         if line.startswith("```"):
-            block = not block
+            block, language = not block, line.removeprefix("```")
         elif block:
-            out.append(line)
+            if language not in ("c", "cpp", "python"):
+                out.append(line)
         else:
             out.extend(re.findall(r"`([^`]+)`", line))
     return out
