@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 
 #include "analyze/ask.h"
-#include "core/kernel/system.h"
 #include "core/base/log.h"
+#include "core/kernel/system.h"
 
 namespace kdk {
 namespace {

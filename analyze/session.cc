@@ -5,9 +5,16 @@
 #include "core/base/log.h"
 #include "core/formats/eraseinfo.h"
 #include "core/kernel/vmcoreinfo_search.h"
+#include "library/handle.h"
 
 namespace kdk {
 namespace {
+
+std::string joined(const std::vector<std::filesystem::path>& paths) {
+  std::string out;
+  for (const auto& path : paths) out += (out.empty() ? "" : ", ") + path.string();
+  return out;
+}
 
 // What the modules that were asked about lack.
 void add_module_limits(const std::vector<ModuleDebugFacts>& modules, std::vector<Limit>& limits) {
@@ -28,51 +35,28 @@ void add_module_limits(const std::vector<ModuleDebugFacts>& modules, std::vector
 
 }  // namespace
 
-Session::Session(SessionOptions options)
-    : options_(std::move(options)), dump_(open_kernel_dump(options_.dump, options_.vmcoreinfo)) {}
+Session::Session(const SessionOptions& options)
+    : Session(open_kernel_dump(options.dump, options.vmcoreinfo), options) {}
 
 Session::Session(std::unique_ptr<Dump> dump, SessionOptions options)
-    : options_(std::move(options)), dump_(std::move(dump)) {}
+    : options_(std::move(options)),
+      library_(make_handle(std::move(dump), joined(options_.dump))),
+      opened_(library_.get()->opened) {}
 
 InputFacts Session::input() const {
   InputFacts input;
   for (const auto& path : options_.dump) input.files.push_back(escape_untrusted(path.string()));
-  input.dump = dump_->info();
+  input.dump = dump().info();
   const Arch* arch = find_arch(input.dump.elf_machine);
   if (arch == nullptr) arch = find_arch(input.dump.uts_machine);
   if (arch != nullptr) input.architecture = arch->name();
-  for (const PfnRange& range : dump_->ram()) input.ram_bytes += range.count() * input.dump.page_size;
-  for (const Note& note : dump_->notes()) {
+  for (const PfnRange& range : dump().ram()) input.ram_bytes += range.count() * input.dump.page_size;
+  for (const Note& note : dump().notes()) {
     if (note.name == "CORE" && note.type == nt_prstatus) ++input.cpu_notes;
   }
-  input.vmcoreinfo = !dump_->vmcoreinfo().empty();
-  for (const std::string& line : eraseinfo_lines(*dump_)) input.erased.push_back(escape_untrusted(line));
+  input.vmcoreinfo = !dump().vmcoreinfo().empty();
+  for (const std::string& line : eraseinfo_lines(dump())) input.erased.push_back(escape_untrusted(line));
   return input;
-}
-
-Kernel* Session::kernel() {
-  if (!kernel_tried_) {
-    kernel_tried_ = true;
-    // A dump without a readable kernel still has notes and facts to show: kernel_error_ says what went wrong.
-    try {
-      kernel_ = std::make_unique<Kernel>(*dump_);
-    } catch (const Error& error) {
-      kernel_error_ = error.message();
-    }
-  }
-  return kernel_.get();
-}
-
-const KernelLog& Session::log() {
-  if (!log_) {
-    log_.emplace();
-    if (kernel() != nullptr) {
-      log_ = read_log(kernel_->memory());
-    } else {
-      log_->problems.push_back(kernel_error_);
-    }
-  }
-  return *log_;
 }
 
 DebugInfo* Session::debug_info() {
@@ -80,10 +64,10 @@ DebugInfo* Session::debug_info() {
   debug_tried_ = true;
   if (kernel() == nullptr) return nullptr;
   try {
-    debug_ = find_debug_info(*kernel_, options_.search);
+    debug_ = find_debug_info(*kernel(), options_.search);
     if (debug_.info) {
-      debug_.info->add_symbols(*kernel_);
-      debug_.info->add_types(*kernel_, &types_problem_);
+      debug_.info->add_symbols(*kernel());
+      debug_.info->add_types(*kernel(), &types_problem_);
     }
   } catch (const Error& error) {
     // Wrong or unreadable debug information never stops the answer: it is refused, said so, and the rest goes
@@ -92,18 +76,6 @@ DebugInfo* Session::debug_info() {
     debug_error_ = error.message();
   }
   return debug_.info.get();
-}
-
-const ModuleList& Session::modules() {
-  if (!modules_) {
-    if (kernel() != nullptr) {
-      modules_ = read_modules(*kernel_);
-    } else {
-      modules_.emplace();
-      modules_->why_not = kernel_error_;
-    }
-  }
-  return *modules_;
 }
 
 TypedMemory& Session::types() {
@@ -122,7 +94,7 @@ SourceLookup Session::sources() {
   sources.vmlinux = debug_info();
   modules();  // frames in modules need their symbols
   if (!module_debug_ && options_.use_debug_info) {
-    module_debug_ = std::make_unique<ModuleDebug>(*kernel_, *modules_, options_.search);
+    module_debug_ = std::make_unique<ModuleDebug>(*kernel(), modules(), options_.search);
   }
   sources.modules = module_debug_.get();
   return sources;
@@ -130,13 +102,14 @@ SourceLookup Session::sources() {
 
 Evidence Session::evidence() {
   Evidence evidence;
-  if (!kernel_) {
-    evidence.kallsyms.why_not = kernel_error_;
+  Kernel* const kernel = opened_.kernel_if_opened();
+  if (kernel == nullptr) {
+    evidence.kallsyms.why_not = kernel_error();
     return evidence;
   }
-  evidence.kallsyms = kernel_->kallsyms();
-  evidence.types = kernel_->types_opened() && kernel_->layout().has_types();
-  if (evidence.types) evidence.types_source = kernel_->btf() != nullptr ? "dump" : "vmlinux";
+  evidence.kallsyms = kernel->kallsyms();
+  evidence.types = kernel->types_opened() && kernel->layout().has_types();
+  if (evidence.types) evidence.types_source = kernel->btf() != nullptr ? "dump" : "vmlinux";
   for (const std::string& path : debug_.tried) evidence.vmlinux_tried.push_back(escape_untrusted(path));
   for (const std::string& why : debug_.problems) evidence.vmlinux_refused.push_back(escape_untrusted(why));
   if (!debug_error_.empty()) evidence.vmlinux_refused.push_back(escape_untrusted(debug_error_));
@@ -155,24 +128,25 @@ Evidence Session::evidence() {
 
 std::vector<Limit> Session::common_limits() {
   std::vector<Limit> limits;
-  const DumpInfo& info = dump_->info();
+  Kernel* const kernel = opened_.kernel_if_opened();
+  const DumpInfo& info = dump().info();
   if (info.incomplete) {
     limits.push_back({"/input/complete", "dump_incomplete", escape_untrusted(info.incomplete_reason),
                       "a complete dump of the same crash", true});
   }
-  if (dump_->vmcoreinfo().empty()) {
+  if (dump().vmcoreinfo().empty()) {
     limits.push_back(
         {"/input/vmcoreinfo", "vmcoreinfo_absent",
          "the dump has no VMCOREINFO note: its memory cannot be interpreted",
          "--vmcoreinfo FILE, or a dump taken by kdump or by a hypervisor with a vmcoreinfo device", true});
-  } else if (!kernel_error_.empty()) {
-    limits.push_back({"/evidence", "kernel_unreadable", escape_untrusted(kernel_error_), "", true});
+  } else if (!kernel_error().empty()) {
+    limits.push_back({"/evidence", "kernel_unreadable", escape_untrusted(kernel_error()), "", true});
   }
-  for (const std::string& problem : dump_->problems()) {
+  for (const std::string& problem : dump().problems()) {
     limits.push_back({"/input", "input_oddity", escape_untrusted(problem), ""});
   }
-  if (kernel_) {
-    for (const std::string& problem : kernel_->problems()) {
+  if (kernel != nullptr) {
+    for (const std::string& problem : kernel->problems()) {
       // A vmlinux has the symbols and the types that the dump lacks.
       if (debug_.info && types_problem_.empty()) continue;
       limits.push_back({"/evidence", "evidence_absent", escape_untrusted(problem), ""});
@@ -181,8 +155,8 @@ std::vector<Limit> Session::common_limits() {
   if (!debug_error_.empty()) {
     limits.push_back({"/evidence/vmlinux", "debug_info_refused", escape_untrusted(debug_error_),
                       "the vmlinux of exactly this build", true});
-  } else if (debug_tried_ && !debug_.info && kernel_) {
-    std::string build_id = dump_build_id(*kernel_);
+  } else if (debug_tried_ && !debug_.info && kernel != nullptr) {
+    std::string build_id = dump_build_id(*kernel);
     limits.push_back(
         {"/evidence/vmlinux", "debug_info_absent",
          fmt::format("no vmlinux of this build was found in {} places: no source lines, no inlined functions",

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <filesystem>
+#include <kdumpkit/kdumpkit.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,6 +19,7 @@
 #include "core/kernel/modules.h"
 #include "core/kernel/printk.h"
 #include "core/kernel/typed_memory.h"
+#include "library/opened_dump.h"
 
 namespace kdk {
 
@@ -31,23 +33,25 @@ struct SessionOptions {
 class Session {
  public:
   // Opens the dump. Throws what open_kernel_dump() throws.
-  explicit Session(SessionOptions options);
+  explicit Session(const SessionOptions& options);
   // Over a dump that is open already; options.dump are only its names.
   Session(std::unique_ptr<Dump> dump, SessionOptions options);
 
-  const Dump& dump() const { return *dump_; }
+  // The dump as libkdumpkit has it: what is opened through the one is open for the other.
+  kdumpkit::Dump& library() { return library_; }
+  const Dump& dump() const { return opened_.dump(); }
   InputFacts input() const;
 
   // The kernel, or nullptr when the dump does not allow it (no VMCOREINFO, unknown machine): then
   // kernel_error() says why.
-  Kernel* kernel();
-  const std::string& kernel_error() const { return kernel_error_; }
+  Kernel* kernel() { return opened_.kernel(); }
+  const std::string& kernel_error() const { return opened_.kernel_error(); }
   // The log. Symbols and types are not loaded for it (Kernel opens them on first use).
-  const KernelLog& log();
+  const KernelLog& log() { return opened_.log(); }
   // The matching vmlinux with its symbols and types added to kernel(), or nullptr.
   DebugInfo* debug_info();
   // Modules, with their symbols added to kernel().
-  const ModuleList& modules();
+  const ModuleList& modules() { return opened_.modules(); }
   // Kernel memory by types, those of the dump or of the vmlinux; and who owns an address. kernel() must be
   // there. Ask debug_info() and modules() first for what they add.
   TypedMemory& types();
@@ -62,15 +66,12 @@ class Session {
 
  private:
   SessionOptions options_;
-  std::unique_ptr<Dump> dump_;
-  bool kernel_tried_ = false, debug_tried_ = false;
-  std::unique_ptr<Kernel> kernel_;
-  std::string kernel_error_;
-  std::optional<KernelLog> log_;
+  kdumpkit::Dump library_;
+  OpenedDump& opened_;  // of library_
+  bool debug_tried_ = false;
   FoundDebugInfo debug_;
   std::string debug_error_;  // the vmlinux that was asked for cannot be used
   std::string types_problem_;
-  std::optional<ModuleList> modules_;
   std::unique_ptr<TypedMemory> types_;
   std::unique_ptr<OwnerFinder> owners_;
   std::unique_ptr<ModuleDebug> module_debug_;

@@ -14,10 +14,10 @@ std::vector<Limit> holes(const MemoryView& view) {
   for (size_t i = 0; i < view.pieces.size() && limits.size() < 16; ++i) {
     const MemoryView::Piece& piece = view.pieces[i];
     if (!piece.bytes.empty()) continue;
-    const bool damage = piece.status == ReadStatus::unreadable;
+    const bool damage = piece.memory == KDUMPKIT_MEMORY_UNREADABLE;
     limits.push_back({fmt::format("/pieces/{}", i), damage ? "page_unreadable" : "page_absent",
                       fmt::format("{:#018x}, {} bytes: {}", piece.address, piece.size, piece.why_not),
-                      piece.status == ReadStatus::excluded ? "a dump of a lower level" : "", damage});
+                      piece.memory == KDUMPKIT_MEMORY_EXCLUDED ? "a dump of a lower level" : "", damage});
   }
   return limits;
 }
@@ -49,7 +49,7 @@ void add_read(Program& program) {
   command.run([words, &app = command.app()](const Options& options) -> int {
     const OpenSession opened(options);
     Session& session = *opened;
-    Kernel& kernel = require_kernel(session);
+    require_kernel(session);
     MemoryRequest request = words->request;
     if (request.string && app.count("COUNT") == 0) request.count = 4096;
     if (request.symbols) {
@@ -58,7 +58,7 @@ void add_read(Program& program) {
     }
     request.query = escape_untrusted(words->address);
     request.start = require_address(session, words->address, request.physical);
-    MemoryView view = view_memory(kernel.memory(), session.owners(), std::move(request));
+    MemoryView view = view_memory(session.library(), session.owners(), std::move(request));
     std::vector<Limit> limits = holes(view);
     const bool nothing = view.readable_bytes == 0;
     const int code = finish(options, answer_of(session, std::move(view), std::move(limits)));
@@ -94,7 +94,8 @@ void add_vtop(Program& program) {
     request.physical = words->physical;
     if (app.count("--task") != 0) request.task = words->pid;
     request.address = require_address(session, words->address, words->physical);
-    AddressTranslation answer = translate_address(kernel, session.owners(), std::move(request));
+    AddressTranslation answer =
+        translate_address(session.library(), kernel, session.owners(), std::move(request));
     const bool found = answer.physical_address.has_value();
     const int code = finish(options, answer_of(session, std::move(answer)));
     return found ? code : exit_failed;

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "core/kernel/system.h"
 #include "core/kernel/kernel.h"
+#include "core/kernel/system.h"
 
 namespace kdk {
 

@@ -5,9 +5,9 @@
 #include <algorithm>
 #include <cctype>
 
-#include "core/kernel/system.h"
 #include "core/base/log.h"
 #include "core/formats/unpack_module.h"
+#include "core/kernel/system.h"
 
 namespace kdk {
 namespace {

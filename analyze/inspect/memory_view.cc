@@ -7,40 +7,29 @@
 namespace kdk {
 namespace {
 
-// Unreadable neighbours with one reason are one piece.
-void add_hole(MemoryView& view, uint64_t address, uint64_t size, ReadStatus status) {
-  if (!view.pieces.empty() && view.pieces.back().bytes.empty() && view.pieces.back().status == status) {
-    view.pieces.back().size += size;
-    return;
+void add(MemoryView& view, const kdumpkit::Piece& piece, Bytes bytes) {
+  // Neighbours with one answer are one piece.
+  if (view.pieces.empty() || view.pieces.back().memory != piece.memory)
+    view.pieces.push_back({piece.address, 0, {}, piece.memory, {}});
+  MemoryView::Piece& out = view.pieces.back();
+  out.size += piece.size;
+  if (piece.memory == KDUMPKIT_MEMORY_OK) {
+    out.bytes.insert(out.bytes.end(), bytes.begin(), bytes.end());
+    view.readable_bytes += piece.size;
+  } else {
+    out.why_not = kdumpkit_memory_name(piece.memory);
   }
-  view.pieces.push_back({address, size, {}, status, std::string(to_string(status))});
 }
 
-void add_bytes(MemoryView& view, uint64_t address, Bytes bytes) {
-  if (view.pieces.empty() || view.pieces.back().bytes.empty())
-    view.pieces.push_back({address, 0, {}, ReadStatus::ok, {}});
-  MemoryView::Piece& piece = view.pieces.back();
-  piece.bytes.insert(piece.bytes.end(), bytes.begin(), bytes.end());
-  piece.size += bytes.size();
-  view.readable_bytes += bytes.size();
-}
-
-void read_pieces(KernelMemory& memory, MemoryView& view, uint64_t size) {
-  const uint64_t page_size = memory.page_size();
-  std::vector<uint8_t> buffer(page_size);
-  for (uint64_t done = 0; done < size;) {
+void read_pieces(kdumpkit::Dump& dump, MemoryView& view, uint64_t size) {
+  const auto space = view.request.physical ? kdumpkit::Space::physical : kdumpkit::Space::kernel;
+  std::vector<uint8_t> buffer(std::min(size, uint64_t{1} << 20));
+  for (uint64_t done = 0; done < size; done += buffer.size()) {
     const uint64_t at =
-        view.request.start + done;  // may wrap at the end of the address space: so does the kernel
-    const uint64_t n = std::min(size - done, page_size - at % page_size);
-    const MutableBytes part = MutableBytes(buffer).first(n);
-    const ReadResult read =
-        view.request.physical ? memory.read(PhysAddr{at}, part) : memory.read(VirtAddr{at}, part);
-    if (read) {
-      add_bytes(view, at, part);
-    } else {
-      add_hole(view, at, n, read.status);
-    }
-    done += n;
+        view.request.start + done;  // wraps at the end of the address space, as the kernel's do
+    const MutableBytes part = MutableBytes(buffer).first(std::min<uint64_t>(size - done, buffer.size()));
+    for (const kdumpkit::Piece& piece : dump.read_pieces(space, at, part.data(), part.size()))
+      add(view, piece, part.subspan(piece.address - at, piece.size));
   }
 }
 
@@ -56,13 +45,13 @@ void annotate(MemoryView& view, OwnerFinder& owners) {
 
 }  // namespace
 
-MemoryView view_memory(KernelMemory& memory, OwnerFinder& owners, MemoryRequest request) {
+MemoryView view_memory(kdumpkit::Dump& dump, OwnerFinder& owners, MemoryRequest request) {
   MemoryView view;
   view.request = std::move(request);
   MemoryRequest& r = view.request;
   if (r.string) r.unit = 1;
   r.count = std::min(r.count, most_view_bytes / r.unit);
-  read_pieces(memory, view, r.count * r.unit);
+  read_pieces(dump, view, r.count * r.unit);
   if (r.string) {
     std::string raw;
     for (const MemoryView::Piece& piece : view.pieces) {

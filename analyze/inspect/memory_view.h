@@ -3,12 +3,12 @@
 #pragma once
 
 #include <cstdint>
+#include <kdumpkit/kdumpkit.hpp>
 #include <map>
 #include <string>
 #include <vector>
 
 #include "analyze/inspect/owner.h"
-#include "core/kernel/memory.h"
 
 namespace kdk {
 
@@ -28,7 +28,7 @@ struct MemoryView {
     uint64_t address = 0;
     uint64_t size = 0;
     std::vector<uint8_t> bytes;  // empty: it cannot be read, and why_not says why
-    ReadStatus status = ReadStatus::ok;
+    int memory = KDUMPKIT_MEMORY_OK;  // enum kdumpkit_memory
     std::string why_not;
   };
   std::vector<Piece> pieces;              // they follow one another without gaps
@@ -39,7 +39,7 @@ struct MemoryView {
 
 constexpr uint64_t most_view_bytes = uint64_t{64} << 20;
 
-// `owners` is asked for request.symbols. At most most_view_bytes are read. Never throws.
-MemoryView view_memory(KernelMemory& memory, OwnerFinder& owners, MemoryRequest request);
+// `owners` is asked for request.symbols. At most most_view_bytes are read.
+MemoryView view_memory(kdumpkit::Dump& dump, OwnerFinder& owners, MemoryRequest request);
 
 }  // namespace kdk

@@ -7,12 +7,12 @@
 #include <map>
 #include <unordered_map>
 
-#include "core/kernel/tasks.h"
 #include "analyze/inspect/vmalloc.h"
 #include "core/base/log.h"
 #include "core/diagnose/crash.h"
 #include "core/diagnose/unwind.h"
 #include "core/kernel/percpu.h"
+#include "core/kernel/tasks.h"
 
 namespace kdk {
 namespace {

@@ -8,9 +8,9 @@
 #include <string_view>
 #include <vector>
 
-#include "core/kernel/tasks.h"
 #include "core/kernel/kernel.h"
 #include "core/kernel/printk.h"
+#include "core/kernel/tasks.h"
 
 namespace kdk {
 

@@ -7,20 +7,6 @@
 namespace kdk {
 namespace {
 
-std::string_view name_of(Translator::Step::Kind kind) {
-  switch (kind) {
-    case Translator::Step::Kind::table:
-      return "table";
-    case Translator::Step::Kind::leaf:
-      return "leaf";
-    case Translator::Step::Kind::invalid:
-      return "invalid";
-    case Translator::Step::Kind::unreadable:
-      break;
-  }
-  return "unreadable";
-}
-
 Task find_task(Kernel& kernel, int32_t pid) {
   TaskList tasks = read_tasks(kernel);
   for (Task& task : tasks.tasks) {
@@ -49,18 +35,19 @@ PhysAddr root_of(Kernel& kernel, const Task& task, AddressTranslation& out) {
   return root.pa;
 }
 
-void add_steps(Translator& translator, std::optional<PhysAddr> root, AddressTranslation& out) {
-  for (const Translator::Step& step : translator.steps(root, {out.request.address})) {
+void add_steps(kdumpkit::Dump& dump, std::optional<PhysAddr> root, AddressTranslation& out) {
+  std::optional<uint64_t> tables;
+  if (root) tables = root->value;
+  for (const kdumpkit::Step& step : dump.walk(out.request.address, tables)) {
     AddressTranslation::Step item;
     item.level = step.level;
-    item.kind = name_of(step.kind);
-    item.entry = step.entry.value;
+    item.kind = step.kind;
+    item.entry = step.entry;
     item.size = step.size;
-    if (step.kind != Translator::Step::Kind::unreadable) item.raw = step.raw;
-    if (step.kind == Translator::Step::Kind::table || step.kind == Translator::Step::Kind::leaf)
-      item.to = step.to.value;
-    for (std::string_view flag : step.flags) item.flags.emplace_back(flag);
-    if (step.kind == Translator::Step::Kind::leaf) out.physical_address = step.to.value;
+    if (item.kind != "unreadable") item.raw = step.raw;
+    if (item.kind == "table" || item.kind == "leaf") item.to = step.to;
+    for (std::string_view flag : kdumpkit::strings(step.flags)) item.flags.emplace_back(flag);
+    if (item.kind == "leaf") out.physical_address = step.to;
     out.steps.push_back(std::move(item));
   }
 }
@@ -74,7 +61,8 @@ std::optional<uint64_t> image_address(KernelMemory& memory, uint64_t physical) {
 
 }  // namespace
 
-AddressTranslation translate_address(Kernel& kernel, OwnerFinder& owners, TranslationRequest request) {
+AddressTranslation translate_address(kdumpkit::Dump& dump, Kernel& kernel, OwnerFinder& owners,
+                                     TranslationRequest request) {
   AddressTranslation out;
   out.request = std::move(request);
   KernelMemory& memory = kernel.memory();
@@ -98,14 +86,14 @@ AddressTranslation translate_address(Kernel& kernel, OwnerFinder& owners, Transl
     }
     // A task's own table of arm64 has user space only; x86-64's has both.
     if (in_kernel) root.reset(), out.root.reset();
-    add_steps(memory.translator(), root, out);
+    add_steps(dump, root, out);
     const std::string& end = out.steps.empty() ? "" : out.steps.back().kind;
     out.status = end == "leaf"      ? to_string(Translation::Status::mapped)
                  : end == "invalid" ? to_string(Translation::Status::unmapped)
                                     : to_string(Translation::Status::table_unavailable);
     if (end == "unreadable" && in_kernel) {
-      if (const Translation found = memory.translate({out.request.address})) {
-        out.physical_address = found.pa.value;
+      if (const auto found = dump.translate(out.request.address)) {
+        out.physical_address = found->physical;
         out.status = to_string(Translation::Status::mapped);
         out.arithmetic = true;
       }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <kdumpkit/kdumpkit.hpp>
 #include <optional>
 #include <string>
 #include <vector>
@@ -40,6 +41,8 @@ struct AddressTranslation {
 };
 
 // Throws Error{missing} when the task is not known, or has no memory of its own.
-AddressTranslation translate_address(Kernel& kernel, OwnerFinder& owners, TranslationRequest request);
+// `dump` is that of `kernel`.
+AddressTranslation translate_address(kdumpkit::Dump& dump, Kernel& kernel, OwnerFinder& owners,
+                                     TranslationRequest request);
 
 }  // namespace kdk

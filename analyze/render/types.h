@@ -4,8 +4,8 @@
 #include <string>
 
 #include "analyze/inspect/types/printed.h"
-#include "core/kernel/struct_layout.h"
 #include "analyze/triage/answer.h"
+#include "core/kernel/struct_layout.h"
 
 namespace kdk {
 

@@ -14,12 +14,10 @@
 #include <string_view>
 #include <vector>
 
-#include "analyze/inspect/locks.h"
 #include "analyze/inspect/faulting_code.h"
+#include "analyze/inspect/locks.h"
 #include "analyze/inspect/memory.h"
-#include "core/kernel/system.h"
 #include "analyze/inspect/task_stacks.h"
-#include "core/kernel/tasks.h"
 #include "analyze/symbols/variable_facts.h"
 #include "analyze/triage/activity.h"
 #include "analyze/triage/answer.h"
@@ -29,6 +27,8 @@
 #include "core/formats/dump.h"
 #include "core/kernel/modules.h"
 #include "core/kernel/printk.h"
+#include "core/kernel/system.h"
+#include "core/kernel/tasks.h"
 
 namespace kdk {
 

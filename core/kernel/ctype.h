@@ -55,9 +55,11 @@ class CTypes {
   // "struct task_struct", "unsigned long", "u64 *", "struct list_head *[2]" is not: what can stand in a cast.
   // nullopt when it is no type's name. Throws Error{missing} for "struct nosuch".
   std::optional<CType> parse(std::string_view text);
-  // The same, and the names of structs, unions and enums need no such word before them; nullopt: no such type.
+  // The same, and the names of structs, unions and enums need no such word before them; nullopt: no such
+  // type.
   std::optional<CType> named(const std::string& name);
-  // As parse(), of words that the caller has split, taking as many as belong to the type; `used` says how many.
+  // As parse(), of words that the caller has split, taking as many as belong to the type; `used` says how
+  // many.
   std::optional<CType> parse(const std::vector<std::string>& words, size_t first, size_t& used);
   // Types of the language.
   CType integer(unsigned bytes, bool is_signed);

@@ -8,13 +8,13 @@
 #include <functional>
 #include <map>
 
-#include "core/kernel/tasks.h"
 #include "analyze/inspect/types/operations.h"
 #include "analyze/inspect/types/tokens.h"
 #include "analyze/inspect/types/walks.h"
 #include "core/base/error.h"
 #include "core/base/log.h"
 #include "core/kernel/percpu.h"
+#include "core/kernel/tasks.h"
 
 namespace kdk {
 namespace {

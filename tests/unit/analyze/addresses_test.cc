@@ -5,9 +5,10 @@
 #include "analyze/inspect/memory_view.h"
 #include "analyze/inspect/owner.h"
 #include "analyze/inspect/slab_table.h"
-#include "core/kernel/tasks.h"
 #include "analyze/inspect/translation.h"
 #include "core/kernel/modules.h"
+#include "core/kernel/tasks.h"
+#include "library/handle.h"
 #include "tests/support/crash_scene.h"
 #include "tests/support/scrub_machine.h"
 
@@ -19,13 +20,16 @@ using test::ScrubMachine;
 
 struct Opened {
   explicit Opened(const test::DumpBuilder& machine)
-      : dump(machine.open()), kernel(*dump), types(kernel), owners(types) {}
-  std::unique_ptr<Dump> dump;
-  Kernel kernel;
+      : library(make_handle(machine.open(), "machine")),
+        kernel(library.get()->kernel()),
+        types(kernel),
+        owners(types) {}
+  kdumpkit::Dump library;
+  Kernel& kernel;
   TypedMemory types;
   OwnerFinder owners;
 
-  MemoryView view(MemoryRequest request) { return view_memory(kernel.memory(), owners, std::move(request)); }
+  MemoryView view(MemoryRequest request) { return view_memory(library, owners, std::move(request)); }
 };
 
 TEST(Address, NumbersAsTheKernelPrintsThem) {
@@ -59,7 +63,7 @@ TEST(MemoryView, NamesWhatIsMissingAndGoesOn) {
   ASSERT_EQ(3u, view.pieces.size());
   EXPECT_EQ(0x88, view.pieces[0].bytes.at(0));
   EXPECT_EQ(8u, view.pieces[0].size);
-  EXPECT_EQ(ReadStatus::excluded, view.pieces[1].status);
+  EXPECT_EQ(KDUMPKIT_MEMORY_EXCLUDED, view.pieces[1].memory);
   EXPECT_EQ(area.value + 4096, view.pieces[1].address);
   EXPECT_EQ(4096u, view.pieces[1].size);
   EXPECT_EQ(8u, view.pieces[2].bytes.size());
@@ -97,17 +101,19 @@ TEST(Translation, KernelAddressesAndBack) {
   test::DumpBuilder& machine = *scene.machine;
   const VirtAddr stack = machine.vmalloc(1);
   Opened o(machine);
-  const AddressTranslation t = translate_address(o.kernel, o.owners, {"", stack.value + 0x10, false, {}});
+  const AddressTranslation t =
+      translate_address(o.library, o.kernel, o.owners, {"", stack.value + 0x10, false, {}});
   EXPECT_EQ("mapped", t.status);
   ASSERT_EQ(4u, t.steps.size());
   EXPECT_EQ(machine.phys(stack).value + 0x10, t.physical_address);
   EXPECT_EQ("present", t.page_state);
   EXPECT_EQ(machine.linear(machine.phys(stack + 0x10)).value, t.linear_address);
-  const AddressTranslation back =
-      translate_address(o.kernel, o.owners, {"", machine.image_phys(scene.init_task).value, true, {}});
+  const AddressTranslation back = translate_address(
+      o.library, o.kernel, o.owners, {"", machine.image_phys(scene.init_task).value, true, {}});
   EXPECT_EQ(scene.init_task.value, back.image_address);
-  EXPECT_EQ("not mapped", translate_address(o.kernel, o.owners, {"", stack.value - 8, false, {}}).status);
-  const AddressTranslation user = translate_address(o.kernel, o.owners, {"", 0x400000, false, {}});
+  EXPECT_EQ("not mapped",
+            translate_address(o.library, o.kernel, o.owners, {"", stack.value - 8, false, {}}).status);
+  const AddressTranslation user = translate_address(o.library, o.kernel, o.owners, {"", 0x400000, false, {}});
   EXPECT_TRUE(user.steps.empty());
   EXPECT_EQ(std::nullopt, user.physical_address);
 }
@@ -115,7 +121,7 @@ TEST(Translation, KernelAddressesAndBack) {
 TEST(Translation, UnknownTasksAreAnError) {
   Scene scene;
   Opened o(*scene.machine);
-  EXPECT_THROW(translate_address(o.kernel, o.owners, {"", 0x400000, false, 4711}), Error);
+  EXPECT_THROW(translate_address(o.library, o.kernel, o.owners, {"", 0x400000, false, 4711}), Error);
 }
 
 TEST(Owners, SlabObjectsPerCpuVariablesSymbolsAndPages) {

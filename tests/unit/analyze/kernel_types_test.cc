@@ -4,10 +4,10 @@
 #include <random>
 
 #include "analyze/inspect/types/expression.h"
-#include "core/kernel/struct_layout.h"
 #include "analyze/inspect/types/tokens.h"
 #include "analyze/inspect/types/walks.h"
 #include "analyze/render/types.h"
+#include "core/kernel/struct_layout.h"
 #include "tests/support/btf_builder.h"
 #include "tests/support/kallsyms_builder.h"
 
