@@ -1,5 +1,5 @@
 // The vmcore of a machine with more RAM than this one has: a sparse file that costs some 100 MB of disk, for
-// scale_bench.py.
+// scale_bench.py and analyze_scale_bench.py. It crashed as tests/support/crash_scene.h has it.
 //
 //   huge_machine FILE GIB      an arm64 machine with GIB GiB of RAM (a power of two from 1 to 4096)
 //
@@ -22,6 +22,7 @@
 
 #include "core/base/error.h"
 #include "core/base/file.h"
+#include "tests/support/crash_scene.h"
 #include "tests/support/dump_builder.h"
 #include "tests/support/page_builder.h"
 
@@ -96,7 +97,8 @@ void write_machine(const char* path, uint64_t size) {
   // Struct pages from the small bank's first page to the big bank's last, at the end of the big bank.
   const uint64_t all_map_bytes = (big_end - small_start) / section_bytes * map_bytes;
   const PhysAddr map_at{big_end - all_map_bytes};
-  DumpBuilder machine({.ram = {{small_start, small_bytes}, {big_start, size}}});
+  const kdk::test::Scene scene({.machine = {.ram = {{small_start, small_bytes}, {big_start, size}}}});
+  DumpBuilder& machine = *scene.machine;
   PageBuilder pages(machine, {.struct_pages_at = map_at});
 
   // Sections of which the file has struct pages of their own: one of kernel pages only, for the small bank
