@@ -98,7 +98,7 @@ FAILURES = [
     Failure("rwsem_wait", "hung_task", "kdk_(reader|writer)_function", ON_HUNG_TASK, task="kdk-(reader|writer)"),
     Failure("soft_lockup", "soft_lockup", "kdk_soft_lockup", ON_SOFT_LOCKUP, in_interrupt=None),
     Failure("spinlock_twice", "soft_lockup", "kdk_spinlock_twice", ON_SOFT_LOCKUP, in_interrupt=None,
-            noticed_by="queued_spin_lock_slowpath", finding="spins on spinlock .*kdk_spinlock.* in kdk_spinlock_twice, which it probably has already"),
+            noticed_by="queued_spin_lock_slowpath", finding="spins on spinlock .* in kdk_spinlock_twice, which it probably has already"),
     Failure("spin_pair", "soft_lockup", "kdk_spin_pair_function", ON_SOFT_LOCKUP, task="kdk-spin-[01]", in_interrupt=None,
             noticed_by="queued_spin_lock_slowpath",
             finding=r"2 CPUs wait for each other: CPU ([01]) \(kdk-spin-\1 .* spins on spinlock .*kmalloc.*held by CPU (?!\1)([01]) \(kdk-spin-\2"),
