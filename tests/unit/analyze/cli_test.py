@@ -81,6 +81,15 @@ class CommandLine(unittest.TestCase):
         self.assertFalse((self.path / "none").exists())
         self.assertEqual([], [name for name in os.listdir(self.path) if "partial" in name])
 
+    def test_a_pipe_as_output_is_written_to_and_stays(self):
+        pipe = self.path / "pipe"
+        os.mkfifo(pipe)
+        reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+        self.run_program("info", self.dump, "--json", "-o", pipe, expect=0)
+        self.assertEqual("kdumpkit/analyze-info", json.loads(os.read(reader, 65536))["schema"]["id"])
+        os.close(reader)
+        self.assertTrue(pipe.is_fifo())
+
     def test_full_disk_is_a_failure(self):
         with open("/dev/full", "w", encoding="ascii") as full:
             done = self.run_program("report", self.dump, stdout=full, expect=1)
