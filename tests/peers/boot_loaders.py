@@ -20,13 +20,13 @@ VALUE = "512M,high crashkernel=64M,low"
 VIEW = r"""set -e
 mount --make-rprivate /
 mount -t tmpfs view "$1"
-mkdir "$1/upper" "$1/work" "$1/root"
-mount -t overlay view -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/root"
-for name in proc sys dev; do mount --rbind /$name "$1/root/$name"; done
-mkdir -p "$1/root/run/test"
-cp "$2" "$1/root/run/test/kdump-load"
-cp "$3" "$1/root/run/test/test.py"
-exec chroot "$1/root" /usr/bin/python3 /run/test/test.py /run/test/kdump-load
+mkdir "$1/upper" "$1/work" "$1/tree"
+mount -t overlay view -o "lowerdir=/,upperdir=$1/upper,workdir=$1/work" "$1/tree"
+for name in proc sys dev; do mount --rbind /$name "$1/tree/$name"; done
+mkdir -p "$1/tree/run/test"
+cp "$2" "$1/tree/run/test/kdump-load"
+cp "$3" "$1/tree/run/test/test.py"
+exec chroot "$1/tree" /usr/bin/python3 /run/test/test.py /run/test/kdump-load
 """
 
 
