@@ -1,9 +1,6 @@
 #include "analyze/commands/command.h"
 
-#include <fcntl.h>
-
 #include <cstdio>
-#include <filesystem>
 
 #include "core/base/file.h"
 
@@ -106,14 +103,7 @@ void Command::run(std::function<int(const Options&)> body) {
 
 void emit(const Options& options, const std::string& text) {
   if (!options.output.empty()) {
-    std::error_code ignored;
-    const std::filesystem::file_status status = std::filesystem::status(options.output, ignored);
-    // These are written to: renaming a file over /dev/null would take it away from everybody.
-    if (std::filesystem::is_character_file(status) || std::filesystem::is_fifo(status)) {
-      write_all(Fd::open(options.output, O_WRONLY), as_bytes(text), options.output);
-    } else {
-      write_file_atomic(options.output, as_bytes(text));
-    }
+    write_file_atomic(options.output, as_bytes(text));
     return;
   }
   std::fwrite(text.data(), 1, text.size(), stdout);

@@ -123,6 +123,11 @@ void MappedFile::unmap() {
 }
 
 AtomicFile::AtomicFile(std::filesystem::path final_path, mode_t mode) : final_path_(std::move(final_path)) {
+  std::error_code ignored;  // what cannot be looked at cannot be created either, and that error says more
+  if (std::filesystem::is_other(std::filesystem::status(final_path_, ignored))) {
+    throw Error(Errc::unsupported,
+                fmt::format("{}: is a device, pipe or socket, and a file would take its place", final_path_.string()));
+  }
   temporary_path_ = final_path_;
   temporary_path_ += fmt::format(".partial-{}", ::getpid());
   fd_ = Fd::open(temporary_path_, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
@@ -164,6 +169,12 @@ void AtomicFile::discard() noexcept {
 }
 
 void write_file_atomic(const std::filesystem::path& path, Bytes data, mode_t mode) {
+  std::error_code ignored;
+  const std::filesystem::file_status status = std::filesystem::status(path, ignored);
+  if (std::filesystem::is_character_file(status) || std::filesystem::is_fifo(status)) {
+    write_all(Fd::open(path, O_WRONLY), data, path.string());
+    return;
+  }
   AtomicFile file(path, mode);
   file.write(data);
   file.commit();

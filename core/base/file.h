@@ -96,7 +96,8 @@ class MappedFile {
 // commit(). Destroyed without commit() it is unlinked, so no half file is ever taken for a whole one.
 class AtomicFile {
  public:
-  // Creates "<final_path>.partial-<pid>". Throws Error{io,denied}.
+  // Creates "<final_path>.partial-<pid>". Throws Error{io,denied}, and Error{unsupported} when a device, pipe or socket
+  // has that name: renaming a file over /dev/null would take it away from everybody.
   explicit AtomicFile(std::filesystem::path final_path, mode_t mode = 0600);
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
@@ -123,7 +124,7 @@ class AtomicFile {
   Fd fd_;
 };
 
-// Writes `data` to `path` through AtomicFile.
+// Writes `data` to `path`: into a character device or pipe that has the name, otherwise through AtomicFile.
 void write_file_atomic(const std::filesystem::path& path, Bytes data, mode_t mode = 0644);
 
 // The root under which /proc, /sys and /boot are looked up: "/" on the running machine, a directory for a recorded one.

@@ -128,6 +128,24 @@ TEST_F(FileTest, FailedCommitLeavesTheTargetAlone) {
   EXPECT_EQ(entries(), 1u);
 }
 
+TEST_F(FileTest, DevicesAndPipesAreNotReplaced) {
+  ASSERT_EQ(::mkfifo(path("pipe").c_str(), 0600), 0);
+  try {
+    AtomicFile file(path("pipe"));
+    ADD_FAILURE() << "a file was about to take the place of a pipe";
+  } catch (const Error& e) {
+    EXPECT_NE(e.message().find(path("pipe").string()), std::string::npos) << e.message();
+  }
+  std::filesystem::create_symlink("pipe", path("link"));
+  EXPECT_THROW(AtomicFile(path("link")), Error);
+
+  const Fd reader = Fd::open(path("pipe"), O_RDONLY | O_NONBLOCK);
+  write_file_atomic(path("pipe"), as_bytes("small"));
+  EXPECT_EQ(as_text(read_file(reader, "pipe", 100)), "small");
+  EXPECT_TRUE(std::filesystem::is_fifo(path("pipe")));
+  EXPECT_EQ(entries(), 2u);
+}
+
 TEST_F(FileTest, KeptFileGetsItsOtherName) {
   AtomicFile file(path("result"));
   file.write(as_bytes("part"));
