@@ -66,7 +66,7 @@ class DumpNames {
     std::vector<std::string> out;
     Kernel* kernel = session_.kernel();
     if (kernel == nullptr) return out;
-    const SymbolTable& table = kernel->symbols();
+    SymbolTable& table = kernel->symbols();
     for (size_t i = 0; i < table.size() && out.size() < most_completions; ++i) {
       const Symbol symbol = table.at(i);
       if (symbol.name.starts_with(prefix)) out.emplace_back(symbol.name);

@@ -105,7 +105,10 @@ std::string DebugInfo::require_match(Kernel& kernel) {
     }
     std::string wanted = dump_build_id(kernel);
     if (!wanted.empty() && wanted == build_id()) {
-      kaslr_offset_ = find_kaslr_offset(kernel.vmcoreinfo(), *file_);
+      // The note's place in memory proves the offset; to look for _stext among all symbols takes longer.
+      const std::optional<uint64_t> told = kernel.vmcoreinfo().hex("KERNELOFFSET");
+      const bool proved = told && build_id_in_memory(kernel, *file_, *told) == wanted;
+      kaslr_offset_ = proved ? *told : find_kaslr_offset(kernel.vmcoreinfo(), *file_);
       return "build-id";
     }
     uint64_t offset = 0;

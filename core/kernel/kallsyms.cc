@@ -17,12 +17,11 @@ namespace {
 
 constexpr uint64_t max_symbols = uint64_t{1} << 22;       // real kernels have 100 to 300 thousand
 constexpr uint64_t max_names_bytes = uint64_t{64} << 20;  // real: 1 to 4 MB
-constexpr size_t max_name = 1024;                         // KSYM_NAME_LEN is 512, 128 before v6.1
+constexpr size_t max_name = PackedSymbols::max_name;
 
 struct Token {
   std::string_view text;
-  bool usable = false;          // inside the table and printable
-  std::array<char, 8> start{};  // of the text, padded: copied in one move
+  bool usable = false;  // inside the table and printable
 };
 using Tokens = std::array<Token, 256>;
 
@@ -36,8 +35,7 @@ Tokens read_tokens(Bytes table, Bytes index) {
     if (end == std::string_view::npos) continue;
     std::string_view token = text.substr(*start, end - *start);
     bool printable = std::all_of(token.begin(), token.end(), [](char c) { return c > ' ' && c < 0x7f; });
-    tokens[i] = {token, printable && token.size() <= max_name, {}};
-    token.copy(tokens[i].start.data(), tokens[i].start.size());
+    tokens[i] = {token, printable && token.size() <= max_name};
   }
   return tokens;
 }
@@ -83,18 +81,6 @@ std::vector<Record> split_names(Bytes names, uint64_t count, LengthForm form, co
   return records;
 }
 
-// Joins a record's tokens in `out`; its length, or 0 when a token is not usable or the name is too long.
-size_t expand(Bytes names, const Record& record, const Tokens& tokens, std::array<char, max_name>& out) {
-  size_t length = 0;
-  for (uint32_t i = 0; i < record.length; ++i) {
-    const Token& token = tokens[names[record.offset + i]];
-    if (!token.usable || token.text.size() > out.size() - length) return 0;
-    std::copy(token.text.begin(), token.text.end(), out.begin() + static_cast<std::ptrdiff_t>(length));
-    length += token.text.size();
-  }
-  return length;
-}
-
 // Whether a record is the symbol `name`. Most names are told apart by their first tokens, so nothing is
 // expanded.
 bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::string_view name) {
@@ -108,7 +94,7 @@ bool is_named(Bytes names, const Record& record, const Tokens& tokens, std::stri
   return name.empty();
 }
 
-// Hashes of names out of their tokens' hashes, so that no name is expanded: a polynomial in the characters,
+// Hashes of names out of their tokens' hashes, so that no name is unpacked: a polynomial in the characters,
 // where joining is one multiplication and one addition.
 class NameHashes {
  public:
@@ -117,18 +103,24 @@ class NameHashes {
   explicit NameHashes(const Tokens& tokens) {
     for (size_t t = 0; t < tokens.size(); ++t) {
       whole_[t] = part(tokens[t].text);
+      // A token that is not usable makes every name that has it too long.
+      if (!tokens[t].usable) whole_[t].length = max_name + 1;
       // The first token of a record begins with the type letter.
       first_[t] = part(tokens[t].text.substr(std::min<size_t>(1, tokens[t].text.size())));
     }
   }
 
-  uint16_t bucket(Bytes names, const Record& record) const {
-    uint64_t hash = first_[names[record.offset]].hash;
+  // nullopt: this is no name: empty, too long, or with characters that no symbol has.
+  std::optional<uint16_t> bucket(Bytes names, const Record& record) const {
+    const Part& first = first_[names[record.offset]];  // usable: split_names saw to that
+    uint64_t hash = first.hash;
+    size_t length = first.length;
     for (uint32_t i = 1; i < record.length; ++i) {
       const Part& next = whole_[names[record.offset + i]];
       hash = hash * next.power + next.hash;
+      length += next.length;
     }
-    return bucket(hash);
+    return length == 0 || length >= max_name ? std::nullopt : std::optional(bucket(hash));
   }
 
   static uint16_t bucket(std::string_view name) { return bucket(part(name).hash); }
@@ -137,24 +129,18 @@ class NameHashes {
   static constexpr uint64_t base = 0x9e3779b97f4a7c15;  // odd, with bits well mixed
   struct Part {
     uint64_t hash = 0, power = 1;  // power: base to the number of characters
+    size_t length = 0;
   };
 
   static Part part(std::string_view text) {
     Part part;
-    for (char c : text) part = {part.hash * base + static_cast<uint8_t>(c), part.power * base};
+    for (char c : text) part = {part.hash * base + static_cast<uint8_t>(c), part.power * base, part.length + 1};
     return part;
   }
   static uint16_t bucket(uint64_t hash) { return static_cast<uint16_t>((hash * base) >> 49); }
 
   std::array<Part, 256> whole_, first_;
 };
-
-std::optional<size_t> find_stext(Bytes names, const std::vector<Record>& records, const Tokens& tokens) {
-  for (size_t i = 0; i < records.size(); ++i) {
-    if (is_named(names, records[i], tokens, "_stext")) return i;
-  }
-  return std::nullopt;
-}
 
 enum class Encoding {
   absolute,         // 64-bit addresses: kallsyms_addresses
@@ -211,33 +197,15 @@ std::optional<Encoding> find_encoding(const KallsymsImage& image, size_t stext_i
   return std::nullopt;
 }
 
-// What the table covers, collected while symbols are added.
-struct Coverage {
-  uint64_t first = UINT64_MAX, last = 0;  // of addresses in the kernel half: absolute values are no addresses
-  std::optional<uint64_t> text_end, init_text, init_text_end;
-
-  void note(uint64_t address, std::string_view name) {
-    if (address >> 63 == 0) return;
-    first = std::min(first, address);
-    last = std::max(last, address);
-    if (name == "_etext") text_end = address;
-    if (name == "_sinittext") init_text = address;
-    if (name == "_einittext") init_text_end = address;
-  }
-
-  // Declares the ranges, so that no address outside of them gets a name. With text symbols only, what lies
-  // between .text and .init.text is not covered either. A range's last symbol marks the end of a section
-  // (_end, _einittext): it gets one byte so that it can be looked up.
-  void add_ranges(bool all, SymbolTable& table) const {
-    if (first > last) return;
-    if (!all && text_end && init_text && init_text_end && *init_text > *text_end) {
-      table.add_range(first, *text_end + 1, {});
-      table.add_range(*init_text, *init_text_end + 1, {});
-    } else {
-      table.add_range(first, last == UINT64_MAX ? last : last + 1, {});
-    }
-  }
-};
+// Why the tables cannot be what they are said to be; empty when they may be.
+std::string check_sizes(const KallsymsImage& image) {
+  if (image.num_syms == 0 || image.num_syms > max_symbols)
+    return fmt::format("kallsyms_num_syms is {}", image.num_syms);
+  if (image.stext == 0) return "VMCOREINFO has no SYMBOL(_stext) to check the decoding with";
+  if (image.offsets.size() / 4 < image.num_syms) return "the address table is too short for kallsyms_num_syms";
+  if (image.names.size() > max_names_bytes) return "the table of names is too large";
+  return {};
+}
 
 // A symbol that a kallsyms of text only would not have: that one ends with _etext and _einittext, which nm
 // may call data.
@@ -246,80 +214,29 @@ bool is_data(char type, std::string_view name) {
          name != "_einittext";
 }
 
-KallsymsResult failed(std::string why) {
-  KallsymsResult result;
-  result.why_not = std::move(why);
-  return result;
-}
-
-// How this kernel's tables are written, and the records of kallsyms_names.
-struct Decoding {
-  Tokens tokens;
-  std::vector<Record> records;
-  Encoding encoding = Encoding::absolute;
-};
-
-// nullopt sets `why`.
-std::optional<Decoding> recognise(const KallsymsImage& image, std::string& why) {
-  why.clear();
-  if (image.num_syms == 0 || image.num_syms > max_symbols) {
-    why = fmt::format("kallsyms_num_syms is {}", image.num_syms);
-  } else if (image.stext == 0) {
-    why = "VMCOREINFO has no SYMBOL(_stext) to check the decoding with";
-  } else if (image.offsets.size() / 4 < image.num_syms) {
-    why = "the address table is too short for kallsyms_num_syms";
-  } else if (image.names.size() > max_names_bytes) {
-    why = "the table of names is too large";
+// Declares what the symbols cover, so that no address outside gets a name. With text symbols only, what lies
+// between .text and .init.text is not covered either. A range's last symbol marks the end of a section
+// (_end, _einittext): it gets one byte so that it can be looked up.
+void add_ranges(const Kallsyms& kallsyms, bool all, SymbolTable& table) {
+  if (kallsyms.size() == 0) return;
+  // Absolute values, which come first, are no addresses.
+  size_t first_index = 0;
+  while (first_index < kallsyms.size() && kallsyms.address(first_index) >> 63 == 0) ++first_index;
+  if (first_index == kallsyms.size()) return;
+  const uint64_t first = kallsyms.address(first_index), last = kallsyms.address(kallsyms.size() - 1);
+  const auto in_kernel = [&](std::string_view name) {
+    const auto address = kallsyms.address_of(name);
+    return address && *address >> 63 != 0 ? address : std::nullopt;
+  };
+  const auto text_end = in_kernel("_etext"), init_text = in_kernel("_sinittext"),
+             init_text_end = in_kernel("_einittext");
+  if (!all && text_end && init_text && init_text_end && *init_text > *text_end) {
+    table.add_range(first, *text_end + 1, {});
+    table.add_range(*init_text, *init_text_end + 1, {});
+  } else {
+    table.add_range(first, last == UINT64_MAX ? last : last + 1, {});
   }
-  if (!why.empty()) return std::nullopt;
-
-  Decoding decoding;
-  decoding.tokens = read_tokens(image.token_table, image.token_index);
-  for (LengthForm form : {LengthForm::one_or_two_bytes, LengthForm::one_byte}) {
-    std::string form_why;
-    decoding.records = split_names(image.names, image.num_syms, form, decoding.tokens, form_why);
-    const std::optional<size_t> stext_index = find_stext(image.names, decoding.records, decoding.tokens);
-    if (!stext_index && form_why.empty()) form_why = "no symbol _stext among the names";
-    std::optional<Encoding> encoding;
-    if (stext_index) encoding = find_encoding(image, *stext_index);
-    if (stext_index && !encoding)
-      form_why = "no known encoding of addresses gives _stext the address in VMCOREINFO";
-    if (encoding) {
-      decoding.encoding = *encoding;
-      return decoding;
-    }
-    if (why.empty()) why = form_why;
-  }
-  return std::nullopt;
 }
-
-}  // namespace
-
-KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
-  std::string why;
-  const std::optional<Decoding> decoding = recognise(image, why);
-  if (!decoding) return failed(why);
-  KallsymsResult result;
-  result.found = true;
-  result.encoding = to_string(decoding->encoding);
-  Coverage coverage;
-  std::array<char, max_name> text;
-  table.reserve(decoding->records.size());
-  for (size_t i = 0; i < decoding->records.size(); ++i) {
-    const size_t length = expand(image.names, decoding->records[i], decoding->tokens, text);
-    if (length < 2) continue;
-    const uint64_t address = decode_address(image, decoding->encoding, i);
-    const std::string_view name(text.data() + 1, length - 1);
-    table.add(address, 0, text[0], name);
-    coverage.note(address, name);
-    result.all = result.all || is_data(text[0], name);
-    ++result.count;
-  }
-  coverage.add_ranges(result.all, table);
-  return result;
-}
-
-namespace {
 
 // A block of the dump's memory, or an empty vector with `why` set.
 std::vector<uint8_t> read_block(KernelMemory& memory, uint64_t address, uint64_t size, std::string_view what,
@@ -393,77 +310,188 @@ std::optional<KallsymsImage> read_image(KernelMemory& memory, KallsymsBytes& byt
 
 }  // namespace
 
-KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
-  KallsymsBytes bytes;
-  std::string why;
-  const std::optional<KallsymsImage> image = read_image(memory, bytes, why);
-  return image ? decode_kallsyms(*image, table) : failed(why);
-}
-
-struct KallsymsFinder::Impl {
-  KallsymsBytes bytes;
-  KallsymsImage image;
-  Decoding decoding;
+struct Kallsyms::Impl {
+  KallsymsBytes bytes;  // what `names` and `tokens` are in, when they were read from a dump
+  Bytes names;
+  Tokens tokens;
+  std::vector<Record> records;
+  std::vector<uint64_t> addresses;  // of records, ascending
+  Encoding encoding = Encoding::absolute;
   // Indexes of records, sorted by the hash of their names, then by index: those of bucket b are
-  // [bucket_begin[b], bucket_begin[b + 1]), three or four in a kernel of 130 thousand symbols.
+  // [bucket_begin[b], bucket_begin[b + 1]), five or six in a kernel of 180 thousand symbols.
   std::vector<uint32_t> by_hash;
   std::vector<uint32_t> bucket_begin;
 
-  void sort_by_hash() {
-    const NameHashes hashes(decoding.tokens);
-    std::vector<uint16_t> buckets;
-    buckets.reserve(decoding.records.size());
-    bucket_begin.assign(NameHashes::buckets + 1, 0);
-    for (const Record& record : decoding.records) {
-      buckets.push_back(hashes.bucket(image.names, record));
-      ++bucket_begin[buckets.back() + size_t{1}];
-    }
-    std::partial_sum(bucket_begin.begin(), bucket_begin.end(), bucket_begin.begin());
-    by_hash.resize(decoding.records.size());
-    std::vector<uint32_t> next = bucket_begin;
-    for (uint32_t i = 0; i < by_hash.size(); ++i) by_hash[next[buckets[i]]++] = i;
-  }
+  bool index_names();
+  void put_in_order();
+  bool decode(const KallsymsImage& image, LengthForm form, std::string& why);
+  template <typename Visit>
+  void for_each_named(std::string_view name, Visit&& visit) const;
 };
 
-KallsymsFinder::KallsymsFinder(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-KallsymsFinder::~KallsymsFinder() = default;
+// False: some records are no names. They are in no bucket, and their length is 0 now.
+bool Kallsyms::Impl::index_names() {
+  const NameHashes hashes(tokens);
+  constexpr uint16_t none = NameHashes::buckets;
+  std::vector<uint16_t> buckets;
+  buckets.reserve(records.size());
+  bucket_begin.assign(NameHashes::buckets + 1, 0);
+  bool good = true;
+  for (Record& record : records) {
+    buckets.push_back(hashes.bucket(names, record).value_or(none));
+    if (buckets.back() == none) {
+      record.length = 0;
+      good = false;
+    } else {
+      ++bucket_begin[buckets.back() + size_t{1}];
+    }
+  }
+  std::partial_sum(bucket_begin.begin(), bucket_begin.end(), bucket_begin.begin());
+  by_hash.resize(bucket_begin.back());
+  std::vector<uint32_t> next = bucket_begin;
+  for (uint32_t i = 0; i < records.size(); ++i) {
+    if (buckets[i] != none) by_hash[next[buckets[i]]++] = i;
+  }
+  return good;
+}
 
-std::unique_ptr<KallsymsFinder> KallsymsFinder::open(KernelMemory& memory) {
+// Leaves out what is no name, and sorts. scripts/kallsyms.c writes symbols sorted: for damaged tables.
+void Kallsyms::Impl::put_in_order() {
+  std::vector<uint32_t> order;
+  for (uint32_t i = 0; i < records.size(); ++i) {
+    if (records[i].length != 0) order.push_back(i);
+  }
+  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return addresses[a] < addresses[b]; });
+  std::vector<Record> sorted_records;
+  std::vector<uint64_t> sorted_addresses;
+  for (uint32_t i : order) {
+    sorted_records.push_back(records[i]);
+    sorted_addresses.push_back(addresses[i]);
+  }
+  records = std::move(sorted_records);
+  addresses = std::move(sorted_addresses);
+  index_names();
+}
+
+template <typename Visit>
+void Kallsyms::Impl::for_each_named(std::string_view name, Visit&& visit) const {
+  const size_t bucket = NameHashes::bucket(name);
+  for (uint32_t at = bucket_begin[bucket]; at < bucket_begin[bucket + 1]; ++at) {
+    if (is_named(names, records[by_hash[at]], tokens, name)) visit(by_hash[at]);
+  }
+}
+
+bool Kallsyms::Impl::decode(const KallsymsImage& image, LengthForm form, std::string& why) {
+  records = split_names(names, image.num_syms, form, tokens, why);
+  if (!why.empty()) return false;
+  const bool good = index_names();
+  std::optional<uint32_t> stext;
+  for_each_named("_stext", [&](uint32_t index) { stext = stext.value_or(index); });
+  if (!stext) {
+    why = "no symbol _stext among the names";
+    return false;
+  }
+  const std::optional<Encoding> found = find_encoding(image, *stext);
+  if (!found) {
+    why = "no known encoding of addresses gives _stext the address in VMCOREINFO";
+    return false;
+  }
+  encoding = *found;
+  addresses.reserve(records.size());
+  for (size_t i = 0; i < records.size(); ++i) addresses.push_back(decode_address(image, encoding, i));
+  if (!good || !std::is_sorted(addresses.begin(), addresses.end())) put_in_order();
+  return true;
+}
+
+Kallsyms::Kallsyms(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Kallsyms::~Kallsyms() = default;
+
+std::shared_ptr<const Kallsyms> Kallsyms::open(KernelMemory& memory, std::string& why) {
   KallsymsBytes bytes;
-  std::string why;
+  why.clear();
   const std::optional<KallsymsImage> image = read_image(memory, bytes, why);
   if (!image) return nullptr;
-  std::unique_ptr<KallsymsFinder> finder = open(*image);
-  if (finder) finder->impl_->bytes = std::move(bytes);  // what `image` points into does not move
-  return finder;
-}
-
-std::unique_ptr<KallsymsFinder> KallsymsFinder::open(const KallsymsImage& image) {
-  std::string why;
-  std::optional<Decoding> decoding = recognise(image, why);
-  if (!decoding) return nullptr;
-  auto impl = std::make_unique<Impl>();
-  impl->image = image;
-  impl->decoding = std::move(*decoding);
-  impl->sort_by_hash();
-  return std::unique_ptr<KallsymsFinder>(new KallsymsFinder(std::move(impl)));
-}
-
-std::optional<uint64_t> KallsymsFinder::find(std::string_view name) const {
-  const auto& [tokens, records, encoding] = impl_->decoding;
-  const Bytes names = impl_->image.names;
-  std::optional<uint32_t> text, data;  // the first of each
-  const size_t bucket = NameHashes::bucket(name);
-  for (uint32_t at = impl_->bucket_begin[bucket]; at < impl_->bucket_begin[bucket + 1]; ++at) {
-    const uint32_t i = impl_->by_hash[at];
-    if (!is_named(names, records[i], tokens, name)) continue;
-    const char letter = tokens[names[records[i].offset]].text.front();
-    std::optional<uint32_t>& found =
-        std::string_view("tTwW").find(letter) != std::string_view::npos ? text : data;
-    if (!found) found = i;
+  std::shared_ptr<const Kallsyms> kallsyms = open(*image, why);
+  if (kallsyms) {  // what `image` points into does not move
+    kallsyms->impl_->bytes.names = std::move(bytes.names);
+    kallsyms->impl_->bytes.token_table = std::move(bytes.token_table);
   }
+  return kallsyms;
+}
+
+std::shared_ptr<const Kallsyms> Kallsyms::open(const KallsymsImage& image, std::string& why) {
+  why = check_sizes(image);
+  if (!why.empty()) return nullptr;
+  auto impl = std::make_unique<Impl>();
+  impl->names = image.names;
+  impl->tokens = read_tokens(image.token_table, image.token_index);
+  for (LengthForm form : {LengthForm::one_or_two_bytes, LengthForm::one_byte}) {
+    std::string form_why;
+    if (impl->decode(image, form, form_why)) {
+      why.clear();
+      return std::shared_ptr<const Kallsyms>(new Kallsyms(std::move(impl)));
+    }
+    if (why.empty()) why = form_why;
+  }
+  return nullptr;
+}
+
+std::string_view Kallsyms::encoding() const {
+  return to_string(impl_->encoding);
+}
+
+size_t Kallsyms::size() const {
+  return impl_->records.size();
+}
+
+uint64_t Kallsyms::address(size_t index) const {
+  return impl_->addresses[index];
+}
+
+char Kallsyms::type(size_t index) const {
+  return impl_->tokens[impl_->names[impl_->records[index].offset]].text.front();
+}
+
+std::string_view Kallsyms::name(size_t index, std::array<char, max_name>& out) const {
+  const Record& record = impl_->records[index];
+  size_t length = 0;
+  for (uint32_t i = 0; i < record.length; ++i) {
+    // The first token begins with the type letter. That all fits was seen when names were indexed.
+    const std::string_view text = impl_->tokens[impl_->names[record.offset + i]].text.substr(i == 0 ? 1 : 0);
+    length += text.copy(out.data() + length, out.size() - length);
+  }
+  return {out.data(), length};
+}
+
+std::vector<uint32_t> Kallsyms::find(std::string_view name) const {
+  std::vector<uint32_t> found;
+  impl_->for_each_named(name, [&](uint32_t index) { found.push_back(index); });
+  return found;
+}
+
+std::optional<uint64_t> Kallsyms::address_of(std::string_view name) const {
+  std::optional<uint32_t> text, data;  // the first of each
+  impl_->for_each_named(name, [&](uint32_t index) {
+    std::optional<uint32_t>& found = std::string_view("tTwW").find(type(index)) != std::string_view::npos ? text : data;
+    if (!found) found = index;
+  });
   if (!text) text = data;
-  return text ? std::optional(decode_address(impl_->image, encoding, *text)) : std::nullopt;
+  return text ? std::optional(address(*text)) : std::nullopt;
+}
+
+KallsymsResult add_kallsyms(const std::shared_ptr<const Kallsyms>& kallsyms, SymbolTable& table) {
+  KallsymsResult result;
+  result.found = true;
+  result.encoding = kallsyms->encoding();
+  result.count = kallsyms->size();
+  std::array<char, PackedSymbols::max_name> text;
+  for (size_t i = 0; i < kallsyms->size() && !result.all; ++i) {
+    const char type = kallsyms->type(i);
+    result.all = is_data(type, {}) && is_data(type, kallsyms->name(i, text));
+  }
+  add_ranges(*kallsyms, result.all, table);
+  table.set_packed(kallsyms);
+  return result;
 }
 
 }  // namespace kdk

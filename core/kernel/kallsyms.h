@@ -3,10 +3,12 @@
 // Source: kernel/kallsyms.c, scripts/kallsyms.c; the commits are cited where each form is decoded.
 #pragma once
 
+#include <array>
 #include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "core/kernel/memory.h"
 #include "core/kernel/symbols.h"
@@ -21,37 +23,42 @@ struct KallsymsResult {
   bool all = false;      // data symbols too (CONFIG_KALLSYMS_ALL)
 };
 
-// Adds vmlinux's kallsyms to `table` (finish() is the caller's). Never throws.
-KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table);
-
-// The same from bytes, for unit tests and fuzzing: what the five objects hold. `relative_base` nullopt = not
-// known.
+// What the five objects hold.
 struct KallsymsImage {
   uint64_t num_syms = 0;
   Bytes names, token_table, token_index, offsets;
   uint64_t offsets_address = 0;  // place-relative entries count from here
-  std::optional<uint64_t> relative_base;
+  std::optional<uint64_t> relative_base;  // nullopt: not known
   uint64_t stext = 0;  // VMCOREINFO SYMBOL(_stext)
 };
-KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table);
-
-// Looks names up one by one without making a table of all: for callers that need a few symbols, not the names
-// of addresses. Opening costs a few milliseconds, a look-up next to nothing; the table some twenty.
-class KallsymsFinder {
+// The tables, recognised, with their names left packed: opening costs two or three milliseconds, a look-up next to
+// nothing; unpacking all would cost some twenty.
+class Kallsyms : public PackedSymbols {
  public:
-  // nullptr when kallsyms cannot be read or decoded. Never throws.
-  static std::unique_ptr<KallsymsFinder> open(KernelMemory& memory);
+  // nullptr sets `why`: which key is absent, which page unreadable, which check failed. Never throws.
+  static std::shared_ptr<const Kallsyms> open(KernelMemory& memory, std::string& why);
   // From bytes, which must stay; for tests and fuzzing.
-  static std::unique_ptr<KallsymsFinder> open(const KallsymsImage& image);
-  ~KallsymsFinder();
+  static std::shared_ptr<const Kallsyms> open(const KallsymsImage& image, std::string& why);
+  ~Kallsyms() override;
 
+  std::string_view encoding() const;
   // Address of the symbol of this name: text before data, else the first, as SymbolTable::find().
-  std::optional<uint64_t> find(std::string_view name) const;
+  std::optional<uint64_t> address_of(std::string_view name) const;
+
+  // PackedSymbols
+  size_t size() const override;
+  uint64_t address(size_t index) const override;
+  char type(size_t index) const override;
+  std::string_view name(size_t index, std::array<char, max_name>& out) const override;
+  std::vector<uint32_t> find(std::string_view name) const override;
 
  private:
   struct Impl;
-  explicit KallsymsFinder(std::unique_ptr<Impl> impl);
+  explicit Kallsyms(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
+
+// Puts the symbols into `table`, with the ranges that they cover (finish() is the caller's).
+KallsymsResult add_kallsyms(const std::shared_ptr<const Kallsyms>& kallsyms, SymbolTable& table);
 
 }  // namespace kdk

@@ -4,11 +4,17 @@ namespace kdk {
 
 Kernel::Kernel(const Dump& dump) : dump_(dump), memory_(dump), layout_(dump.vmcoreinfo()) {}
 
+void Kernel::open_packed_symbols() {
+  if (packed_opened_) return;
+  packed_opened_ = true;
+  packed_symbols_ = Kallsyms::open(memory_, kallsyms_.why_not);
+}
+
 SymbolTable& Kernel::symbols() {
   if (!symbols_opened_) {
     symbols_opened_ = true;
-    finder_.reset();
-    kallsyms_ = read_kallsyms(memory_, symbols_);
+    open_packed_symbols();
+    if (packed_symbols_) kallsyms_ = add_kallsyms(packed_symbols_, symbols_);
     symbols_.finish();
     if (!kallsyms_.found) {
       problems_.push_back("no symbols from kallsyms: " + kallsyms_.why_not);
@@ -51,15 +57,9 @@ std::optional<VirtAddr> Kernel::symbol(std::string_view name) {
     const auto found = symbols_.find(name);
     return found ? std::optional(VirtAddr{found->address}) : std::nullopt;
   }
-  if (!finder_opened_) {
-    finder_opened_ = true;
-    finder_ = KallsymsFinder::open(memory_);
-  }
-  // A look-up goes through all names, so what was asked for once is kept, absence too.
-  if (const auto known = found_.find(name); known != found_.end()) return known->second;
-  std::optional<VirtAddr>& result = found_[std::string(name)];
-  if (const auto address = finder_ ? finder_->find(name) : std::nullopt) result.emplace(VirtAddr{*address});
-  return result;
+  open_packed_symbols();
+  const auto address = packed_symbols_ ? packed_symbols_->address_of(name) : std::nullopt;
+  return address ? std::optional(VirtAddr{*address}) : std::nullopt;
 }
 
 }  // namespace kdk

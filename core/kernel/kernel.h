@@ -3,7 +3,6 @@
 // analyze's.
 #pragma once
 
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -30,7 +29,7 @@ class Kernel {
   KernelMemory& memory() { return memory_; }
   const Vmcoreinfo& vmcoreinfo() const { return dump_.vmcoreinfo(); }
 
-  // kallsyms, read on first use; whatever the callers added since.
+  // kallsyms, opened on first use; whatever the callers added since.
   SymbolTable& symbols();
   const KallsymsResult& kallsyms();
   // Types of the dump, found on first use; nullptr when it has none.
@@ -44,16 +43,15 @@ class Kernel {
   // Sentences on what the tiers opened so far lack.
   const std::vector<std::string>& problems() const { return problems_; }
 
-  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then kallsyms, of which no table is made
-  // for it.
+  // Run-time address of a kernel symbol: VMCOREINFO SYMBOL() first, then kallsyms and what callers added to symbols().
   std::optional<VirtAddr> symbol(std::string_view name);
 
  private:
   const Dump& dump_;
   KernelMemory memory_;
-  bool symbols_opened_ = false, types_opened_ = false, finder_opened_ = false;
-  std::unique_ptr<KallsymsFinder> finder_;
-  std::map<std::string, std::optional<VirtAddr>, std::less<>> found_;
+  void open_packed_symbols();
+  bool packed_opened_ = false, symbols_opened_ = false, types_opened_ = false;
+  std::shared_ptr<const Kallsyms> packed_symbols_;
   SymbolTable symbols_;
   KallsymsResult kallsyms_;
   std::unique_ptr<Btf> btf_;

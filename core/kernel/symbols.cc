@@ -43,9 +43,11 @@ void SymbolTable::reserve(size_t count) {
   entries_.reserve(entries_.size() + count);
 }
 
-void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_view name,
-                      std::string_view module) {
-  if (name.empty()) return;
+void SymbolTable::set_packed(std::shared_ptr<const PackedSymbols> packed) {
+  packed_ = std::move(packed);
+}
+
+const char* SymbolTable::keep_name(std::string_view name) const {
   // A zero behind each, so that a name can be handed to C.
   const size_t bytes = name.size() + 1;
   if (bytes > chunk_left_) {
@@ -53,12 +55,67 @@ void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_vi
     chunks_.push_back(std::make_unique_for_overwrite<char[]>(chunk_left_));
     chunk_next_ = chunks_.back().get();
   }
-  std::memcpy(chunk_next_, name.data(), name.size());
-  chunk_next_[name.size()] = '\0';
-  uint16_t index = module.empty() ? uint16_t{0} : module_index(module);
-  entries_.push_back({address, size, chunk_next_, static_cast<uint32_t>(name.size()), index, type});
+  char* const kept = chunk_next_;
+  std::memcpy(kept, name.data(), name.size());
+  kept[name.size()] = '\0';
   chunk_next_ += bytes;
   chunk_left_ -= bytes;
+  return kept;
+}
+
+void SymbolTable::add(uint64_t address, uint64_t size, char type, std::string_view name,
+                      std::string_view module) {
+  if (name.empty()) return;
+  uint16_t index = module.empty() ? uint16_t{0} : module_index(module);
+  entries_.push_back({address, size, keep_name(name), static_cast<uint32_t>(name.size()), index, type});
+}
+
+SymbolTable::Entry SymbolTable::packed_entry(size_t index) const {
+  const auto [known, fresh] = unpacked_.try_emplace(index);
+  if (fresh) {
+    std::array<char, PackedSymbols::max_name> text;
+    const std::string_view name = packed_->name(index, text);
+    known->second = {keep_name(name), name.size()};
+  }
+  const std::string_view name = known->second;
+  return {packed_->address(index), 0, name.data(), static_cast<uint32_t>(name.size()), 0, packed_->type(index)};
+}
+
+// Index of the first packed symbol above `address`.
+size_t SymbolTable::packed_after(uint64_t address) const {
+  size_t low = 0, high = packed_ ? packed_->size() : 0;
+  while (low < high) {
+    const size_t middle = low + (high - low) / 2;
+    if (packed_->address(middle) <= address) {
+      low = middle + 1;
+    } else {
+      high = middle;
+    }
+  }
+  return low;
+}
+
+void SymbolTable::unpack() {
+  if (!packed_) return;
+  std::vector<Entry> all;
+  all.reserve(packed_->size() + entries_.size());
+  for (size_t i = 0; i < packed_->size(); ++i) all.push_back(packed_entry(i));
+  all.insert(all.end(), entries_.begin(), entries_.end());
+  entries_ = std::move(all);
+  packed_.reset();
+  unpacked_.clear();
+  sorted_ = 0;
+  finish();
+}
+
+size_t SymbolTable::size() {
+  unpack();
+  return entries_.size();
+}
+
+Symbol SymbolTable::at(size_t index) {
+  unpack();
+  return symbol(entries_.at(index));
 }
 
 void SymbolTable::add_range(uint64_t begin, uint64_t end, std::string_view module) {
@@ -117,13 +174,16 @@ const SymbolTable::Range* SymbolTable::range_of(uint64_t address) const {
 std::optional<SymbolHit> SymbolTable::lookup(uint64_t address) const {
   const Range* range = range_of(address);
   if (!range && !ranges_.empty()) return std::nullopt;
-  auto after = std::upper_bound(entries_.begin(), entries_.begin() + static_cast<std::ptrdiff_t>(sorted_),
-                                address, [](uint64_t a, const Entry& e) { return a < e.address; });
-  if (after == entries_.begin()) return std::nullopt;
-  const uint64_t start = std::prev(after)->address;
+  const auto end_of_sorted = entries_.begin() + static_cast<std::ptrdiff_t>(sorted_);
+  const auto after = std::upper_bound(entries_.begin(), end_of_sorted, address,
+                                      [](uint64_t a, const Entry& e) { return a < e.address; });
+  const size_t after_packed = packed_after(address);
+  if (after == entries_.begin() && after_packed == 0) return std::nullopt;
+  uint64_t start = after == entries_.begin() ? 0 : std::prev(after)->address;
+  if (after_packed != 0) start = std::max(start, packed_->address(after_packed - 1));
   if (range && start < range->begin) return std::nullopt;
 
-  const Entry* best = nullptr;
+  std::optional<Entry> best;
   uint64_t known_size = 0;  // an alias may know the size that the best name does not
   size_t aliases = 0;
   for (auto it = after; it != entries_.begin() && std::prev(it)->address == start && aliases < max_aliases;
@@ -132,8 +192,19 @@ std::optional<SymbolHit> SymbolTable::lookup(uint64_t address) const {
     if (range && it->module != range->module) continue;
     known_size = std::max(known_size, it->size);
     // Walking backwards: <= lets the first added win.
-    if (!best || address_rank(it->type) <= address_rank(best->type)) best = &*it;
+    if (!best || address_rank(it->type) <= address_rank(best->type)) best = *it;
   }
+  std::optional<size_t> best_packed;  // these are first, before what was added
+  char best_type = best ? best->type : '?';
+  for (size_t i = after_packed; i != 0 && aliases < max_aliases && packed_->address(i - 1) == start; ++aliases) {
+    --i;
+    if (range && range->module != 0) break;
+    const char type = packed_->type(i);
+    if ((best || best_packed) && address_rank(type) > address_rank(best_type)) continue;
+    best_packed = i;
+    best_type = type;
+  }
+  if (best_packed) best = packed_entry(*best_packed);
   if (!best) return std::nullopt;
   const uint64_t offset = address - start;
   if (known_size != 0 && offset >= known_size) return std::nullopt;
@@ -141,9 +212,13 @@ std::optional<SymbolHit> SymbolTable::lookup(uint64_t address) const {
   SymbolHit hit{symbol(*best), offset};
   if (hit.symbol.size == 0) hit.symbol.size = known_size;
   if (hit.symbol.size == 0) {
-    uint64_t end = range ? range->end : start;
-    if (after != entries_.end() && (!range || after->address < range->end)) end = after->address;
-    hit.symbol.size = end - start;
+    // To the next symbol. The last of a range ends with it; of the last of all nothing is known.
+    std::optional<uint64_t> end;
+    const auto ends_at = [&end](uint64_t where) { end = std::min(where, end.value_or(where)); };
+    if (range) ends_at(range->end);
+    if (after != end_of_sorted) ends_at(after->address);
+    if (packed_ && after_packed < packed_->size()) ends_at(packed_->address(after_packed));
+    hit.symbol.size = end.value_or(start) - start;
   }
   return hit;
 }
@@ -165,13 +240,28 @@ size_t SymbolTable::name_bucket(std::string_view name) const {
 
 std::vector<Symbol> SymbolTable::find_all(std::string_view name) const {
   std::vector<Symbol> found;
+  if (packed_) {
+    for (uint32_t index : packed_->find(name)) found.push_back(symbol(packed_entry(index)));
+  }
+  const size_t packed = found.size();
   build_name_index();
   for (uint32_t i = name_heads_[name_bucket(name)]; i != no_entry; i = name_next_[i]) {
-    if (entries_[i].text() == name) found.push_back(symbol(entries_[i]));
+    const Entry& entry = entries_[i];
+    if (entry.text() != name) continue;
+    const auto packed_end = found.begin() + static_cast<std::ptrdiff_t>(std::min(packed, max_aliases));
+    const auto same = std::find_if(found.begin(), packed_end, [&](const Symbol& s) {
+      return entry.module == 0 && s.address == entry.address;
+    });
+    if (same == packed_end) {
+      found.push_back(symbol(entry));
+    } else if (same->size == 0) {
+      same->size = entry.size;
+    }
   }
   std::stable_sort(found.begin(), found.end(), [](const Symbol& a, const Symbol& b) {
     if (a.module.empty() != b.module.empty()) return a.module.empty();
-    return address_rank(a.type) < address_rank(b.type);
+    if (address_rank(a.type) != address_rank(b.type)) return address_rank(a.type) < address_rank(b.type);
+    return a.address < b.address;
   });
   return found;
 }

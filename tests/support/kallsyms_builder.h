@@ -23,7 +23,7 @@ struct KallsymsForm {
   bool two_byte_lengths = true;  // lengths of 128 and more take two bytes (v6.1 and later)
 };
 
-// The five tables as bytes, for decode_kallsyms(). `base`: relative base; `place`: address of the offsets
+// The five tables as bytes, for Kallsyms::open(). `base`: relative base; `place`: address of the offsets
 // table. Symbols must be sorted by address. Frequent character pairs become tokens, so decoding needs the
 // token tables.
 struct KallsymsTables {

@@ -30,11 +30,6 @@ std::vector<KallsymsSymbol> sample() {
   };
 }
 
-struct Decoded {
-  KallsymsResult result;
-  SymbolTable table;
-};
-
 // The image refers to `tables`, which must outlive it.
 KallsymsImage image_of(const KallsymsTables& tables, uint64_t count, std::optional<uint64_t> base) {
   KallsymsImage image;
@@ -47,6 +42,26 @@ KallsymsImage image_of(const KallsymsTables& tables, uint64_t count, std::option
   image.relative_base = base;
   image.stext = text + 0x10000;
   return image;
+}
+
+KallsymsResult add(const std::shared_ptr<const Kallsyms>& kallsyms, const std::string& why, SymbolTable& table) {
+  EXPECT_EQ(kallsyms == nullptr, !why.empty());
+  if (kallsyms) return add_kallsyms(kallsyms, table);
+  KallsymsResult result;
+  result.why_not = why;
+  return result;
+}
+
+KallsymsResult decode_kallsyms(const KallsymsImage& image, SymbolTable& table) {
+  std::string why;
+  const auto kallsyms = Kallsyms::open(image, why);
+  return add(kallsyms, why, table);
+}
+
+KallsymsResult read_kallsyms(KernelMemory& memory, SymbolTable& table) {
+  std::string why;
+  const auto kallsyms = Kallsyms::open(memory, why);
+  return add(kallsyms, why, table);
 }
 
 void expect_all(const std::vector<KallsymsSymbol>& symbols, const KallsymsResult& result,
@@ -93,13 +108,14 @@ TEST(Kallsyms, DecodesEveryEncodingAndLengthForm) {
       expect_all(symbols, result, table);
       EXPECT_EQ(result.encoding, c.name);
       EXPECT_TRUE(result.all);
-      const auto finder = KallsymsFinder::open(
-          image_of(tables, symbols.size(), c.has_base ? std::optional(text) : std::nullopt));
-      ASSERT_TRUE(finder);
-      for (const KallsymsSymbol& s : symbols) EXPECT_EQ(finder->find(s.name), s.address) << s.name;
+      std::string why;
+      const auto packed =
+          Kallsyms::open(image_of(tables, symbols.size(), c.has_base ? std::optional(text) : std::nullopt), why);
+      ASSERT_TRUE(packed) << why;
+      for (const KallsymsSymbol& s : symbols) EXPECT_EQ(packed->address_of(s.name), s.address) << s.name;
       // Neither a part of a name nor more than one, nor the letter of its type, is a name.
       for (const char* name : {"_stex", "_stextt", "T_stext", "stext", "", "no_such_symbol"})
-        EXPECT_FALSE(finder->find(name)) << name;
+        EXPECT_FALSE(packed->address_of(name)) << name;
     }
   }
 }
@@ -127,7 +143,7 @@ TEST(Kallsyms, OneByteLengthsAbove127AreTriedWhenTwoByteFormFails) {
   expect_all(symbols, decode_kallsyms(image_of(tables, symbols.size(), text), table), table);
 }
 
-TEST(Kallsyms, TheFinderPrefersTextAndThenTheFirst) {
+TEST(Kallsyms, OfOneNameTextComesFirst) {
   std::vector<KallsymsSymbol> symbols = sample();
   symbols.insert(symbols.begin() + 2, {text + 0x10020, 'd', "twice"});
   symbols.insert(symbols.begin() + 4, {text + 0x10080, 't', "twice"});
@@ -135,13 +151,34 @@ TEST(Kallsyms, TheFinderPrefersTextAndThenTheFirst) {
   symbols.insert(symbols.begin() + 6, {text + 0x100a0, 'd', "data_twice"});
   symbols.insert(symbols.begin() + 7, {text + 0x100b0, 'd', "data_twice"});
   const KallsymsTables tables = encode_kallsyms(symbols, {}, text, place);
-  const auto finder = KallsymsFinder::open(image_of(tables, symbols.size(), text));
-  ASSERT_TRUE(finder);
-  EXPECT_EQ(finder->find("twice"), text + 0x10080);
-  EXPECT_EQ(finder->find("data_twice"), text + 0x100a0);
+  std::string why;
+  const auto packed = Kallsyms::open(image_of(tables, symbols.size(), text), why);
+  ASSERT_TRUE(packed) << why;
+  EXPECT_EQ(packed->address_of("twice"), text + 0x10080);
+  EXPECT_EQ(packed->address_of("data_twice"), text + 0x100a0);
+  SymbolTable table;
+  add_kallsyms(packed, table);
+  table.finish();
+  EXPECT_EQ(table.find("twice")->address, text + 0x10080);
+  EXPECT_EQ(table.find_all("twice").size(), 3u);
   KallsymsImage wrong = image_of(tables, symbols.size(), text);
   wrong.stext += 1;
-  EXPECT_FALSE(KallsymsFinder::open(wrong));
+  EXPECT_FALSE(Kallsyms::open(wrong, why));
+}
+
+TEST(Kallsyms, UnsortedAddressesAndNamesThatAreNoneAreNoTrap) {
+  std::vector<KallsymsSymbol> symbols = sample();
+  std::swap(symbols[2].address, symbols[4].address);
+  KallsymsTables tables = encode_kallsyms(symbols, {}, text, place);
+  // Longer than any name, in pieces that are good each.
+  tables.names.insert(tables.names.end(), {0x80 | 0x58, 0x09});
+  tables.names.insert(tables.names.end(), 0x4d8, tables.names[1]);
+  tables.offsets.insert(tables.offsets.end(), {0, 0, 6, 0});
+  SymbolTable table;
+  expect_all(symbols, decode_kallsyms(image_of(tables, symbols.size() + 1, text), table), table);
+  EXPECT_EQ(table.lookup(text + 0x10041)->symbol.name, "sysrq_handle_crash");
+  EXPECT_EQ(table.lookup(text + 0x20001)->symbol.name, "do_one_initcall");
+  EXPECT_FALSE(table.lookup(text + 0x60000));
 }
 
 TEST(Kallsyms, AbsolutePercpuValuesAreKept) {

@@ -125,6 +125,79 @@ TEST(SymbolTable, FindsByName) {
   EXPECT_TRUE(table.find("added_later"));
 }
 
+// Counts how many names were unpacked.
+class ListedSymbols : public PackedSymbols {
+ public:
+  struct Item {
+    uint64_t address;
+    char type;
+    std::string_view name;
+  };
+  explicit ListedSymbols(std::vector<Item> items) : items_(std::move(items)) {}
+  size_t size() const override { return items_.size(); }
+  uint64_t address(size_t index) const override { return items_[index].address; }
+  char type(size_t index) const override { return items_[index].type; }
+  std::string_view name(size_t index, std::array<char, max_name>& out) const override {
+    ++unpacked;
+    return {out.data(), items_[index].name.copy(out.data(), out.size())};
+  }
+  std::vector<uint32_t> find(std::string_view name) const override {
+    std::vector<uint32_t> found;
+    for (uint32_t i = 0; i < items_.size(); ++i) {
+      if (items_[i].name == name) found.push_back(i);
+    }
+    return found;
+  }
+  mutable size_t unpacked = 0;
+
+ private:
+  std::vector<Item> items_;
+};
+
+// What is packed and what was added answer as one table, before and after it is unpacked.
+TEST(SymbolTable, PackedSymbolsAreUnpackedOneByOne) {
+  const auto packed = std::make_shared<ListedSymbols>(std::vector<ListedSymbols::Item>{
+      {0x10, 'A', "offset"},
+      {base, 'T', "_stext"},
+      {base + 0x40, 'W', "weak"},
+      {base + 0x40, 't', "strong"},
+      {base + 0x100, 'T', "probe"},
+      {base + 0x200, 'D', "_etext"},
+  });
+  SymbolTable table;
+  table.set_packed(packed);
+  EXPECT_FALSE(table.empty());
+  table.add(base + 0x1000, 0x20, 't', "probe", "e1000");
+  table.add(base + 0x300, 0x10, 'd', "variable");
+  table.add(base + 0x40, 0x30, 't', "strong");
+  table.add_range(base, base + 0x400, {});
+  table.add_range(base + 0x1000, base + 0x1100, "e1000");
+  table.finish();
+  for (bool all : {false, true}) {
+    if (all) {
+      EXPECT_LE(packed->unpacked, 5u);
+      EXPECT_EQ(table.size(), 8u);
+      EXPECT_EQ(table.at(0).name, "offset");
+      EXPECT_EQ(table.at(7).module, "e1000");
+    }
+    EXPECT_EQ(name_at(table, 0x11), "");
+    EXPECT_EQ(name_at(table, base + 0x3f), "_stext+63");
+    EXPECT_EQ(table.lookup(base)->symbol.size, 0x40u);
+    EXPECT_EQ(name_at(table, base + 0x6f), "strong+47");
+    EXPECT_EQ(name_at(table, base + 0x70), "");  // beyond the size that the other source knows
+    EXPECT_EQ(name_at(table, base + 0x1ff), "probe+255");
+    EXPECT_EQ(name_at(table, base + 0x2ff), "_etext+255");
+    EXPECT_EQ(table.lookup(base + 0x200)->symbol.size, 0x100u);  // to one that was added
+    EXPECT_EQ(name_at(table, base + 0x308), "variable+8");
+    EXPECT_EQ(name_at(table, base + 0x1010), "probe [e1000]+16");
+    ASSERT_EQ(table.find_all("probe").size(), 2u);
+    EXPECT_EQ(table.find("probe")->address, base + 0x100);
+    ASSERT_EQ(table.find_all("strong").size(), 1u);
+    EXPECT_EQ(table.find("strong")->size, 0x30u);
+    EXPECT_FALSE(table.find("none"));
+  }
+}
+
 TEST(SymbolTable, ManyNamesAtOneAddressAreNoTrap) {
   SymbolTable table;
   for (int i = 0; i < 100000; ++i) table.add(base, 0, 'T', "same");

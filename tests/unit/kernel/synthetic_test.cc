@@ -117,9 +117,10 @@ TEST(SyntheticKallsyms, EveryFormIsRecognisedInADump) {
       const std::unique_ptr<Dump> dump = machine.open();
       KernelMemory memory(*dump);
       SymbolTable table;
-      const KallsymsResult result = read_kallsyms(memory, table);
-      ASSERT_TRUE(result.found) << result.why_not;
-      EXPECT_EQ(result.count, symbols.size());
+      std::string why;
+      const auto kallsyms = Kallsyms::open(memory, why);
+      ASSERT_TRUE(kallsyms) << why;
+      EXPECT_EQ(add_kallsyms(kallsyms, table).count, symbols.size());
       table.finish();
       for (const KallsymsSymbol& symbol : symbols) {
         const std::optional<Symbol> found = table.find(symbol.name);
