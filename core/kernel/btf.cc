@@ -44,8 +44,8 @@ struct Btf::Impl {
   uint32_t first_id = 1;          // of the types in this BTF
   uint32_t first_string = 0;      // string offset that this BTF's own strings start at
   std::vector<uint32_t> offsets;  // in `types`, of id first_id + i
-  mutable NameIndex type_names, enumerator_names;
-  mutable bool enums_tell_sign = false;  // known after build_enumerator_names()
+  mutable NameIndex type_names;
+  mutable std::optional<bool> signs_told;  // see enums_tell_sign()
 
   uint32_t end_id() const { return first_id + static_cast<uint32_t>(offsets.size()); }
 
@@ -337,8 +337,7 @@ struct Btf::Impl {
   // kind_flag means signed values; BTF from before that flag never sets it, and then a value is taken for
   // negative where that is the likely reading (see enumerator()).
   void add_enumerators(const Type& t, Record& out) const {
-    t.in->build_enumerator_names();
-    out.is_signed = t.raw.kind_flag() || (t.kind() == Kind::enum_ && !t.in->enums_tell_sign);
+    out.is_signed = t.raw.kind_flag() || (t.kind() == Kind::enum_ && !t.in->enums_tell_sign());
     for (uint32_t i = 0; i < t.raw.vlen() && i < max_members_visited; ++i) {
       if (t.kind() == Kind::enum64) {
         const RawEnum64 raw = t.element<RawEnum64>(i);
@@ -409,47 +408,49 @@ struct Btf::Impl {
     if (go_on && base) base->for_each_named(name, visit);
   }
 
-  // Which enumerator: its place in the type bytes, for RawEnum and RawEnum64 alike.
-  void build_enumerator_names() const {
-    if (!enumerator_names.empty()) return;
-    for (uint32_t i = 0; i < offsets.size(); ++i) {
-      const Type t = type(first_id + i);
-      if (t.kind() != Kind::enum_ && t.kind() != Kind::enum64) continue;
-      if (t.raw.kind_flag() || t.kind() == Kind::enum64) enums_tell_sign = true;
-      const uint64_t size = t.kind() == Kind::enum_ ? sizeof(RawEnum) : sizeof(RawEnum64);
-      for (uint32_t e = 0; e < t.raw.vlen(); ++e) {
-        const uint64_t at = t.at + e * size;
-        const uint32_t name_off = load<ul32>(types, at).value_or(0);
-        enumerator_names.push_back(uint64_t{hash_name(string(name_off))} << 32 | (first_id + i));
-      }
-    }
-    std::sort(enumerator_names.begin(), enumerator_names.end());
+  // Whether the string at `offset` is `name`: without looking for where it ends.
+  bool is_string(uint32_t offset, std::string_view name) const {
+    if (offset < first_string) return base->is_string(offset, name);
+    const std::string_view rest = strings.substr(std::min<size_t>(offset - first_string, strings.size()));
+    return rest.starts_with(name) && rest.size() > name.size() && rest[name.size()] == '\0';
   }
 
+  // Whether signed enums are marked. BTF from before kind_flag in enums and before enum64
+  // (include/uapi/linux/btf.h; both in v6.0) never marks them.
+  bool enums_tell_sign() const {
+    if (!signs_told) {
+      signs_told = false;
+      for (uint32_t i = 0; i < offsets.size() && !*signs_told; ++i) {
+        const Type t = type(first_id + i);
+        signs_told = t.kind() == Kind::enum64 || (t.kind() == Kind::enum_ && t.raw.kind_flag());
+      }
+    }
+    return *signs_told;
+  }
+
+  // Few are asked for: an index of all would cost more than going through them.
   std::optional<int64_t> enumerator(std::string_view name) const {
-    build_enumerator_names();
     std::optional<int64_t> value;
-    for_each_candidate(enumerator_names, name, [&](uint32_t id) {
-      const Type t = type(id);
+    for (uint32_t i = 0; i < offsets.size() && !value; ++i) {
+      const Type t = type(first_id + i);
+      const bool wide = t.kind() == Kind::enum64;
+      if (!wide && t.kind() != Kind::enum_) continue;
       for (uint32_t e = 0; e < t.raw.vlen() && !value; ++e) {
-        if (t.kind() == Kind::enum64) {
+        if (wide) {
           const RawEnum64 raw = t.element<RawEnum64>(e);
-          if (string(raw.name_off) == name) {
+          if (is_string(raw.name_off, name)) {
             value = static_cast<int64_t>(uint64_t{raw.value_high} << 32 | raw.value_low);
           }
         } else {
           const RawEnum raw = t.element<RawEnum>(e);
-          if (string(raw.name_off) != name) continue;
-          // kind_flag means signed values, but BTF from before that flag and before enum64
-          // (include/uapi/linux/btf.h; both in v6.0) never sets it: where no enum has it, take what is most
-          // likely, a negative number.
-          const bool is_signed = t.raw.kind_flag() || !enums_tell_sign;
+          if (!is_string(raw.name_off, name)) continue;
+          // Where no enum is marked as signed, take what is most likely, a negative number.
+          const bool is_signed = t.raw.kind_flag() || !enums_tell_sign();
           value =
               is_signed ? int64_t{static_cast<int32_t>(uint32_t{raw.value})} : int64_t{uint32_t{raw.value}};
         }
       }
-      return !value;
-    });
+    }
     if (!value && base) return base->enumerator(name);
     return value;
   }
