@@ -6,6 +6,8 @@
 // Texts: kernel/panic.c, kernel/exit.c, kernel/watchdog.c, kernel/hung_task.c, kernel/rcu/tree_stall.h,
 // mm/oom_kill.c, lib/list_debug.c, lib/refcount.c, mm/slub.c, mm/kasan/report.c,
 // arch/arm64/{mm/fault.c,kernel/traps.c}, arch/x86/{mm/fault.c,kernel/traps.c}.
+#include "core/diagnose/classify.h"
+
 #include <algorithm>
 #include <span>
 
@@ -69,7 +71,13 @@ constexpr Rule line_rules[] = {
     // Its free list: an object freed twice in a row, or overwritten after it was freed
     // (SLAB_FREELIST_HARDENED).
     {"slab_corruption", Weight::cause, "kernel BUG at mm/slub.c:"},
+    // Freed to another cache than it is of, or no slab object at all (cache_from_obj).
+    {"slab_corruption", Weight::cause, "Wrong slab cache. "},
+    {"slab_corruption", Weight::cause, "Object is not a Slab page"},
     {"usercopy", Weight::cause, "usercopy: Kernel memory "},
+    // "... in strcpy"; newer kernels: "strcpy: ...: 20 byte write of buffer size 10" (fortify_panic).
+    {"fortify", Weight::cause, "detected buffer overflow"},
+    {"fortify", Weight::cause, "detected field-spanning write"},
     {"stack_overflow", Weight::cause, "Insufficient stack space to handle exception"},
     {"stack_overflow", Weight::cause, "kernel stack overflow"},
     {"stack_overflow", Weight::cause, "stack guard page was hit"},
@@ -155,10 +163,12 @@ constexpr Rule panic_rules[] = {
     {"no_root", Weight::cause, "Unable to mount root fs"},
     {"no_root", Weight::cause, "No working init found"},
     {"no_root", Weight::cause, "Requested init "},
-    {"kasan", Weight::cause, "KASAN: panic_on_warn set"},
-    {"kfence", Weight::cause, "KFENCE: panic_on_warn set"},
-    {"kcsan", Weight::cause, "KCSAN: panic_on_warn set"},
-    {"ubsan", Weight::cause, "UBSAN: panic_on_warn set"},
+    // The report before says which kind.
+    {"kasan", Weight::generic, "KASAN: panic_on_warn set"},
+    {"kasan", Weight::generic, "kasan.fault=panic"},
+    {"kfence", Weight::generic, "KFENCE: panic_on_warn set"},
+    {"kcsan", Weight::generic, "KCSAN: panic_on_warn set"},
+    {"ubsan", Weight::generic, "UBSAN: panic_on_warn set"},
     {"atomic_sleep", Weight::cause, "scheduling while atomic"},
     {"warn_panic", Weight::generic, "panic_on_warn set"},
     {"warn_panic", Weight::generic, "system warned too often"},
@@ -184,13 +194,14 @@ constexpr std::pair<std::string_view, std::string_view> titles[] = {
     {"kcsan", "Data race found by KCSAN"},
     {"kmsan", "Use of uninitialised memory found by KMSAN"},
     {"ubsan", "Undefined behaviour found by UBSAN"},
-    {"slab_corruption", "Slab objects were found overwritten or freed twice"},
+    {"slab_corruption", "Slab objects were found overwritten, freed twice or freed to the wrong cache"},
     {"usercopy", "A copy to or from user space ran over a kernel object"},
+    {"fortify", "A string or memory function would have run over its buffer (FORTIFY_SOURCE)"},
     {"stack_overflow", "Kernel stack overflow"},
     {"stack_protector", "Stack canary overwritten (stack-protector)"},
     {"cfi", "Indirect call to a function of the wrong type (CFI)"},
     {"bti", "Branch to a place that is no branch target (BTI)"},
-    {"fpac", "Pointer authentication failed (FPAC)"},
+    {"fpac", "Pointer authentication failed"},
     {"gcs", "Return address does not match the guarded control stack (GCS)"},
     {"spinlock", "A spin lock was misused"},
     {"atomic_sleep", "A function that sleeps was called where it must not sleep"},
@@ -241,13 +252,6 @@ struct Match {
   std::string_view text;
 };
 
-std::string_view title_of(std::string_view name) {
-  for (const auto& [key, title] : titles) {
-    if (key == name) return title;
-  }
-  return "Unknown kind of failure";
-}
-
 // The most specific fatal match that belongs to the crash; of equals the first, which is the root.
 const Match* deciding(const std::vector<Match>& found, const KernelLog& log, std::optional<PanicLine> panic) {
   const Match* last_fatal = nullptr;
@@ -268,6 +272,13 @@ const Match* deciding(const std::vector<Match>& found, const KernelLog& log, std
 }
 
 }  // namespace
+
+std::string_view class_title(std::string_view name) {
+  for (const auto& [key, title] : titles) {
+    if (key == name) return title;
+  }
+  return "Unknown kind of failure";
+}
 
 CrashClass classify(const KernelLog& log) {
   CrashClass result;
@@ -296,7 +307,7 @@ CrashClass classify(const KernelLog& log) {
   } else {
     result.name = cause ? cause->rule->name : "no_panic";
   }
-  result.title = title_of(result.name);
+  result.title = class_title(result.name);
   if (!panic_decides && cause) result.evidence.push_back(evidence_of(cause->record, cause->text));
   if (panic)
     result.evidence.push_back(evidence_of(panic->record, "Kernel panic - not syncing: " + panic->message));

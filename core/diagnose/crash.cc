@@ -7,7 +7,9 @@
 #include <span>
 
 #include "core/base/log.h"
+#include "core/diagnose/classify.h"
 #include "core/diagnose/cpus.h"
+#include "core/diagnose/fault_decoder.h"
 #include "core/diagnose/log_trace.h"
 #include "core/kernel/modules.h"
 
@@ -210,6 +212,12 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
     std::optional<VirtAddr> task;
     if (crashed && crashed->task) task = VirtAddr{*crashed->task};
     crash.fault = find_fault(kernel, log, crash_record, crashed ? &crashed->backtrace : nullptr, task);
+    // The log only says that the address cannot be executed.
+    if (crash.fault && crash.crash_class.name == "bad_paging" &&
+        failed_authentication(kernel.memory(), *crash.fault)) {
+      crash.crash_class.name = "fpac";
+      crash.crash_class.title = class_title("fpac");
+    }
   }
   if (from_log.cpu_line) {
     if (!crash.cpu) crash.cpu = from_log.cpu_line->cpu;

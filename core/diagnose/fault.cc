@@ -87,6 +87,10 @@ void describe_address(KernelMemory& memory, Fault& fault) {
   if (all_bytes(address, 0x6b)) return is("slab_poison", "slab poison 0x6b: the object had been freed");
   if (all_bytes(address, 0x5a)) return is("slab_poison", "slab poison 0x5a: the object was not initialised");
   uint64_t canonical = memory.arch().strip(address, layout).value;
+  if (failed_authentication(memory, fault)) {
+    return is("non_canonical",
+              fmt::format("a code pointer whose authentication failed: it was {:#018x}", canonical));
+  }
   // The user half is as large as the kernel's.
   if (address < -layout.kernel_start) return is("user", "user address");
   if (canonical < layout.kernel_start) return is("non_canonical", "neither a user nor a kernel address");
@@ -129,6 +133,13 @@ Fault::Tables look_up(KernelMemory& memory, uint64_t address) {
 }
 
 }  // namespace
+
+bool failed_authentication(KernelMemory& memory, const Fault& fault) {
+  const VaLayout& layout = memory.layout();
+  if (layout.signature_mask == 0 || fault.access != "execute" || !fault.address) return false;
+  const VirtAddr meant = memory.arch().strip(*fault.address, layout);
+  return meant.value != *fault.address && memory.translate(meant);
+}
 
 std::optional<uint64_t> hex_after(std::string_view line, std::string_view key) {
   size_t at = line.find(key);

@@ -25,6 +25,10 @@ class FaultDecoder {
 const FaultDecoder& arm64_faults();
 const FaultDecoder& x86_64_faults();
 
+// A jump to an address of the kernel's but for the bits of an authentication code. Without FEAT_FPAC a wrong
+// code does not fault by itself: the pointer comes out unusable, and is used (Arm ARM, pseudocode of Auth()).
+bool failed_authentication(KernelMemory& memory, const Fault& fault);
+
 // The hexadecimal number behind `key` in the line, with or without "0x".
 std::optional<uint64_t> hex_after(std::string_view line, std::string_view key);
 

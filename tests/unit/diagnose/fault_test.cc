@@ -1,6 +1,7 @@
 // What the CPU refused to do, from logs, traces and tasks of both architectures.
 #include "core/diagnose/fault.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -323,6 +324,25 @@ TEST(Arm64Fault, OtherClasses) {
   }
   // Old kernels print 0 for BUG().
   EXPECT_FALSE(Arm64().fault_of("Internal error: Oops - BUG: 0 [#1] SMP"));
+}
+
+// With and without an error code in the upper bits (FEAT_PAuth2 leaves anything there).
+TEST(Arm64Fault, FailedAuthentication) {
+  Machine machine({.pac_mask = 0x007f000000000000});
+  const uint64_t code = machine.builder.vmalloc(1).value;
+  auto note = [&](uint64_t address, std::string_view esr) {
+    auto fault = machine.fault_of(fmt::format(
+        "Unable to handle kernel paging request at virtual address {:016x}\n  ESR = {}", address, esr));
+    return fault->address_kind + ": " + fault->address_note;
+  };
+  const std::string failed =
+      fmt::format("non_canonical: a code pointer whose authentication failed: it was {:#018x}", code);
+  EXPECT_EQ(note(code & ~(uint64_t{1} << 62), "0x0000000086000004"), failed);
+  EXPECT_EQ(note(code ^ (uint64_t{0x5a35} << 48), "0x0000000086000004"), failed);
+  EXPECT_EQ(note(code, "0x000000008600000e"), "kernel: ");
+  // Data, and code that never was there.
+  EXPECT_EQ(note(code & ~(uint64_t{1} << 62), "0x0000000096000004").substr(0, 8), "kernel: ");
+  EXPECT_EQ(note((code & ~(uint64_t{1} << 62)) + (1 << 20), "0x0000000086000004").substr(0, 8), "kernel: ");
 }
 
 TEST(Fault, AnyLineAnyNumber) {

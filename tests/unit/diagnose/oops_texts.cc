@@ -177,6 +177,43 @@ WARNING: CPU: 1 PID: 22 at lib/refcount.c:28 refcount_warn_saturate+0xf4/0x144
 Kernel panic - not syncing: kernel: panic_on_warn set ...)",
        "", ""},
 
+      {"fortify", "detected buffer overflow: 20 byte write",
+       R"(------------[ cut here ]------------
+memcpy: detected buffer overflow: 20 byte write of buffer size 16
+WARNING: CPU: 1 PID: 22 at lib/string_helpers.c:1032 __fortify_report+0x50/0x7c
+kernel BUG at lib/string_helpers.c:1040!
+Internal error: Oops - BUG: 00000000f2000800 [#1] SMP
+Kernel panic - not syncing: Oops - BUG: Fatal exception)",
+       "", ""},
+
+      {"fortify", "detected buffer overflow in strcpy",  // older kernels
+       R"(detected buffer overflow in strcpy
+kernel BUG at lib/string_helpers.c:1027!
+Internal error: Oops - BUG: 00000000f2000800 [#1] SMP
+Kernel panic - not syncing: Oops - BUG: Fatal exception)",
+       "", ""},
+
+      {"fortify", "detected field-spanning write",
+       R"(------------[ cut here ]------------
+memcpy: detected field-spanning write (size 15) of single field "target.a" at drivers/misc/lkdtm/fortify.c:121 (size 10)
+WARNING: CPU: 1 PID: 22 at drivers/misc/lkdtm/fortify.c:121 lkdtm_FORTIFY_MEM_MEMBER+0xf4/0x144
+Kernel panic - not syncing: kernel: panic_on_warn set ...)",
+       "", ""},
+
+      {"slab_corruption", "Wrong slab cache",
+       R"(------------[ cut here ]------------
+cache_from_obj: Wrong slab cache. lkdtm-heap-b but object is from lkdtm-heap-a
+WARNING: CPU: 1 PID: 22 at mm/slub.c:4770 kmem_cache_free+0xf4/0x344
+Kernel panic - not syncing: kernel: panic_on_warn set ...)",
+       "", ""},
+
+      {"slab_corruption", "not a Slab page",
+       R"(------------[ cut here ]------------
+virt_to_cache: Object is not a Slab page!
+WARNING: CPU: 1 PID: 22 at mm/slub.c:4756 kmem_cache_free+0xf4/0x344
+Kernel panic - not syncing: kernel: panic_on_warn set ...)",
+       "", ""},
+
       {"bad_page", "BUG: Bad page state",
        R"(BUG: Bad page state in process stress  pfn:4c0d1
 page: refcount:-1 mapcount:0 mapping:0000000000000000 index:0x0 pfn:0x4c0d1
@@ -214,7 +251,7 @@ Kernel panic - not syncing: panic_on_taint set ...)",
 Kernel panic - not syncing: scheduling while atomic: panic_on_warn set ...)",
        "", ""},
 
-      {"kasan", "KASAN: panic_on_warn set",
+      {"kasan", "BUG: KASAN: slab-out-of-bounds",
        R"(==================================================================
 BUG: KASAN: slab-out-of-bounds in kmalloc_oob_right+0x1c4/0x24c
 Write of size 1 at addr ffff0000c5e3a973 by task insmod/88
@@ -222,7 +259,16 @@ Write of size 1 at addr ffff0000c5e3a973 by task insmod/88
 Kernel panic - not syncing: KASAN: panic_on_warn set ...)",
        "", ""},
 
-      {"kfence", "KFENCE: panic_on_warn set",
+      {"double_free", "BUG: KASAN: double-free",
+       R"(BUG: KASAN: double-free in kmem_cache_free+0x1c4/0x24c
+Free of addr f6ff000003a12300 by task sh/88
+Kernel panic - not syncing: KASAN: panic_on_warn set ...)",
+       "", ""},
+
+      {"kasan", "kasan.fault=panic set",  // the report is lost
+       R"(Kernel panic - not syncing: kasan.fault=panic set ...)", "", ""},
+
+      {"kfence", "BUG: KFENCE: use-after-free read",
        R"(BUG: KFENCE: use-after-free read in test_use_after_free_read+0xb3/0x143
 Kernel panic - not syncing: KFENCE: panic_on_warn set ...)",
        "", ""},
