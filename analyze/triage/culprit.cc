@@ -11,6 +11,7 @@
 
 #include "analyze/triage/crash_signature.h"
 #include "analyze/triage/report.h"
+#include "analyze/triage/watchmen.h"
 
 namespace kdk {
 namespace {
@@ -31,12 +32,17 @@ constexpr auto messengers = std::to_array<std::string_view>({
 
 // Checks that find what another function did, and primitives in which others wait or spin. Sources:
 // lib/list_debug.c, lib/refcount.c, mm/{slub,slab_common,usercopy,page_alloc,kfence/,kasan/}, lib/ubsan.c,
-// kernel/locking/, kernel/sched/core.c, kernel/time/timer.c.
+// lib/string_helpers.c, kernel/locking/, kernel/sched/core.c, kernel/smp.c, kernel/time/timer.c.
 constexpr auto watchmen = std::to_array<std::string_view>({
     "___cache_free",
     "___slab_alloc",
+    "__arch_copy_from_user",
+    "__arch_copy_to_user",
     "__check_heap_object",
     "__check_object_size",
+    "__csd_lock_wait",
+    "__fortify_panic",
+    "__fortify_report",
     "__free_pages",
     "__free_pages_ok",
     "__kmem_cache_alloc_node",
@@ -56,12 +62,16 @@ constexpr auto watchmen = std::to_array<std::string_view>({
     "alloc_single_from_partial",
     "bad_page",
     "bad_page_report",
+    "cache_from_obj",
     "check_bytes_and_report",
     "check_heap_object",
     "check_object",
     "check_slab",
     "copy_overflow",
+    "csd_lock_wait",
     "do_slab_free",
+    "end_report",
+    "fortify_panic",
     "free_debug_processing",
     "free_pages",
     "free_pages_prepare",
@@ -91,6 +101,8 @@ constexpr auto watchmen = std::to_array<std::string_view>({
     "queued_spin_lock_slowpath",
     "queued_write_lock_slowpath",
     "refcount_warn_saturate",
+    "rep_movs_alternative",
+    "rep_stos_alternative",
     "schedule",
     "schedule_debug",
     "schedule_preempt_disabled",
@@ -99,6 +111,11 @@ constexpr auto watchmen = std::to_array<std::string_view>({
     "slab_bug",
     "slab_err",
     "slab_free",
+    "smp_call_function",
+    "smp_call_function_any",
+    "smp_call_function_many",
+    "smp_call_function_many_cond",
+    "smp_call_function_single",
     "usercopy_abort",
     "virt_spin_lock",
 });
@@ -151,9 +168,25 @@ constexpr auto watchmen_prefixes = std::to_array<std::string_view>({
     "ubsan_",
 });
 
+// What C has for strings and memory, in assembly or not: it does as it is told. Sources: lib/string.c,
+// arch/arm64/lib/, arch/x86/lib/ ("memcpy_orig", "memset_erms").
+constexpr auto primitives = std::to_array<std::string_view>(
+    {"memchr", "memcmp", "memcpy", "memmove", "memset", "sized_strscpy", "strcat", "strchr", "strcmp",
+     "strcpy", "strlcpy", "strlen", "strncat", "strncmp", "strncpy", "strnlen", "strrchr", "strscpy"});
+
 template <size_t N>
 bool listed(const std::array<std::string_view, N>& names, std::string_view name) {
   return std::ranges::find(names, name) != names.end();
+}
+
+bool is_primitive(std::string_view name) {
+  for (std::string_view prefix : {"__pi_", "__"}) {
+    if (name.starts_with(prefix)) name.remove_prefix(prefix.size());
+  }
+  for (std::string_view suffix : {"_generic", "_orig", "_erms"}) {
+    if (name.ends_with(suffix)) name.remove_suffix(suffix.size());
+  }
+  return listed(primitives, name);
 }
 
 // In the kernel itself: a module may call a function of its own what it likes.
@@ -162,11 +195,7 @@ bool is_messenger(const Frame& frame) {
 }
 
 bool is_watchman(const Frame& frame) {
-  if (!frame.module.empty()) return false;
-  const std::string name = common_name(frame.symbol);
-  return listed(watchmen, name) || std::ranges::any_of(watchmen_prefixes, [&](std::string_view prefix) {
-           return name.starts_with(prefix);
-         });
+  return frame.module.empty() && kdk::is_watchman(frame.symbol);
 }
 
 bool is_wait(const Frame& frame) {
@@ -275,6 +304,13 @@ std::optional<int32_t> hung_pid(const CrashClass& crash_class) {
 }
 
 }  // namespace
+
+bool is_watchman(std::string_view symbol) {
+  const std::string name = common_name(symbol);
+  return listed(watchmen, name) || is_primitive(name) ||
+         std::ranges::any_of(watchmen_prefixes,
+                             [&](std::string_view prefix) { return name.starts_with(prefix); });
+}
 
 Culprit culprit(const Report& report) {
   if (!report.crash) return {};

@@ -108,6 +108,30 @@ TEST(Culprit, IsNotTheCheckThatNoticed) {
   EXPECT_EQ("kfree", found({named("die"), named("kfree", FrameKind::exception)}, "bug_on", true).symbol);
 }
 
+// They do as they are told.
+TEST(Culprit, IsNotThePrimitiveThatWasGivenABadAddress) {
+  for (const char* name : {"__pi_memcpy_generic", "memset", "__memmove", "memcpy_orig", "strlen",
+                           "sized_strscpy", "rep_movs_alternative", "__arch_copy_from_user"}) {
+    EXPECT_EQ("driver", found({named("die"), named("el1h_64_sync"), named(name, FrameKind::exception),
+                               named("driver"), named("vfs_write")},
+                              "bad_paging", true)
+                            .symbol)
+        << name;
+  }
+  EXPECT_EQ(
+      "memcpy_fromio",
+      found({named("die"), named("memcpy_fromio", FrameKind::exception), named("driver")}, "bad_paging", true)
+          .symbol);
+}
+
+TEST(Culprit, OfASoftLockupBehindAnotherCpuIsWhoAskedIt) {
+  EXPECT_EQ("driver", found({named("panic"), named("watchdog_timer_fn"), named("el1h_64_irq"),
+                             named("smp_call_function_many_cond", FrameKind::exception),
+                             named("smp_call_function"), named("driver")},
+                            "soft_lockup")
+                          .symbol);
+}
+
 TEST(Culprit, OfAWarningIsWhoWarned) {
   EXPECT_EQ("driver",
             found({named("panic"), named("check_panic_on_warn"), named("__warn"), named("report_bug"),
