@@ -29,7 +29,8 @@ ALLOWED = {
 }
 # render sees only models, by file, and the structs that walkers fill
 RENDER_FILES = {"analyze/triage/report.h", "analyze/triage/answer.h", "analyze/triage/collection.h",
-                "analyze/triage/report_diff.h", "analyze/triage/activity.h", "core/kernel/struct_layout.h"}
+                "analyze/triage/report_diff.h", "analyze/triage/function_name.h", "analyze/triage/activity.h",
+                "core/kernel/struct_layout.h"}
 
 # third-party header pattern -> folders (or files) that may include it
 THIRD_PARTY = [

@@ -8,6 +8,7 @@
 #include "analyze/render/memory_parts.h"
 #include "analyze/render/render.h"
 #include "analyze/render/waits.h"
+#include "analyze/triage/function_name.h"
 
 namespace kdk {
 namespace {
@@ -43,7 +44,7 @@ ordered_json summary(const Report& report) {
   out["panic_message"] = report.crash ? text(report.crash->panic_message) : ordered_json(nullptr);
   out["class"] = report.crash ? text(report.crash->crash_class.name) : ordered_json(nullptr);
   out["title"] = report.crash ? text(report.crash->crash_class.title) : ordered_json(nullptr);
-  out["function"] = frame != nullptr ? text(frame->symbol) : ordered_json(nullptr);
+  out["function"] = frame != nullptr ? text(source_name(frame->symbol)) : ordered_json(nullptr);
   out["module"] = frame != nullptr ? text(frame->module) : ordered_json(nullptr);
   out["file"] = frame != nullptr ? text(frame->file) : ordered_json(nullptr);
   out["line"] = frame != nullptr && frame->line != 0 ? ordered_json(frame->line) : ordered_json(nullptr);

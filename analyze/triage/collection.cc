@@ -5,6 +5,8 @@
 #include <set>
 #include <tuple>
 
+#include "analyze/triage/function_name.h"
+
 namespace kdk {
 
 CrashBrief brief_of(const Report& report) {
@@ -21,7 +23,7 @@ CrashBrief brief_of(const Report& report) {
     brief.title = report.crash->crash_class.title;
     brief.panic_message = report.crash->panic_message;
     if (const Frame* frame = culprit(report).frame) {
-      brief.function = frame->symbol;
+      brief.function = source_name(frame->symbol);
       brief.module = frame->module;
       brief.source_file = frame->file;
       brief.line = frame->line;

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "analyze/triage/function_name.h"
 #include "analyze/triage/report.h"
 #include "core/base/sha256.h"
 #include "core/diagnose/log_trace.h"
@@ -166,10 +167,15 @@ Signature signature(std::string text) {
 
 }  // namespace
 
-std::string common_name(std::string_view function) {
+std::string_view source_name(std::string_view symbol) {
   for (std::string_view mark : {".isra.", ".constprop.", ".part.", ".cold", ".llvm.", ".lto_priv."}) {
-    function = function.substr(0, function.find(mark));
+    symbol = symbol.substr(0, symbol.find(mark));
   }
+  return symbol;
+}
+
+std::string common_name(std::string_view function) {
+  function = source_name(function);
   for (std::string_view prefix :
        {"__arm64_sys_", "__arm64_compat_sys_", "__x64_sys_", "__ia32_sys_", "__do_sys_", "__se_sys_"}) {
     if (function.substr(0, prefix.size()) == prefix)

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "analyze/triage/collection.h"
+#include "analyze/triage/function_name.h"
 #include "analyze/triage/report_document.h"
 #include "core/base/log.h"
 
@@ -35,7 +36,8 @@ CrashBrief read_saved_report(const std::string& document_text, const std::string
   brief.crash_class = text(report, {"summary", "class"});
   brief.title = text(report, {"summary", "title"});
   brief.panic_message = text(report, {"summary", "panic_message"});
-  brief.function = text(report, {"summary", "function"});
+  // Earlier ones hold the symbol.
+  brief.function = source_name(text(report, {"summary", "function"}));
   brief.module = text(report, {"summary", "module"});
   brief.source_file = text(report, {"summary", "file"});
   brief.release = text(report, {"identity", "release"});

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "analyze/triage/function_name.h"
 #include "core/base/sha256.h"
 
 namespace kdk {
@@ -65,6 +66,15 @@ TEST(Signature, FamilyDoesNotDependOnTheBinary) {
   ASSERT_TRUE(a && b);
   EXPECT_EQ(a->family.text, b->family.text);
   EXPECT_NE(a->exact.sha256, b->exact.sha256);
+}
+
+TEST(SourceName, IsWithoutWhatCompilersAdd) {
+  for (const char* symbol : {"foo", "foo.cold", "foo.isra.0", "foo.constprop.0.isra.0", "foo.part.0.cold",
+                             "foo.llvm.1234", "foo.lto_priv.0"}) {
+    EXPECT_EQ(source_name(symbol), "foo") << symbol;
+  }
+  EXPECT_EQ(source_name("__arm64_sys_read"), "__arm64_sys_read");
+  EXPECT_EQ(source_name(""), "");
 }
 
 TEST(Signature, StopsAtWhatWasInterruptedAndSkipsGuesses) {
