@@ -28,6 +28,11 @@ std::string verdict(const std::string& same) {
   return "Whether it is the same bug is not known: a report has no signature.";
 }
 
+std::string side_of(char mark, const std::string& what, const std::string& value, bool unknown) {
+  if (value.empty() && !unknown) return {};
+  return text::wrap(fmt::format("{} {} ", mark, what), unknown ? "unknown" : value, "    ");
+}
+
 ordered_json side_json(const ReportDiff::Side& side) {
   return {{"name", side.name},
           {"title", json::text(side.title)},
@@ -43,8 +48,8 @@ std::string to_text(const ReportDiff& diff) {
   std::string section;
   for (const ReportChange& change : diff.changes) {
     if (change.section != section) out += text::heading(section = change.section);
-    if (!change.a.empty()) out += text::wrap(fmt::format("- {} ", change.what), change.a, "    ");
-    if (!change.b.empty()) out += text::wrap(fmt::format("+ {} ", change.what), change.b, "    ");
+    out += side_of('-', change.what, change.a, change.a_unknown);
+    out += side_of('+', change.what, change.b, change.b_unknown);
   }
   return out;
 }
@@ -56,10 +61,14 @@ std::string to_json_text(const ReportDiff& diff) {
   out["same_bug"] = diff.same_bug;
   ordered_json changes = ordered_json::array();
   for (const ReportChange& change : diff.changes) {
+    ordered_json unknown = ordered_json::array();
+    if (change.a_unknown) unknown.push_back("a");
+    if (change.b_unknown) unknown.push_back("b");
     changes.push_back({{"section", change.section},
                        {"what", change.what},
                        {"a", json::text(change.a)},
-                       {"b", json::text(change.b)}});
+                       {"b", json::text(change.b)},
+                       {"unknown", std::move(unknown)}});
   }
   out["changes"] = std::move(changes);
   return json::dump(out);

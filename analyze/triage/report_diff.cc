@@ -35,8 +35,10 @@ class Comparison {
 
   void run() {
     out_.same_bug = same_bug();
-    for (const char* member : {"class", "title", "panic_message", "function", "module", "file", "line"})
+    for (const char* member : {"class", "title", "panic_message", "function"})
       value("crash", member, {"summary", member});
+    value("crash", "module", {"summary", "module"}, {"summary", "function"});  // null: the kernel itself
+    for (const char* member : {"file", "line"}) value("crash", member, {"summary", member});
     for (const char* member : {"release", "version", "machine", "build_id", "cpus_possible"})
       value("kernel", member, {"identity", member});
     if (redacted(a_) == redacted(b_)) value("kernel", "command_line", {"identity", "command_line", "text"});
@@ -54,8 +56,14 @@ class Comparison {
   void add(std::string section, std::string what, std::string a, std::string b) {
     if (a != b) out_.changes.push_back({std::move(section), std::move(what), std::move(a), std::move(b)});
   }
-  void value(const char* section, const char* what, Path path) {
+  void value(const char* section, const char* what, Path path) { value(section, what, path, path); }
+  // `known_by`: the member that is null where nothing is known of this one.
+  void value(const char* section, const char* what, Path path, Path known_by) {
+    const size_t before = out_.changes.size();
     add(section, what, text(at(a_, path)), text(at(b_, path)));
+    if (out_.changes.size() == before) return;
+    out_.changes.back().a_unknown = at(a_, known_by).is_null();
+    out_.changes.back().b_unknown = at(b_, known_by).is_null();
   }
 
   std::string same_bug() const {

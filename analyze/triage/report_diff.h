@@ -13,6 +13,7 @@ struct ReportChange {
   std::string section;  // "crash", "kernel", "trace", "modules", "memory", "tasks", "findings"
   std::string what;     // "release", "module virtio_blk", "free_bytes", ...; escaped
   std::string a, b;     // values as text, escaped; empty: not there, or unknown
+  bool a_unknown = false, b_unknown = false;  // that report could not tell
 };
 
 struct ReportDiff {

@@ -160,6 +160,17 @@ class CommandLine(unittest.TestCase):
         self.assertEqual(("sysrq_crash", "null_deref"), changes["crash", "class"])
         text = self.run_program("diff", folder / "b", folder / "c", "--no-debug-info", expect=0).stdout
         self.assertIn("- class sysrq_crash\n+ class null_deref\n", text)
+        # What one report could not tell is not gone.
+        report = json.loads((folder / "a.json").read_text())
+        report["summary"]["function"] = report["identity"]["release"] = None
+        report["identity"]["taint"]["letters"] = ""  # known to be none
+        (folder / "less.json").write_text(json.dumps(report))
+        text = self.run_program("diff", folder / "a.json", folder / "less.json", expect=0).stdout
+        self.assertIn("- function sysrq_handle_crash\n+ function unknown\n", text)
+        self.assertIn("+ release unknown\n", text)
+        self.assertNotIn("taint unknown", text)
+        changes = json.loads(self.run_program("diff", folder / "less.json", folder / "a.json", "--json", expect=0).stdout)["changes"]
+        self.assertEqual({"function": ["a"], "release": ["a"], "taint": []}, {c["what"]: c["unknown"] for c in changes})
         # What is no report, or hostile: named, or taken for unknown.
         (folder / "none.json").write_text('{"schema": {"id": "kdumpkit/report", "version": "2.0.0"}}')
         self.assertIn("none.json", self.run_program("diff", folder / "a", folder / "none.json", expect=1).stderr)
