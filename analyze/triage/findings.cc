@@ -4,6 +4,7 @@
 
 #include <map>
 
+#include "analyze/triage/memory_history.h"
 #include "analyze/triage/report.h"
 #include "analyze/triage/stalls.h"
 
@@ -38,6 +39,9 @@ class Finder {
     if (report_.locks) spinning(report_.locks->spinning);
     if (report_.blocked) blocked(*report_.blocked);
     if (report_.crash) silent_cpus(*report_.crash);
+    if (report_.log) {
+      for (Finding& finding : find_memory_history(*report_.log)) found_.push_back(std::move(finding));
+    }
     rank(found_);
     return std::move(found_);
   }

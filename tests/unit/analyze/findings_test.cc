@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include "analyze/render/waits.h"
+#include "analyze/triage/memory_history.h"
+#include "analyze/triage/report.h"
+#include "tests/unit/diagnose/oops_texts.h"
 
 namespace kdk {
 namespace {
@@ -43,6 +46,53 @@ TEST(Findings, NoneOfAReportWithoutTrouble) {
   EXPECT_TRUE(find_problems(Report{}).empty());
   EXPECT_TRUE(find_problems(with_tasks(3)).empty());
   EXPECT_EQ("", text::findings({}));
+}
+
+std::string history_of(std::string_view text) {
+  LogFacts log;
+  log.tail = test::log_of(text).records;
+  const std::vector<Finding> found = find_memory_history(log);
+  return found.empty() ? "" : found.front().title;
+}
+
+TEST(Findings, WhoHadTheMemory) {
+  EXPECT_EQ(
+      "The memory was allocated in lkdtm_READ_AFTER_FREE by task 88, and freed in driver_release by task 89",
+      history_of("BUG: KASAN: slab-use-after-free in lkdtm_READ_AFTER_FREE+0x7c/0x100\n"
+                 "Read at addr f7ff000003a12340 by task sh/88\n"
+                 "Call trace:\n"
+                 " lkdtm_do_action+0x1c/0x30\n"
+                 "\n"
+                 "Allocated by task 88:\n"
+                 " kasan_save_stack+0x3c/0x64\n"
+                 " __kmalloc_cache_noprof+0x40/0x80\n"
+                 " lkdtm_READ_AFTER_FREE+0x20/0x100\n"
+                 " lkdtm_do_action+0x1c/0x30\n"
+                 "\n"
+                 "Freed by task 89:\n"
+                 " kasan_save_stack+0x3c/0x64\n"
+                 " kfree+0x40/0x80\n"
+                 " driver_release+0x20/0x100 [driver]\n"));
+  EXPECT_EQ("The memory was allocated in driver_open by task 12, and freed by task 13",
+            history_of("BUG: KFENCE: use-after-free read in driver_read+0x7c/0x100\n"
+                       "kfence-#12: 0x0000000012345678-0x0000000012345778, size=256, cache=kmalloc-256\n"
+                       "\n"
+                       "allocated by task 12 on cpu 0 at 12.345678s (0.001s ago):\n"
+                       " driver_open+0x20/0x100\n"
+                       "\n"
+                       "freed by task 13 on cpu 1 at 12.345679s (0.001s ago):\n"
+                       "\n"
+                       "CPU: 0 UID: 0 PID: 13 Comm: sh\n"
+                       " not_of_it+0x1/0x2\n"));
+  // An earlier report is of other memory.
+  EXPECT_EQ("The memory was freed in driver_close by task 14",
+            history_of("BUG kmalloc-64 (Tainted: G    B     ): Poison overwritten\n"
+                       "Allocated in driver_open+0x40/0x80 age=9 cpu=0 pid=12\n"
+                       " kmalloc_trace+0x40/0x80\n"
+                       "BUG kmalloc-96 (Not tainted): Poison overwritten\n"
+                       "Freed in driver_close+0x40/0x80 age=9 cpu=0 pid=14\n"));
+  EXPECT_EQ("", history_of("Allocated memory ffff0000\nFreed by\nFreed in\nfreedom in x"));
+  EXPECT_EQ("The memory was allocated", history_of("Allocated by task x:"));
 }
 
 TEST(Findings, ADeadlockNamesTheWayRound) {
