@@ -45,7 +45,8 @@ class Rpm(unittest.TestCase):
     def test_contents(self):
         for name, wanted in {
                 "kdumpkit": ["/usr/lib/systemd/system/kdumpkit-arm.service", "/usr/lib/systemd/system/kdumpkit-arm-network.service",
-                             "/usr/lib/kdumpkit/arm", "/usr/lib/kernel/install.d/90-kdumpkit.install"],
+                             "/usr/lib/kdumpkit/arm", "/usr/lib/kdumpkit/new-kernel",
+                             "/usr/lib/kernel/install.d/90-kdumpkit.install"],
                 "kdumpkit-load": ["/usr/sbin/kdump-load", "/usr/lib/udev/rules.d/98-kdumpkit.rules", "/usr/share/man/man8/kdump-load.8"],
                 "kdumpkit-capture": ["/etc/kdumpkit.toml", "/usr/sbin/kdump-capture", "/usr/lib/kdumpkit/kdump-init",
                                      "/usr/lib/dracut/modules.d/99kdumpkit/module-setup.sh", "/usr/share/man/man8/kdumpkit-mkinitramfs.8"],
