@@ -88,7 +88,7 @@ class Bench:
         return time.monotonic() - panic if panic and code == 0 else None
 
     def read(self, disk: Path, inside: str, out: Path) -> None:
-        partition = f"{disk}?offset={debian_system.PARTITION}"
+        partition = debian_system.debian_disk.partition(debian_system.X86_64, disk)
         subprocess.run(["/sbin/e2fsck", "-p", partition], stdout=subprocess.DEVNULL, check=False)
         debian_system.rdump(partition, inside, out)
 

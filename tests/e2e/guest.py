@@ -461,6 +461,8 @@ def main() -> int:
         for name in options.kernels or kernels.MACHINES:
             kernel = kernels.kernel(name, download=True)
             packages.busybox(kernel.machine, download=True)
+            if name in packages.UPGRADES.values():
+                packages.package_file(name, download=True)
             for config in CONFIGS.values():
                 if config.modules and config.crash_kernel_name == name:
                     packages.further_modules(kernel, config.modules.split(), download=True)

@@ -27,6 +27,8 @@ KERNELS = {
     "6.1-cloud-amd64": (X86_64, r"linux-image-6\.1\.0-\d+-cloud-amd64"),
     "6.12-cloud-amd64": (X86_64, r"linux-image-6\.12\.\d+\+deb12-cloud-amd64"),
 }
+# Those that a guest installs, as an upgrade of its own.
+UPGRADES = {"amd64": "6.12-cloud-amd64", "arm64": "6.12-cloud-arm64"}
 # The way to an ext4 disk in QEMU. What a kernel has built in is simply not among its modules. (ext4 asks the crypto layer
 # for crc32c by name, which its .modinfo does not say.) qemu_fw_cfg tells QEMU where the VMCOREINFO is, see dump.sh.
 MODULES = ["virtio_pci", "virtio_blk", "crc32c_generic", "ext4", "qemu_fw_cfg"]
@@ -88,6 +90,17 @@ def further_modules(kernel_: Kernel, names: list[str], download: bool = False) -
             raise Skip(f"{', '.join(names)} of {kernel_.package} are not in {CACHE}: run scripts/deps")
         fetch(f"{kernel_.package}:{kernel_.machine.debian}", tree, unpack)
     return sorted((tree / "modules").glob("*.ko"))
+
+
+def package_file(name: str, download: bool = False) -> Path:
+    """The package of a KERNELS name itself, for a guest to install."""
+    machine, package = KERNELS[name][0], newest_package(name)
+    tree = STORE / (package + "-package")
+    if not tree.exists():
+        if not download:
+            raise Skip(f"the package {package} is not in {CACHE}: run scripts/deps")
+        fetch(f"{package}:{machine.debian}", tree, lambda deb, to: deb.rename(to / deb.name))
+    return next(tree.glob("*.deb"))
 
 
 def configuration(kernel_: Kernel, download: bool = False) -> Path:

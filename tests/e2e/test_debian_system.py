@@ -1,7 +1,10 @@
 #!/usr/bin/python3
 """From package to armed machine: a stock Debian 12 installs our packages, is armed after the reboot that the README asks for,
-refuses a wrong configuration, follows a kernel upgrade, crashes, and comes back with the dump, its explanation and a crash
-kernel armed again. The guest's side is guest/debian-stage.sh."""
+refuses a wrong configuration, upgrades its kernel and is armed with the new one, crashes, and comes back with the dump, its
+explanation and a crash kernel armed again. The guest's side is guest/debian-stage.sh.
+
+usage: test_debian_system.py amd64|arm64
+"""
 import os
 import re
 import sys
@@ -57,10 +60,50 @@ class DebianSystem(e2e.TestCase):
         console = self.guest_run.text("console.log")
         return console[console.index("Kernel panic - not syncing: sysrq triggered crash"):]
 
-    def test_a_kernel_upgrade_arms_again(self):
+    def test_the_same_kernel_again_arms_again(self):
+        self.assert_exit("kernel-again", 0)
+        self.assert_exit("armed-again", 0)
+
+    def releases(self) -> tuple[str, str]:
+        """The kernel that the machine came with, and the one it was upgraded to."""
+        old, new = self.guest_run.text("old-release.stdout").strip(), self.guest_run.text("upgraded-release.stdout").strip()
+        self.assertTrue(old.startswith("6.1.") and new.startswith("6.12."), (old, new))
+        return old, new
+
+    def images(self, step: str) -> list[str]:
+        return [line.removeprefix("/var/lib/kdumpkit/initramfs-").removesuffix(".img") for line in self.guest_run.text(f"{step}.stdout").split()]
+
+    def test_a_kernel_upgrade(self):
+        """By apt: what crashes of the new kernel need is made when it is installed, while the old one runs and stays armed."""
+        old, new = self.releases()
         self.assert_exit("kernel-upgrade", 0)
+        self.assertRegex(self.guest_run.text("kernel-upgrade.stdout"), rf"/var/lib/kdumpkit/initramfs-{re.escape(new)}\.img written: ")
+        self.assertEqual(sorted([old, new]), self.images("kernel-image"))
+        self.assert_exit("kernel-upgrade-status", 0)
+
+    def test_the_new_kernel_is_armed_by_its_first_boot(self):
+        """With the image that was there."""
+        _, new = self.releases()
         self.assert_exit("upgraded", 0)
+        self.assertEqual("armed", self.valid_json(self.guest_run.text("upgraded.stdout"))["state"])
+        self.assertEqual("success", self.guest_run.text("upgraded-check.stdout").strip())
+        self.assertIn(f"initramfs-{new}.img is up to date", self.guest_run.text("upgraded-log.stdout"))
+        self.assertEqual("", self.guest_run.text("upgraded-failed.stdout"), "failed units")
         self.assert_exit("verify", 0)
+        report = self.valid_json((self.crash() / "report.json").read_text())
+        self.assertEqual(new, report["identity"]["release"], "the one that crashed")
+
+    def test_an_installation_of_a_kernel_never_fails(self):
+        self.assert_exit("kernel-without-modules", 0)
+        said = self.guest_run.text("kernel-without-modules.stderr")
+        self.assertIn("kdumpkit-mkinitramfs: error: ", said)
+        self.assertIn("no initramfs for crashes of 6.99-none", said)
+
+    def test_a_removed_kernel(self):
+        _, new = self.releases()
+        self.assert_exit("old-removed", 0)
+        self.assertEqual([new], self.images("old-image"))
+        self.assert_exit("old-removed-status", 0)
 
     def crash(self):
         found = list(self.guest_run.path("var-crash").iterdir())
@@ -102,7 +145,7 @@ class DebianSystem(e2e.TestCase):
 
 def main() -> None:
     try:
-        e2e.TestCase.guest_run = debian_system.get()
+        e2e.TestCase.guest_run = debian_system.get(debian_system.README[sys.argv[1] if len(sys.argv) > 1 else "amd64"])
     except guest.Skip as skip:
         print(f"skipped: {skip}")
         sys.exit(1 if os.environ.get("CI") == "true" else 77)

@@ -44,10 +44,29 @@ case $(cat /stage 2>/dev/null) in
     cp /good.toml /etc/kdumpkit.toml
     step config-changed armed_again $before
 
-    # The running kernel's package was upgraded: what its postinst runs for us.
+    # The running kernel's package came again: what its postinst runs for us.
     before=$(arms)
-    step kernel-upgrade /etc/kernel/postinst.d/kdumpkit $release
-    step upgraded armed_again $before
+    step kernel-again /etc/kernel/postinst.d/kdumpkit $release
+    step armed-again armed_again $before
+    # One that cannot be armed is no reason not to install it.
+    step kernel-without-modules /etc/kernel/postinst.d/kdumpkit 6.99-none
+
+    # Another kernel comes: the crash initramfs is made for it before it runs; until then the old one stays armed.
+    # (The initramfs of its own boot with this machine's modules only: with all there are it takes many minutes here.)
+    echo MODULES=dep >/etc/initramfs-tools/conf.d/this-machine
+    step kernel-upgrade apt-get -y install /kernel/*.deb
+    step kernel-image sh -c 'ls /var/lib/kdumpkit/initramfs-*.img'
+    step kernel-upgrade-status kdump-load status
+    step old-release uname -r
+    next upgraded
+    systemctl --no-block reboot
+    ;;
+  upgraded)
+    step upgraded-release uname -r
+    step upgraded kdump-load status --json
+    step upgraded-check systemctl show -P Result kdumpkit-check
+    step upgraded-log journalctl -b -o cat -u kdumpkit-arm
+    step upgraded-failed systemctl --failed --no-legend
     step verify kdump-load verify
     next crashed
     echo "guest: crashing after $(cut -d' ' -f1 /proc/uptime) s of uptime"
@@ -60,6 +79,10 @@ case $(cat /stage 2>/dev/null) in
     step report-priority journalctl -b -o cat -u kdumpkit-report -p crit
     step report-again /usr/lib/kdumpkit/report-dumps
     step back-failed systemctl --failed --no-legend
+    # The old kernel goes, and its initramfs with it.
+    step old-removed apt-get -y remove linux-image-$(cat $out/old-release.stdout)
+    step old-image sh -c 'ls /var/lib/kdumpkit/initramfs-*.img'
+    step old-removed-status kdump-load status
     touch $out/finished
     sync
     systemctl --no-block poweroff
