@@ -131,7 +131,8 @@ std::vector<Function> failed_stack(const Crash& crash) {
     started = started || &frame == first;
     if (!started) continue;
     if (&frame != first && frame.kind == FrameKind::exception && !out.empty()) break;
-    if (!frame.symbol.empty() && reliable(frame)) add(out, {frame.symbol, frame.symbol_offset, frame.module});
+    if (!frame.symbol.empty() && (&frame == first || reliable(frame)))
+      add(out, {frame.symbol, frame.symbol_offset, frame.module});
   }
   return out;
 }

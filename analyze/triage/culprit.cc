@@ -85,9 +85,6 @@ constexpr auto watchmen = std::to_array<std::string_view>({
     "get_any_partial",
     "get_partial",
     "get_partial_node",
-    "kfence_handle_page_fault",
-    "kfence_protect",
-    "kfence_report_error",
     "kfree",
     "kfree_sensitive",
     "kvfree",
@@ -155,6 +152,7 @@ constexpr auto watchmen_prefixes = std::to_array<std::string_view>({
     "__asan_",
     "__hwasan_",
     "__kasan_",
+    "__kfence_",
     "__kmalloc",
     "__ubsan_handle_",
     "_raw_read_lock",
@@ -162,6 +160,7 @@ constexpr auto watchmen_prefixes = std::to_array<std::string_view>({
     "_raw_write_lock",
     "do_raw_spin_lock",
     "kasan_",
+    "kfence_",
     "kmalloc_",
     "kmem_cache_alloc",
     "kmem_cache_free",
@@ -237,10 +236,11 @@ bool synchronous_entry(std::string_view name) {
          name.starts_with("asm_exc_");
 }
 
-// `at` or the nearest frame further out that no check stands in, in the same context.
+// `at` or the nearest frame further out that no check stands in, in the same context. The link register
+// counts: of a leaf such as memcpy() it is all there is, and the unwinder takes it for a caller only where
+// that calls this very function.
 const Frame* asked_by(const Frames& frames, size_t at) {
   for (size_t i = at; i < frames.size() && (i == at || frames[i].kind != FrameKind::exception); ++i) {
-    if (frames[i].kind == FrameKind::lr_candidate) continue;
     if (!frames[i].symbol.empty() && !is_watchman(frames[i])) return &frames[i];
   }
   return &frames[at];

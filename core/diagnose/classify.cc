@@ -30,8 +30,9 @@ enum class Weight : uint8_t {
 struct Rule {
   std::string_view name;
   Weight weight;
-  std::string_view text;       // contained in the line
-  std::string_view also = {};  // and this, when not empty
+  std::string_view text;        // contained in the line
+  std::string_view also = {};   // and this, when not empty
+  std::string_view title = {};  // when that of the class would say too little, or something else
 };
 
 // Matched against every line of the kernel except the panic line. First match wins per line: special before
@@ -47,7 +48,17 @@ constexpr Rule line_rules[] = {
     {"bad_page", Weight::cause, "BUG: Bad page "},
     {"double_free", Weight::cause, "BUG: KASAN: double-free"},
     {"mte_tag_fault", Weight::cause, "BUG: KASAN: invalid-access"},
+    {"kasan",
+     Weight::cause,
+     "BUG: KASAN: invalid-free",
+     {},
+     "Memory freed that is none to free, found by KASAN"},
     {"kasan", Weight::cause, "BUG: KASAN: "},
+    {"kfence",
+     Weight::cause,
+     "BUG: KFENCE: invalid free",
+     {},
+     "Memory freed that is none to free, or was freed before, found by KFENCE"},
     {"kfence", Weight::cause, "BUG: KFENCE: "},
     {"kcsan", Weight::cause, "BUG: KCSAN: "},
     {"kmsan", Weight::cause, "BUG: KMSAN: "},
@@ -69,8 +80,8 @@ constexpr Rule line_rules[] = {
      " (Tainted: "},  // "BUG cache (taint): what", mm/slub.c (slab_bug)
     {"slab_corruption", Weight::cause, "BUG ", " (Not tainted): "},
     // Its free list: an object freed twice in a row, or overwritten after it was freed
-    // (SLAB_FREELIST_HARDENED).
-    {"slab_corruption", Weight::cause, "kernel BUG at mm/slub.c:"},
+    // (SLAB_FREELIST_HARDENED). A kernel built outside of its source has a path before that.
+    {"slab_corruption", Weight::cause, "kernel BUG at ", "mm/slub.c:"},
     // Freed to another cache than it is of, or no slab object at all (cache_from_obj).
     {"slab_corruption", Weight::cause, "Wrong slab cache. "},
     {"slab_corruption", Weight::cause, "Object is not a Slab page"},
@@ -97,6 +108,27 @@ constexpr Rule line_rules[] = {
     {"null_deref", Weight::fault, "Unable to handle kernel NULL pointer dereference"},
     {"null_deref", Weight::fault, "BUG: kernel NULL pointer dereference"},
     {"null_deref", Weight::fault, "BUG: unable to handle kernel NULL pointer dereference"},
+    // What the page tables do not allow (arch/arm64/mm/fault.c, __do_kernel_fault and do_page_fault).
+    {"bad_paging",
+     Weight::fault,
+     "Unable to handle kernel access to user memory",
+     {},
+     "Access of the kernel to user memory outside of the functions that may"},
+    {"bad_paging",
+     Weight::fault,
+     "Unable to handle kernel execution of user memory",
+     {},
+     "Execution of user memory by the kernel"},
+    {"bad_paging",
+     Weight::fault,
+     "Unable to handle kernel execute from non-executable memory",
+     {},
+     "Execution of kernel memory that holds no code"},
+    {"bad_paging",
+     Weight::fault,
+     "Unable to handle kernel write to read-only memory",
+     {},
+     "Write to read-only memory of the kernel"},
     {"bad_paging", Weight::fault, "Unable to handle kernel "},
     {"bad_paging", Weight::fault, "BUG: unable to handle page fault"},
     {"bad_paging", Weight::fault, "BUG: unable to handle kernel paging request"},
@@ -308,6 +340,7 @@ CrashClass classify(const KernelLog& log) {
     result.name = cause ? cause->rule->name : "no_panic";
   }
   result.title = class_title(result.name);
+  if (!panic_decides && cause && !cause->rule->title.empty()) result.title = cause->rule->title;
   if (!panic_decides && cause) result.evidence.push_back(evidence_of(cause->record, cause->text));
   if (panic)
     result.evidence.push_back(evidence_of(panic->record, "Kernel panic - not syncing: " + panic->message));

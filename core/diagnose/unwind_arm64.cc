@@ -173,11 +173,16 @@ std::optional<Walk::Boundary> Walk::prove_exception(uint64_t record_address, con
   return std::nullopt;
 }
 
-// pc cannot be executed: nothing is mapped there, or data is.
+// pc cannot be executed: nothing is mapped there, or data is. Where nothing has a name, code (BPF,
+// trampolines) is told from data (stacks, slabs) by the page tables.
 bool Walk::executable(uint64_t pc) {
   if (pc % instruction_size != 0 || !memory_.translate(VirtAddr{pc})) return false;
-  std::optional<SymbolHit> hit = kernel_.symbols().lookup(pc);
-  return !hit || hit->symbol.text();
+  if (std::optional<SymbolHit> hit = kernel_.symbols().lookup(pc)) return hit->symbol.text();
+  const std::vector<Translator::Step> steps = memory_.translator().steps(std::nullopt, VirtAddr{pc});
+  return std::ranges::none_of(steps, [](const Translator::Step& step) {
+    return std::ranges::find(step.flags, step.kind == Translator::Step::Kind::leaf ? "pxn" : "pxn-table") !=
+           step.flags.end();
+  });
 }
 
 // The frame of a whole register set, and what its link register says about the caller.
@@ -197,8 +202,8 @@ void Walk::add_context(const Registers& registers, FrameKind kind, std::optional
 // caller's caller.
 //  - pc cannot be executed: nothing there made a frame, so x30 is the return address of the bad call.
 //  - pc's function was called by a BL to its first instruction right before x30, and its record (if it has
-//    one) does not hold x30: it is a leaf or has not stored its record yet. x30 inside the same function would
-//    be a stale value.
+//    one) does not hold x30: it is a leaf or has not stored its record yet. x30 inside the same function
+//    would be a stale value.
 void Walk::add_link_register(const Registers& registers) {
   if (!roles_.link) return;
   uint64_t pc = trace_.frames.back().pc;

@@ -87,6 +87,16 @@ TEST(Signature, StopsAtWhatWasInterruptedAndSkipsGuesses) {
   EXPECT_EQ(found->family.text, "kdumpkit family v2\nclass null_deref\nfunction foo_write\n");
 }
 
+TEST(Signature, BeginsWithWhoAskedALeaf) {
+  Crash crash = oops();
+  auto& frames = crash.cpus[0].backtrace.frames;
+  frames[3].symbol = "__memcpy";
+  Frame caller = frame("foo_write", 0x14, FrameKind::lr_candidate);
+  caller.trust = Trust::inferred;
+  frames.insert(frames.begin() + 4, caller);
+  EXPECT_EQ(sign(crash, {}, "")->family.text, sign(oops(), {}, "")->family.text);
+}
+
 TEST(Signature, AtMostEightFunctions) {
   Crash crash = oops();
   for (int i = 0; i < 20; ++i) crash.cpus[0].backtrace.frames.push_back(frame("f" + std::to_string(i), 1));

@@ -87,6 +87,21 @@ const Frame& found(const std::vector<Frame>& frames, const char* name, bool faul
   return who.frame != nullptr ? *who.frame : none;
 }
 
+// LKDTM's WRITE_KERN, and SLAB_FREE_DOUBLE of an object that KFENCE had, on 6.12.
+TEST(Culprit, AskedALeafOrKfence) {
+  EXPECT_EQ(
+      "lkdtm_WRITE_KERN",
+      found({named("panic"), named("die"), named("el1h_64_sync"), named("__memcpy", FrameKind::exception),
+             named("lkdtm_WRITE_KERN", FrameKind::lr_candidate), named("lkdtm_do_action")},
+            "bad_paging", true)
+          .symbol);
+  EXPECT_EQ("lkdtm_SLAB_FREE_DOUBLE", found({named("panic"), named("add_taint"), named("kfence_report_error"),
+                                             named("kfence_guarded_free"), named("__kfence_free"),
+                                             named("kmem_cache_free"), named("lkdtm_SLAB_FREE_DOUBLE")},
+                                            "kfence")
+                                          .symbol);
+}
+
 TEST(Culprit, IsNotTheCheckThatNoticed) {
   EXPECT_EQ("driver",
             found({named("panic"), named("die"), named("__list_add_valid_or_report", FrameKind::exception),

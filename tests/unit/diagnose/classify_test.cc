@@ -50,6 +50,37 @@ TEST(Classify, TraceAndCpuOfTheCrash) {
   }
 }
 
+TEST(Classify, TitlesThatSayMoreThanTheClass) {
+  auto title = [](std::string_view line) { return classify(log_of(line)).title; };
+  EXPECT_EQ("Access of the kernel to user memory outside of the functions that may",
+            title("Unable to handle kernel access to user memory outside uaccess routines at virtual address "
+                  "0000ffffaf4d2000"));
+  EXPECT_EQ("Execution of user memory by the kernel",
+            title("Unable to handle kernel execution of user memory at virtual address 0000ffffaf4d2000"));
+  EXPECT_EQ(
+      "Execution of kernel memory that holds no code",
+      title(
+          "Unable to handle kernel execute from non-executable memory at virtual address ffff00000ffc4000"));
+  EXPECT_EQ("Write to read-only memory of the kernel",
+            title("Unable to handle kernel write to read-only memory at virtual address ffffcd26bcab806c"));
+  EXPECT_EQ("Access to a kernel address that does not allow it",
+            title("Unable to handle kernel paging request at virtual address ffff800080046000"));
+  EXPECT_EQ("Memory freed that is none to free, or was freed before, found by KFENCE",
+            title("BUG: KFENCE: invalid free in lkdtm_SLAB_FREE_DOUBLE+0x5c/0x7c"));
+  // A panic of its own name is not about what was reported before.
+  EXPECT_EQ("Crash made on purpose through sysrq",
+            title("BUG: KFENCE: invalid free in lkdtm_SLAB_FREE_DOUBLE+0x5c/0x7c\n"
+                  "Kernel panic - not syncing: sysrq triggered crash"));
+}
+
+TEST(Classify, SourcesElsewhere) {
+  for (std::string_view path : {"", "../source/", "/usr/src/linux/"}) {
+    const std::string line = "kernel BUG at " + std::string(path) + "mm/slub.c:550!";
+    EXPECT_EQ("slab_corruption", classify(log_of(line)).name) << line;
+  }
+  EXPECT_EQ("bug_on", classify(log_of("kernel BUG at ../source/kernel/params.c:806!")).name);
+}
+
 TEST(Classify, EvidenceKeepsEveryMatchAndItsSequenceNumber) {
   CrashClass result =
       classify(log_of("boot\n"

@@ -251,6 +251,23 @@ TEST_F(Unwind, CallThroughNullNamesTheCaller) {
   EXPECT_TRUE(trace.complete);
 }
 
+// LKDTM's EXEC_VMALLOC: what is mapped there has no name and must not be executed.
+TEST_F(Unwind, CallOfDataNamesTheCaller) {
+  const VirtAddr data = crashed->machine.vmalloc(1);
+  uint64_t fp = frames->record(frames->user_entry(), function(4));
+  crashed->machine.put_u32(VirtAddr{function(3, 0x1c)}, 0xd63f0000 | 8 << 5);  // blr x8
+  Registers there = kernel_registers(data.value, fp, frames->position().value, function(3, 0x20));
+  fp = frames->record(frames->pt_regs(there, 304, fp, data.value), function(2));
+  Backtrace trace = walk(running(1, fp));
+  EXPECT_EQ(crashed->functions_of(trace), (Names{"f1", "f2", "", "f3", "f4"}));
+  EXPECT_EQ(trace.frames[3].kind, FrameKind::bad_call);
+  // Code without a name, of BPF for example, has a record of its own.
+  for (const Translator::Step& step : crashed->kernel->memory().translator().steps(std::nullopt, data)) {
+    crashed->machine.put_phys_u64(step.entry, step.raw & ~(uint64_t{1} << 53 | uint64_t{1} << 59));
+  }
+  EXPECT_EQ(crashed->functions_of(walk(running(1, fp))), (Names{"f1", "f2", "", "f4"}));
+}
+
 TEST_F(Unwind, ALeafsCallerIsALinkRegisterCandidate) {
   uint64_t fp = frames->record(frames->user_entry(), function(4));
   uint64_t call = function(3, 0x1c);
