@@ -1,7 +1,8 @@
 """Arm64 kernels of our own, from Debian's linux-source package: what no stock kernel of Debian has configured.
 
 Built once (some minutes each) and kept in the cache by source version and configuration. Beside the image lies
-the key whose certificate is compiled in: what is signed with it, the kernel accepts. A kernel in the cache is complete.
+the key whose certificate is compiled in: what is signed with it, the kernel accepts; and the sources of what breaks it
+from within, for their lines. A kernel in the cache is complete.
 """
 import hashlib
 import os
@@ -42,6 +43,7 @@ class OwnKernel:
     def __init__(self, directory: Path):
         self.image, self.vmlinux = directory / "Image", directory / "vmlinux"
         self.key, self.certificate = directory / "key.pem", directory / "certificate.pem"
+        self.lkdtm = directory / "lkdtm"
         self.release = (directory / "release").read_text().strip()
 
 
@@ -106,6 +108,7 @@ def build(name: str, files: list[Path], temp: Path) -> Path:
     (objects / "arch" / "arm64" / "boot" / "Image").rename(ready / "Image")
     (objects / "vmlinux").rename(ready / "vmlinux")
     (objects / ".config").rename(ready / "config")
+    (tree / "drivers" / "misc" / "lkdtm").rename(ready / "lkdtm")
     return ready
 
 

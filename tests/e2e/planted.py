@@ -15,6 +15,7 @@ import guest
 import initramfs
 import kernels
 import module
+import own_kernel
 import packages
 import qemu
 
@@ -22,7 +23,10 @@ KERNELS = ("6.1-cloud-arm64", "6.12-cloud-arm64", "6.1-cloud-amd64", "6.12-cloud
 MEMORY_MIB = 256
 # KFENCE watches an allocation every 20 ms; slabs of our own cache are checked, and a bad page or slab is a panic (TAINT_BAD_PAGE).
 COMMAND_LINE = "panic=0 kfence.sample_interval=20 slub_debug=FZP,kdk_objects panic_on_taint=0x20"
-CPU = {"arm64": "cortex-a57", "x86-64": "qemu64"}
+CPU = {"arm64": ["-cpu", "cortex-a57"], "x86-64": ["-cpu", "qemu64"]}
+# Our own kernel breaks itself (LKDTM), and authenticates its pointers. No memory tags: QEMU 7.2 has one tag for a whole page (its commit
+# 28fb921f02ef, v8.0).
+OWN_CPU = ["-cpu", guest.ARM64_MAX]
 PANICS, PANICKED = re.compile(r"Kernel panic|not syncing"), re.compile(r"---\[ end Kernel panic")
 
 
@@ -87,14 +91,16 @@ class Planted:
 
     def __init__(self, kernel_name: str):
         self.kernel = kernels.kernel(kernel_name)
-        self.module = module.kdk_plant(self.kernel)
+        self.own = isinstance(self.kernel, own_kernel.OwnKernel)
+        self.module = None if self.own else module.kdk_plant(self.kernel)
         guest.check_tools(self.kernel.machine)
         self._directory = tempfile.TemporaryDirectory(prefix="kdk-planted-")
         self.temp = Path(self._directory.name)
         image = initramfs.Initramfs()
         image.add("bin/busybox", packages.busybox(self.kernel.machine).read_bytes())
         image.add("init", (guest.HERE / "guest" / "planted.sh").read_bytes())
-        image.add("modules/kdk_plant.ko", self._stripped().read_bytes())
+        if self.module:
+            image.add("modules/kdk_plant.ko", self._stripped().read_bytes())
         (self.temp / "initrd").write_bytes(image.pack())
         with Guest(self._options(), self.temp) as booted:
             booted.wait_for("guest: ready", 180)
@@ -115,8 +121,8 @@ class Planted:
         return out
 
     def _options(self) -> list:
-        return [*self.kernel.machine.qemu, "-cpu", CPU[self.kernel.machine.name], "-smp", "2", "-m", str(MEMORY_MIB), "-device", "vmcoreinfo",
-                "-kernel", self.kernel.image, "-initrd", self.temp / "initrd",
+        return [*self.kernel.machine.qemu, *(OWN_CPU if self.own else CPU[self.kernel.machine.name]), "-smp", "2", "-m", str(MEMORY_MIB),
+                "-device", "vmcoreinfo", "-kernel", self.kernel.image, "-initrd", self.temp / "initrd",
                 "-append", f"{self.kernel.machine.command_line} {COMMAND_LINE}"]
 
     def broken(self, commands: str, by_host: str, timeout: float) -> tuple[Path, str]:

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""Some forty ways to break a kernel (planted/), each done for real: the report must name the kind of failure, the function that did it,
-the task, and whether it was an interrupt.     test_planted.py KERNEL [FAILURE...]"""
+"""Some forty ways to break a kernel (planted/), and what the kernel has for that itself (drivers/misc/lkdtm), each done for real: the
+report must name the kind of failure, the function that did it, its line, the task, and whether it was an interrupt.
+  test_planted.py KERNEL [FAILURE...]"""
 import dataclasses
 import json
 import re
@@ -26,6 +27,7 @@ USER_MODE = "(while :; do :; done) & :"  # on the other CPU
 ARM64 = ("6.1-cloud-arm64", "6.12-cloud-arm64")
 X86_64 = ("6.1-cloud-amd64", "6.12-cloud-amd64")
 NEW = ("6.12-cloud-arm64", "6.12-cloud-amd64")
+OWN = ("own-4k-arm64",)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,9 @@ class Failure:
     commands: str = ""           # instead of planting it
     by_host: str = ""            # what the host does then, in its monitor
     finding: str = ""            # a pattern of a finding's title
+    line: str = ""               # text in LKDTM's sources: the report must give its line
+    inlined: str = ""            # the function that has that line, when the compiler put it into `function`
+    title: str = "."             # a pattern of the class's title
     timeout: int = 120
 
 
@@ -53,6 +58,22 @@ def marked_lines() -> dict[str, tuple[str, int]]:
             if marked := re.search(r"plant: (\w+) ", line):
                 lines[marked[1]] = (file.name, number)
     return lines
+
+
+def lines_in(sources: Path, function: str, text: str) -> set[tuple[str, int]]:
+    """File and number of the lines of `function` that have `text` in them."""
+    found = set()
+    for file in sorted(sources.glob("*.c")):
+        inside = False
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if inside and text in line:
+                found.add((file.name, number))
+            inside = (inside or re.search(rf"\b{function}\([^;]*$", line)) and line != "}"
+    return found
+
+
+def lkdtm(name: str, classes: str, line: str, *, function: str = "", before: str = ":", **more) -> Failure:
+    return Failure(name, classes, function or f"lkdtm_{name}", before, kernels=OWN, line=line, **more)
 
 
 MARKED = marked_lines()
@@ -112,6 +133,75 @@ FAILURES = [
     Failure("nmi", "watchdog_nmi", ".*", commands=f"echo 1 >{SYSCTL}/unknown_nmi_panic", by_host="nmi", task=".*", in_interrupt=None,
             kernels=X86_64),
 ]
+BAD_CALL = {"function": "execute_location", "line": "func();"}
+BAD_COPY = {"noticed_by": "usercopy_abort"}
+SLAB_COPY = {"function": "do_usercopy_slab_size", **BAD_COPY}
+PAGE_COPY = {"line": "copy_to_user((void __user *)uaddr, kaddr, unconst + PAGE_SIZE)", "function": "do_usercopy_page_span"}
+NO_KFENCE = "echo 0 >/sys/module/kfence/parameters/sample_interval"
+COUNTED = {"before": ON_WARNING, "noticed_by": "refcount_warn_saturate"}
+FAILURES += [
+    lkdtm("PANIC", "panic", "panic("),
+    lkdtm("PANIC_STOP_IRQOFF", "panic", 'panic("panic stop', function="panic_stop_irqoff_fn", task="migration/.*"),
+    lkdtm("BUG", "bug_on", "BUG()"),
+    lkdtm("WARNING", "warn_panic", "WARN_ON(", before=ON_WARNING),
+    lkdtm("WARNING_MESSAGE", "warn_panic", "WARN(", before=ON_WARNING),
+    lkdtm("EXCEPTION", "null_deref", "volatile int *) 0"),
+    lkdtm("EXHAUST_STACK", "stack_overflow", "", function="recursive_loop", in_interrupt=None),
+    lkdtm("CORRUPT_STACK", "stack_protector", "", noticed_by="__stack_chk_fail"),
+    lkdtm("CORRUPT_STACK_STRONG", "stack_protector", "", noticed_by="__stack_chk_fail"),
+    lkdtm("STACK_GUARD_PAGE_LEADING", "bad_paging", "byte = *ptr"),
+    lkdtm("STACK_GUARD_PAGE_TRAILING", "bad_paging", "byte = *ptr"),
+    lkdtm("ARRAY_BOUNDS", "ubsan", "= 'B'", before=ON_WARNING, noticed_by="__ubsan_handle_out_of_bounds"),
+    lkdtm("CORRUPT_LIST_ADD", "list_corruption", "list_add(&bad.node", before=ON_WARNING, noticed_by="__list_add_valid_or_report"),
+    lkdtm("CORRUPT_LIST_DEL", "list_corruption", "list_del(&item.node);", before=ON_WARNING, noticed_by="__list_del_entry_valid_or_report"),
+    lkdtm("CORRUPT_PAC", "fpac", "CORRUPT_PAC_ITERATE; i++"),  # where it was to return to
+    lkdtm("CFI_BACKWARD", "fpac", ""),
+    lkdtm("VMALLOC_LINEAR_OVERFLOW", "bad_paging", "memset(", noticed_by="memset"),
+    lkdtm("KFENCE_READ_AFTER_FREE", "kfence", "saw = base", before=ON_WARNING,
+          finding="allocated in lkdtm_KFENCE_READ_AFTER_FREE by task [0-9]+, and freed in lkdtm_KFENCE_READ_AFTER_FREE by task"),
+    lkdtm("SLAB_FREE_DOUBLE", "slab_corruption", "kmem_cache_free", before=NO_KFENCE, noticed_by="free"),
+    lkdtm("SLAB_FREE_CROSS", "slab_corruption", "kmem_cache_free(b_cache", before=ON_WARNING, noticed_by="kmem_cache_free|cache_from_obj"),
+    lkdtm("SLAB_FREE_PAGE", "slab_corruption", "kmem_cache_free(NULL", before=ON_WARNING, noticed_by="kmem_cache_free|cache_from_obj"),
+    lkdtm("SOFTLOCKUP", "soft_lockup", "cpu_relax", before=ON_SOFT_LOCKUP, in_interrupt=None),
+    lkdtm("LOOP", "soft_lockup", "for (;;)", before=ON_SOFT_LOCKUP, in_interrupt=None),
+    lkdtm("HARDLOCKUP", "hard_lockup", "cpu_relax", before=ON_HARD_LOCKUP, task=".*", in_interrupt=None, timeout=240),
+    lkdtm("SMP_CALL_LOCKUP", "soft_lockup", "smp_call_function_single(", before=ON_SOFT_LOCKUP, in_interrupt=None),
+    lkdtm("SPINLOCKUP", "soft_lockup", "spin_lock(", before=ON_SOFT_LOCKUP, commands="plant SPINLOCKUP; sleep 1; plant SPINLOCKUP",
+          in_interrupt=None, noticed_by="queued_spin_lock_slowpath"),
+    lkdtm("HUNG_TASK", "hung_task", "schedule();", before=ON_HUNG_TASK, noticed_by="schedule"),
+    lkdtm("WRITE_RO", "bad_paging", "*ptr ^=", title="read-only"),
+    lkdtm("WRITE_RO_AFTER_INIT", "bad_paging", "*ptr ^=", title="read-only"),
+    lkdtm("WRITE_KERN", "bad_paging", "memcpy(", noticed_by="memcpy", title="read-only"),
+    lkdtm("EXEC_DATA", "bad_paging", noticed_by="^0x", **BAD_CALL),
+    lkdtm("EXEC_STACK", "bad_paging", noticed_by="^0x", title="no code", **BAD_CALL),
+    lkdtm("EXEC_KMALLOC", "bad_paging", noticed_by="^0x", title="no code", **BAD_CALL),
+    lkdtm("EXEC_VMALLOC", "bad_paging", noticed_by="^0x", title="no code", **BAD_CALL),
+    lkdtm("EXEC_RODATA", "bad_paging", noticed_by="^0x", title="no code", **BAD_CALL),
+    lkdtm("EXEC_USERSPACE", "bad_paging", "func();", inlined="execute_user_location", noticed_by="^0x", title="Execution of user memory"),
+    lkdtm("EXEC_NULL", "null_deref", **BAD_CALL),
+    lkdtm("ACCESS_USERSPACE", "bad_paging", "tmp ", title="user memory"),  # read and added to in one
+    lkdtm("ACCESS_NULL", "null_deref", "tmp = *ptr"),
+    lkdtm("REFCOUNT_INC_OVERFLOW", "refcount", "refcount_inc(&over)", **COUNTED),
+    lkdtm("REFCOUNT_ADD_NOT_ZERO_OVERFLOW", "refcount", "refcount_add_not_zero(6", **COUNTED),
+    lkdtm("REFCOUNT_DEC_ZERO", "refcount", "refcount_dec(&zero)", **COUNTED),
+    lkdtm("REFCOUNT_SUB_AND_TEST_NEGATIVE", "refcount", "refcount_sub_and_test(5", **COUNTED),
+    lkdtm("REFCOUNT_INC_ZERO", "refcount", "refcount_inc(&zero)", **COUNTED),
+    lkdtm("REFCOUNT_INC_SATURATED", "refcount", "refcount_inc(&sat)", **COUNTED),
+    lkdtm("REFCOUNT_ADD_ZERO", "refcount", "refcount_add(3, &zero)", **COUNTED),
+    lkdtm("REFCOUNT_DEC_NEGATIVE", "refcount", "refcount_dec(&neg)", **COUNTED),
+    lkdtm("USERCOPY_SLAB_SIZE_TO", "usercopy", "copy_to_user(test_user_addr, test_kern_addr, size)", **SLAB_COPY),
+    lkdtm("USERCOPY_SLAB_SIZE_FROM", "usercopy", "copy_from_user(test_kern_addr, test_user_addr, size)", **SLAB_COPY),
+    lkdtm("USERCOPY_SLAB_WHITELIST_FROM", "usercopy", "copy_from_user(buf + offset - 1", function="do_usercopy_slab_whitelist", **BAD_COPY),
+    lkdtm("USERCOPY_STACK_BEYOND", "usercopy", "copy_to_user((void __user *)user_addr, bad_stack", function="do_usercopy_stack", **BAD_COPY),
+    lkdtm("USERCOPY_FOLIO", "usercopy", **PAGE_COPY, **BAD_COPY),
+    lkdtm("USERCOPY_VMALLOC", "bad_paging", **PAGE_COPY, noticed_by="__arch_copy_to_user"),
+    lkdtm("USERCOPY_KERNEL", "usercopy", "copy_to_user((void __user *)user_addr, vm_mmap", **BAD_COPY),
+    lkdtm("FORTIFY_STR_OBJECT", "fortify", "strncpy(", noticed_by="fortify"),
+    lkdtm("FORTIFY_STR_MEMBER", "fortify", "strncpy(", noticed_by="fortify"),
+    lkdtm("FORTIFY_MEM_OBJECT", "fortify", "memcpy(&target, &before", noticed_by="fortify"),
+    lkdtm("FORTIFY_MEM_MEMBER", "fortify", "memcpy(target.a, src", before=ON_WARNING),
+    lkdtm("FORTIFY_STRSCPY", "fortify", "strscpy(", noticed_by="fortify"),
+]
 
 
 class Planted(e2e.TestCase):
@@ -128,6 +218,7 @@ class Planted(e2e.TestCase):
         said, crash = report["summary"], report["crash"]
         context = "\n".join([json.dumps(said, indent=1), *self.frames(report), *console.splitlines()[-60:]])
         self.assertIn(said["class"], failure.classes.split(), context)
+        self.assertRegex(said["title"], failure.title, context)
         self.assertRegex(said["function"] or "", f"^{failure.function}$", context)
         if failure.function.startswith("kdk_"):
             self.assertEqual("kdk_plant", said["module"], context)
@@ -136,6 +227,10 @@ class Planted(e2e.TestCase):
             self.assertRegex(said["noticed_by"] or "", failure.noticed_by, context)
         if failure.name in MARKED and failure.function.startswith("kdk_") and not failure.task.startswith("kdk-"):
             self.assertIn(MARKED[failure.name], self.lines(report, said["function"]), context)
+        if failure.line:
+            lines = self.lines(report, said["function"]) | {(Path(said["file"]).name, said["line"])}
+            right = lines_in(self.planted.kernel.lkdtm, failure.inlined or said["function"], failure.line)
+            self.assertTrue(lines & right, f"{lines}, not {right}\n{context}")
         if failure.finding:
             self.assertTrue(any(re.search(failure.finding, finding["title"]) for finding in report["findings"]),
                             f"{report['findings']}\n{context}")
@@ -174,8 +269,8 @@ class Planted(e2e.TestCase):
     def report(self, failure: Failure) -> tuple[dict, str]:
         commands = failure.commands or f"plant {failure.name}"
         dump, console = self.planted.broken(f"{failure.before}; {commands}", failure.by_host, failure.timeout)
-        return self.run_json("kdump-analyze", "report", dump, "--vmlinux", self.planted.kernel.vmlinux, "--debug-dir",
-                             self.planted.module.parent, "--format", "json"), console
+        modules = ["--debug-dir", self.planted.module.parent] if self.planted.module else []
+        return self.run_json("kdump-analyze", "report", dump, "--vmlinux", self.planted.kernel.vmlinux, *modules, "--json"), console
 
     @staticmethod
     def lines(report: dict, function: str) -> set[tuple[str, int]]:
@@ -199,7 +294,7 @@ def main() -> None:
     for failure in FAILURES:
         if KERNEL in failure.kernels and (not wanted or failure.name in wanted):
             add_test(failure)
-    if wanted and "what_goes_nowhere" not in wanted:
+    if KERNEL in OWN or wanted and "what_goes_nowhere" not in wanted:
         del Planted.test_what_goes_nowhere
     try:
         Planted.planted = planted.Planted(KERNEL)
