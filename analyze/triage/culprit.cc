@@ -19,15 +19,31 @@ namespace {
 using Frames = std::vector<Frame>;
 
 // Between panic() and whoever was the reason: how a warning, a taint or a lost stack becomes a panic.
-// Sources: kernel/panic.c, lib/bug.c, arch/arm64/kernel/{traps,entry-common}.c, arch/x86/kernel/traps.c.
+// Sources: kernel/panic.c, lib/bug.c, mm/kasan/report.c, arch/arm64/kernel/{traps,entry-common}.c,
+// arch/x86/kernel/traps.c.
 constexpr auto messengers = std::to_array<std::string_view>({
-    "__bad_stack", "__report_bad_irq",  "__schedule_bug",
-    "__warn",      "__warn_printk",     "add_taint",
-    "bad_stack",   "bug_handler",       "check_panic_on_warn",
-    "die",         "handle_bad_stack",  "handle_stack_overflow",
-    "nmi_panic",   "oops_end",          "oops_exit",
-    "panic",       "panic_bad_stack",   "report_bug",
-    "vpanic",      "warn_slowpath_fmt", "warn_slowpath_null",
+    "__bad_stack",
+    "__report_bad_irq",
+    "__schedule_bug",
+    "__warn",
+    "__warn_printk",
+    "add_taint",
+    "bad_stack",
+    "bug_handler",
+    "check_panic_on_warn",
+    "die",
+    "end_report",
+    "handle_bad_stack",
+    "handle_stack_overflow",
+    "nmi_panic",
+    "oops_end",
+    "oops_exit",
+    "panic",
+    "panic_bad_stack",
+    "report_bug",
+    "vpanic",
+    "warn_slowpath_fmt",
+    "warn_slowpath_null",
 });
 
 // Checks that find what another function did, and primitives in which others wait or spin. Sources:
@@ -67,10 +83,10 @@ constexpr auto watchmen = std::to_array<std::string_view>({
     "check_heap_object",
     "check_object",
     "check_slab",
+    "check_slab_allocation",
     "copy_overflow",
     "csd_lock_wait",
     "do_slab_free",
-    "end_report",
     "fortify_panic",
     "free_debug_processing",
     "free_pages",

@@ -47,6 +47,19 @@ std::optional<Event> event(const LogLine& line, std::string_view what) {
   return Event{line.record, escape_untrusted(function), number_after(text, " pid=")};
 }
 
+// "The buggy address belongs to a 1-page vmalloc region starting at 0xffff800080037000 allocated at
+// foo+0x14/0x6c", and before it was put so, two lines: " [ffff800080037000, ffff800080039000) created by:"
+// and " foo+0x14/0x6c" (mm/kasan/report.c, print_address_description).
+std::optional<Event> vmalloc_event(const LogLine& line) {
+  const std::string_view text = line.text;
+  if (text.starts_with(" [") && text.ends_with(") created by:")) return Event{line.record, {}, {}};
+  constexpr std::string_view where = " allocated at ";
+  const size_t at = text.find(where);
+  if (text.find(" vmalloc region starting at ") == text.npos || at == text.npos) return std::nullopt;
+  const std::string_view function = text.substr(at + where.size());
+  return Event{line.record, escape_untrusted(function.substr(0, function.find('+'))), {}};
+}
+
 bool begins_report(std::string_view line) {
   return line.starts_with("BUG: KASAN: ") || line.starts_with("BUG: KFENCE: ") ||
          (line.starts_with("BUG ") && line.find("ainted") != line.npos);
@@ -72,6 +85,8 @@ std::vector<Finding> find_memory_history(const LogFacts& log) {
       in_trace = nullptr;
     } else if (auto got = event(line, "allocated")) {
       in_trace = &allocated.emplace(std::move(*got));
+    } else if (auto mapped = vmalloc_event(line)) {
+      in_trace = &allocated.emplace(std::move(*mapped));
     } else if (auto lost = event(line, "freed")) {
       in_trace = &freed.emplace(std::move(*lost));
     } else if (in_trace != nullptr && in_trace->function.empty()) {

@@ -35,6 +35,9 @@ struct Rule {
   std::string_view title = {};  // when that of the class would say too little, or something else
 };
 
+constexpr std::string_view user_access =
+    "Access of the kernel to user memory outside of the functions that may";
+
 // Matched against every line of the kernel except the panic line. First match wins per line: special before
 // general.
 constexpr Rule line_rules[] = {
@@ -53,12 +56,21 @@ constexpr Rule line_rules[] = {
      "BUG: KASAN: invalid-free",
      {},
      "Memory freed that is none to free, found by KASAN"},
+    {"kasan", Weight::cause, "BUG: KASAN: ", "use-after-free", "Use of freed memory found by KASAN"},
+    {"kasan", Weight::cause, "BUG: KASAN: ", "out-of-bounds", "Access outside of an object found by KASAN"},
+    // What has no shadow (mm/kasan/report_generic.c, get_wild_bug_type).
+    {"null_deref", Weight::cause, "BUG: KASAN: null-ptr-deref"},
+    {"bad_paging", Weight::cause, "BUG: KASAN: user-memory-access", {}, user_access},
+    {"bad_paging", Weight::cause, "BUG: KASAN: wild-memory-access"},
     {"kasan", Weight::cause, "BUG: KASAN: "},
     {"kfence",
      Weight::cause,
      "BUG: KFENCE: invalid free",
      {},
      "Memory freed that is none to free, or was freed before, found by KFENCE"},
+    {"kfence", Weight::cause, "BUG: KFENCE: ", "use-after-free", "Use of freed memory found by KFENCE"},
+    {"kfence", Weight::cause, "BUG: KFENCE: ", "out-of-bounds",
+     "Access outside of an object found by KFENCE"},
     {"kfence", Weight::cause, "BUG: KFENCE: "},
     {"kcsan", Weight::cause, "BUG: KCSAN: "},
     {"kmsan", Weight::cause, "BUG: KMSAN: "},
@@ -109,11 +121,7 @@ constexpr Rule line_rules[] = {
     {"null_deref", Weight::fault, "BUG: kernel NULL pointer dereference"},
     {"null_deref", Weight::fault, "BUG: unable to handle kernel NULL pointer dereference"},
     // What the page tables do not allow (arch/arm64/mm/fault.c, __do_kernel_fault and do_page_fault).
-    {"bad_paging",
-     Weight::fault,
-     "Unable to handle kernel access to user memory",
-     {},
-     "Access of the kernel to user memory outside of the functions that may"},
+    {"bad_paging", Weight::fault, "Unable to handle kernel access to user memory", {}, user_access},
     {"bad_paging",
      Weight::fault,
      "Unable to handle kernel execution of user memory",

@@ -84,6 +84,22 @@ TEST(Findings, WhoHadTheMemory) {
                        "\n"
                        "CPU: 0 UID: 0 PID: 13 Comm: sh\n"
                        " not_of_it+0x1/0x2\n"));
+  std::vector<std::string> histories;
+  for (const test::OopsText& text : test::oops_texts_kasan()) histories.push_back(history_of(text.text));
+  EXPECT_EQ(
+      (std::vector<std::string>{"The memory was allocated in lkdtm_SLAB_LINEAR_OVERFLOW by task 41",
+                                "The memory was allocated in lkdtm_READ_AFTER_FREE by task 41, and freed in "
+                                "lkdtm_READ_AFTER_FREE by task 41",
+                                "",
+                                "The memory was allocated in lkdtm_SLAB_FREE_DOUBLE by task 41, and freed in "
+                                "lkdtm_SLAB_FREE_DOUBLE by task 41",
+                                "The memory was allocated in lkdtm_VMALLOC_LINEAR_OVERFLOW", "", ""}),
+      histories);
+  EXPECT_EQ("The memory was allocated in driver_map",
+            history_of("BUG: KASAN: vmalloc-out-of-bounds in driver_fill+0x50/0x6c\n"
+                       "The buggy address belongs to the virtual mapping at\n"
+                       " [ffff800080037000, ffff800080039000) created by:\n"
+                       " driver_map+0x14/0x6c [driver]\n"));
   // An earlier report is of other memory.
   EXPECT_EQ("The memory was freed in driver_close by task 14",
             history_of("BUG kmalloc-64 (Tainted: G    B     ): Poison overwritten\n"

@@ -100,6 +100,20 @@ TEST(Culprit, AskedALeafOrKfence) {
                                              named("kmem_cache_free"), named("lkdtm_SLAB_FREE_DOUBLE")},
                                             "kfence")
                                           .symbol);
+  // The same, found by KASAN.
+  Crash crash;
+  crash.cpus.emplace_back().crashed = true;
+  crash.cpus[0].backtrace.frames = {named("panic"),
+                                    named("check_panic_on_warn"),
+                                    named("end_report.constprop.0"),
+                                    named("kasan_report_invalid_free"),
+                                    named("check_slab_allocation"),
+                                    named("__kasan_slab_pre_free"),
+                                    named("kmem_cache_free"),
+                                    named("lkdtm_SLAB_FREE_DOUBLE")};
+  crash.crash_class.name = "double_free";
+  EXPECT_EQ("lkdtm_SLAB_FREE_DOUBLE", culprit(crash).frame->symbol);
+  EXPECT_EQ("kasan_report_invalid_free", culprit(crash).noticed_by->symbol);
 }
 
 TEST(Culprit, IsNotTheCheckThatNoticed) {

@@ -12,6 +12,7 @@ using test::log_of;
 std::vector<test::OopsText> all_texts() {
   std::vector<test::OopsText> texts = test::oops_texts();
   for (const test::OopsText& text : test::oops_texts_x86_64()) texts.push_back(text);
+  for (const test::OopsText& text : test::oops_texts_kasan()) texts.push_back(text);
   return texts;
 }
 
@@ -67,6 +68,16 @@ TEST(Classify, TitlesThatSayMoreThanTheClass) {
             title("Unable to handle kernel paging request at virtual address ffff800080046000"));
   EXPECT_EQ("Memory freed that is none to free, or was freed before, found by KFENCE",
             title("BUG: KFENCE: invalid free in lkdtm_SLAB_FREE_DOUBLE+0x5c/0x7c"));
+  EXPECT_EQ("Use of freed memory found by KFENCE",
+            title("BUG: KFENCE: use-after-free read in lkdtm_KFENCE_READ_AFTER_FREE+0x80/0x104"));
+  std::vector<std::string> titles;
+  for (const test::OopsText& text : test::oops_texts_kasan()) titles.push_back(title(text.text));
+  EXPECT_EQ((std::vector<std::string>{
+                "Access outside of an object found by KASAN", "Use of freed memory found by KASAN",
+                "Use of freed memory found by KASAN", "Memory was freed twice",
+                "Access outside of an object found by KASAN", "NULL pointer dereference in the kernel",
+                "Access of the kernel to user memory outside of the functions that may"}),
+            titles);
   // A panic of its own name is not about what was reported before.
   EXPECT_EQ("Crash made on purpose through sysrq",
             title("BUG: KFENCE: invalid free in lkdtm_SLAB_FREE_DOUBLE+0x5c/0x7c\n"

@@ -40,5 +40,6 @@ inline KernelLog log_of(std::string_view text, uint64_t start_ns = 100'000'000'0
 
 std::vector<OopsText> oops_texts();
 std::vector<OopsText> oops_texts_x86_64();
+std::vector<OopsText> oops_texts_kasan();
 
 }  // namespace kdk::test
