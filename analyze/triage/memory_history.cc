@@ -60,6 +60,34 @@ std::optional<Event> vmalloc_event(const LogLine& line) {
   return Event{line.record, escape_untrusted(function.substr(0, function.find('+'))), {}};
 }
 
+// Where KASAN says that the address is of the object (mm/kasan/report.c, describe_object_addr):
+//   " which belongs to the cache kmalloc-1k of size 1024"
+//   "The buggy address is located 16 bytes inside of"
+//   " freed 1024-byte region [ffff000001448800, ffff000001448c00)"
+// Of a double free, and in older kernels, neither "freed" nor "allocated" is said.
+struct Place {
+  std::string cache, distance, region;
+
+  void read(std::string_view line) {
+    constexpr std::string_view of_cache = " which belongs to the cache ",
+                               located = "The buggy address is located ";
+    if (line.starts_with(of_cache)) {
+      line.remove_prefix(of_cache.size());
+      cache = escape_untrusted(line.substr(0, line.find(" of size ")));
+    } else if (line.starts_with(located)) {
+      distance = escape_untrusted(line.substr(located.size()));
+      region.clear();
+    } else if (region.empty() && !distance.empty() && line.starts_with(" ")) {
+      const size_t end = line.find("-byte region [");
+      if (end != line.npos) region = escape_untrusted(line.substr(1, end - 1)) + "-byte region";
+    }
+  }
+  std::string said() const {
+    if (distance.empty() || region.empty() || cache.empty()) return {};
+    return fmt::format("; the address is {} the {} of {}", distance, region, cache);
+  }
+};
+
 bool begins_report(std::string_view line) {
   return line.starts_with("BUG: KASAN: ") || line.starts_with("BUG: KFENCE: ") ||
          (line.starts_with("BUG ") && line.find("ainted") != line.npos);
@@ -79,9 +107,12 @@ std::vector<Finding> find_memory_history(const LogFacts& log) {
   tail.records = log.tail;
   std::optional<Event> allocated, freed;
   Event* in_trace = nullptr;
+  Place place;
   for (const LogLine& line : kernel_lines(tail)) {
+    place.read(line.text);
     if (begins_report(line.text)) {
       allocated.reset(), freed.reset();
+      place = {};
       in_trace = nullptr;
     } else if (auto got = event(line, "allocated")) {
       in_trace = &allocated.emplace(std::move(*got));
@@ -106,6 +137,7 @@ std::vector<Finding> find_memory_history(const LogFacts& log) {
     title += (evidence.empty() ? "" : ", and ") + said(**happened, what);
     evidence.push_back(fmt::format("/log/tail/{}", (*happened)->record));
   }
+  title += place.said();
   return {{"KD0012", "memory_history", "info", 0.8, title, evidence,
            "the checker's own words, with the whole stacks, are in the log"}};
 }

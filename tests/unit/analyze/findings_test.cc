@@ -87,13 +87,17 @@ TEST(Findings, WhoHadTheMemory) {
   std::vector<std::string> histories;
   for (const test::OopsText& text : test::oops_texts_kasan()) histories.push_back(history_of(text.text));
   EXPECT_EQ(
-      (std::vector<std::string>{"The memory was allocated in lkdtm_SLAB_LINEAR_OVERFLOW by task 41",
-                                "The memory was allocated in lkdtm_READ_AFTER_FREE by task 41, and freed in "
-                                "lkdtm_READ_AFTER_FREE by task 41",
-                                "",
-                                "The memory was allocated in lkdtm_SLAB_FREE_DOUBLE by task 41, and freed in "
-                                "lkdtm_SLAB_FREE_DOUBLE by task 41",
-                                "The memory was allocated in lkdtm_VMALLOC_LINEAR_OVERFLOW", "", ""}),
+      (std::vector<std::string>{
+          "The memory was allocated in lkdtm_SLAB_LINEAR_OVERFLOW by task 41; the address is 4 bytes to "
+          "the right of the allocated 1020-byte region of kmalloc-1k",
+          "The memory was allocated in lkdtm_READ_AFTER_FREE by task 41, and freed in "
+          "lkdtm_READ_AFTER_FREE by task 41; the address is 16 bytes inside of the freed 1024-byte "
+          "region of kmalloc-1k",
+          "",
+          "The memory was allocated in lkdtm_SLAB_FREE_DOUBLE by task 41, and freed in "
+          "lkdtm_SLAB_FREE_DOUBLE by task 41; the address is 0 bytes inside of the 64-byte region of "
+          "lkdtm-heap-double_free",
+          "The memory was allocated in lkdtm_VMALLOC_LINEAR_OVERFLOW", "", ""}),
       histories);
   EXPECT_EQ("The memory was allocated in driver_map",
             history_of("BUG: KASAN: vmalloc-out-of-bounds in driver_fill+0x50/0x6c\n"
