@@ -63,6 +63,7 @@ KernelImage load_arm64_image(std::vector<uint8_t> file) {
   }
   image.info.text_offset = header->text_offset;
   image.info.image_size = header->image_size;
+  image.info.running_size = header->image_size;
   // Bits 1-2: 0 unspecified, 1 = 4 KiB, 2 = 16 KiB, 3 = 64 KiB.
   unsigned code = (header->flags >> 1) & 3;
   image.info.page_size = code == 0 ? 0 : uint64_t{1024} << (2 * code);

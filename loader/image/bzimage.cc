@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "loader/image/containers.h"
 #include "loader/image/image.h"
 #include "loader/image/layers.h"
 #include "loader/image/pe.h"
@@ -95,6 +98,24 @@ std::string read_version(Bytes setup, uint16_t pointer) {
   return std::string(Cursor(setup.subspan(at), "kernel version").cstring());
 }
 
+// init_size has room for the packed kernel and for the unpacked file with its relocations as well
+// (arch/x86/boot/header.S), half as much again as the kernel reserves when it runs (setup_arch: from _text to
+// __end_of_kernel_reserve). That is what the packed vmlinux' program headers span, and those are its first
+// bytes; but for 4 to 6 MiB of workspace behind the BSS (.init.scratch), which are counted although they are
+// free. nullopt when it is packed with what we cannot unpack.
+std::optional<uint64_t> read_running_size(Bytes payload) {
+  constexpr size_t headers_end = 64 << 10;
+  const PackFormat packing = detect_pack_format(payload);
+  if (packing == PackFormat::none) return elf_memory_span(payload);
+  if (packing == PackFormat::bzip2) return std::nullopt;
+  std::vector<uint8_t> start;
+  unpack_member(payload, packing, [&](Bytes part) {
+    start.insert(start.end(), part.begin(), part.end());
+    return start.size() < headers_end;
+  });
+  return elf_memory_span(start);
+}
+
 }  // namespace
 
 BzImage parse_bzimage(Bytes file) {
@@ -156,6 +177,11 @@ KernelImage load_bzimage(std::vector<uint8_t> file) {
   image.info.compression = std::move(unpacked.packing);
   image.info.release = header.release();
   image.info.image_size = header.init_size;
+  const Bytes payload = Bytes(image.bytes).subspan(header.payload_offset, header.payload_size);
+  std::optional<uint64_t> running =
+      with_context(fmt::format("the packed kernel at offset {:#x}", header.payload_offset),
+                   [&] { return read_running_size(payload); });
+  image.info.running_size = std::min(running.value_or(header.init_size), header.init_size);
   image.info.signature_size = pe_signature_size(image.bytes);
   image.info.bzimage = std::move(header);
   return image;

@@ -41,4 +41,10 @@ std::optional<UnifiedImage> read_unified_image(Bytes file);
 // arch/arm64/boot/Makefile; the ELF specification, "Program Header".
 std::optional<std::vector<uint8_t>> flatten_arm64_vmlinux(Bytes file);
 
+// Bytes of memory that the PT_LOADs of a vmlinux of any machine span, by physical address, BSS included: what
+// the kernel keeps for itself while it runs. `start` need only reach to the end of the program headers.
+// nullopt when it is no 64-bit ELF file or loads nothing. Throws Error{format} for headers that are cut or
+// make no kernel.
+std::optional<uint64_t> elf_memory_span(Bytes start);
+
 }  // namespace kdk

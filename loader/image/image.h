@@ -20,7 +20,8 @@ struct KernelInfo {
   // (zstd)".
   std::string compression = "none";
   std::string release;                  // "6.12.0-1-amd64"; empty when the header does not say
-  uint64_t image_size = 0;              // memory it needs from its first byte, BSS included
+  uint64_t image_size = 0;              // memory it needs from its first byte to start, BSS included
+  uint64_t running_size = 0;            // what of it the kernel keeps once it runs; a bzImage unpacks itself
   uint64_t page_size = 0;               // 4096, 16384, 65536; 0 when the header does not say
   std::optional<uint64_t> text_offset;  // Image: from a 2 MiB aligned base
   std::optional<BzImage> bzimage;       // bzImage: its header

@@ -18,7 +18,7 @@ constexpr uint64_t struct_page_size = 64;
 // arch/*/include/asm/sparsemem.h; arm64 kernels with 64 KiB pages have larger ones and few struct pages).
 constexpr uint64_t section_size = uint64_t{128} << 20;
 // Page tables, per-CPU areas, hash tables, the device tree, firmware reservations. Measured in 256 MiB beside
-// the struct pages: 2 to 5 MiB on Debian 6.1 and 6.12 arm64 kernels, 5.5 MiB on 6.12 x86-64.
+// the struct pages: 2 to 5 MiB on Debian 6.1 and 6.12, arm64 and x86-64.
 constexpr uint64_t early_kernel_memory = uint64_t{6} << 20;
 
 uint64_t subtract(uint64_t from, uint64_t amount) {
@@ -78,8 +78,13 @@ Outcome judge_unpacking(const MemoryEstimate& memory) {
   }
   std::string detail = fmt::format("unpacks to {}{} in {} files; room for {}", initrd.exact ? "" : "about ",
                                    mib(initrd.memory), initrd.files, room);
-  if (initrd.memory > memory.unpack_limit / 10 * 9) return warning(detail + ": tight");
-  return ok(detail);
+  if (memory.limited_by_tmpfs) {
+    return initrd.memory > memory.unpack_limit / 10 * 9 ? warning(detail + ": tight") : ok(detail);
+  }
+  uint64_t left = memory.unpack_limit - initrd.memory + least_working_memory;
+  if (left >= working_memory) return ok(detail);
+  return warning(fmt::format("{}: tight, which leaves {} to work in; {} are comfortable", detail, mib(left),
+                             mib(working_memory)));
 }
 
 }  // namespace
@@ -87,7 +92,7 @@ Outcome judge_unpacking(const MemoryEstimate& memory) {
 MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size) {
   MemoryEstimate memory;
   memory.usable = total_size(plan.crash_regions);
-  memory.kernel = plan.image.image_size;
+  memory.kernel = plan.image.running_size;
   memory.kernel_own = struct_pages(plan.crash_regions, page_size_of(plan)) + early_kernel_memory +
                       plan.architecture->device_memory(plan);
   memory.initrd_packed = initrd_size;
@@ -95,7 +100,7 @@ MemoryEstimate estimate_memory(const LoadPlan& plan, uint64_t initrd_size) {
   uint64_t free_at_unpacking =
       subtract(memory.usable, memory.kernel + memory.kernel_own + memory.initrd_packed);
   memory.unpack_limit =
-      memory.limited_by_tmpfs ? free_at_unpacking / 2 : subtract(free_at_unpacking, working_memory);
+      memory.limited_by_tmpfs ? free_at_unpacking / 2 : subtract(free_at_unpacking, least_working_memory);
   return memory;
 }
 

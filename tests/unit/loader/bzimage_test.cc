@@ -4,6 +4,7 @@
 
 #include "core/base/error.h"
 #include "loader/image/pe.h"
+#include "tests/support/fake_containers.h"
 #include "tests/support/fake_machine.h"
 
 namespace kdk {
@@ -123,6 +124,66 @@ TEST(BzImage, OtherKernelsAreNamed) {
   EXPECT_NE(error_of(testing::gzip(FakeBzImage().bytes()), Errc::unsupported).find("packed"),
             std::string::npos);
   error_of(std::vector<uint8_t>(4096, 'x'), Errc::format);
+}
+
+std::vector<uint8_t> with_payload(Bytes payload) {
+  FakeBzImage fake;
+  fake.payload_size = static_cast<uint32_t>(payload.size());
+  std::vector<uint8_t> file = fake.bytes();
+  std::copy(payload.begin(), payload.end(), file.begin() + 2048 + 0x2cc);
+  return file;
+}
+
+// What a kernel keeps is less than what it needs to unpack itself, and more than what is in its file.
+TEST(BzImage, RunningSizeIsThatOfThePackedKernel) {
+  const std::vector<uint8_t> text(0x1800, 0x90), data(0x600);
+  testing::FakeElf elf;
+  elf.machine = 62;
+  elf.segments = {{0x1000000, text}, {0x2000000, data}};
+  std::vector<uint8_t> vmlinux = elf.bytes();
+  store(vmlinux, 64 + 56 + 40, ul64(0x234000));  // p_memsz of the second: with BSS
+  for (const std::vector<uint8_t>& payload : {vmlinux, testing::gzip(vmlinux), testing::zstd(vmlinux)}) {
+    KernelImage kernel = load_bzimage(with_payload(payload));
+    EXPECT_EQ(kernel.info.running_size, 0x1234000u);
+    EXPECT_EQ(kernel.info.image_size, 0x3000000u);
+  }
+  // The headers say what the first bytes hold; the rest may be of any size.
+  vmlinux.resize(8 << 20);
+  EXPECT_EQ(load_bzimage(with_payload(testing::gzip(vmlinux))).info.running_size, 0x1234000u);
+  // More than init_size cannot be: the kernel has no more when it starts.
+  store(vmlinux, 64 + 56 + 40, ul64(0x3000000));
+  EXPECT_EQ(load_bzimage(with_payload(testing::gzip(vmlinux))).info.running_size, 0x3000000u);
+  // Not known how it is packed: what it needs to start.
+  EXPECT_EQ(load_bzimage(with_payload(std::vector<uint8_t>{'B', 'Z', 'h', '9'})).info.running_size,
+            0x3000000u);
+  EXPECT_EQ(load_bzimage(FakeBzImage().bytes()).info.running_size, 0x3000000u);
+}
+
+TEST(BzImage, BrokenPackedKernel) {
+  auto error_of_payload = [](Bytes payload) -> std::string {
+    try {
+      load_bzimage(with_payload(payload));
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), Errc::format);
+      EXPECT_NE(e.message().find("the packed kernel at offset 0xacc"), std::string::npos) << e.message();
+      return e.message();
+    }
+    ADD_FAILURE() << "accepted";
+    return "";
+  };
+  const std::vector<uint8_t> text(0x800);
+  testing::FakeElf elf;
+  elf.segments = {{0x1000000, text}, {0x9000000000, text}};
+  EXPECT_NE(error_of_payload(elf.bytes()).find("further than"), std::string::npos);
+  elf.segments.pop_back();
+  std::vector<uint8_t> vmlinux = elf.bytes();
+  store(vmlinux, 64 + 40, ul64(~uint64_t{0}));
+  EXPECT_NE(error_of_payload(vmlinux).find("further than"), std::string::npos);
+  EXPECT_NE(error_of_payload(Bytes(vmlinux).first(70)).find("truncated"), std::string::npos);
+  std::vector<uint8_t> packed = testing::gzip(vmlinux);
+  EXPECT_NE(error_of_payload(Bytes(packed).first(packed.size() / 2)).find("cut off"), std::string::npos);
+  packed[12] ^= 0xff;
+  EXPECT_NE(error_of_payload(packed).find("damaged"), std::string::npos);
 }
 
 TEST(PeSections, CertificateTable) {
