@@ -142,6 +142,15 @@ class RunTest(e2e.TestCase):
         self.assertEqual({"dmesg.txt: OK", "summary.json: OK", "vmcore: OK"},
                          set(self.guest_run.text("mount.sums").split("\n")[:-1]))
 
+    def test_a_killed_try_is_made_again(self):
+        """What it had mounted is in nobody's way."""
+        self.assert_exit("killed", 3)
+        said = self.guest_run.text("killed.stderr")
+        self.assertIn("killed by signal 9", said)
+        self.assertIn("/dev/vdb killed, cautiously", said)
+        self.assertEqual({"dmesg.txt: OK", "summary.json: OK", "vmcore: OK"},
+                         set(self.guest_run.text("killed.sums").split("\n")[:-1]))
+
     def test_second_target_after_a_full_one(self):
         self.assert_exit("second", 0)
         self.assertTrue(DumpFile(self.guest_run.path("second.vmcore")).status & INCOMPLETE)

@@ -32,6 +32,24 @@ mount -t ext4 /dev/vdb /second
 find /second >$results/mount.files
 (cd /second/dumps/*Z && sha256sum -c SHA256SUMS) >$results/mount.sums 2>&1
 rm -rf /second/dumps
+umount /second
+
+# The try is killed while it writes, as the kernel does when memory runs out.
+cat >/killed.toml <<END
+[[target]]
+kind = "mount"
+device = "/dev/vdb"
+path = "killed"
+END
+kdump-capture run --config /killed.toml --final-action none 2>$results/killed.stderr &
+run=$!
+until grep -q '^saving .* pages' $results/killed.stderr || [ ! -e /proc/$run ]; do usleep 10000; done
+kill -KILL $(cat /proc/$run/task/$run/children)
+wait $run
+echo $? >$results/killed.rc
+mount -t ext4 /dev/vdb /second
+(cd /second/killed/*Z*[!l] && sha256sum -c SHA256SUMS) >$results/killed.sums 2>&1
+rm -rf /second/killed
 dd if=/dev/zero of=/second/filler bs=1M count=28 2>/dev/null
 sync
 umount /second
