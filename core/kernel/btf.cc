@@ -45,7 +45,8 @@ struct Btf::Impl {
   uint32_t first_string = 0;      // string offset that this BTF's own strings start at
   std::vector<uint32_t> offsets;  // in `types`, of id first_id + i
   mutable NameIndex type_names;
-  mutable std::optional<bool> signs_told;  // see enums_tell_sign()
+  mutable std::optional<std::vector<uint32_t>> enum_ids;  // see enums()
+  mutable std::optional<bool> signs_told;                 // see enums_tell_sign()
 
   uint32_t end_id() const { return first_id + static_cast<uint32_t>(offsets.size()); }
 
@@ -415,15 +416,25 @@ struct Btf::Impl {
     return rest.starts_with(name) && rest.size() > name.size() && rest[name.size()] == '\0';
   }
 
+  // One type in thirty is an enum.
+  const std::vector<uint32_t>& enums() const {
+    if (!enum_ids) {
+      enum_ids.emplace();
+      for (uint32_t i = 0; i < offsets.size(); ++i) {
+        const Kind kind = load<RawType>(types, offsets[i]).value_or(RawType{}).kind();
+        if (kind == Kind::enum_ || kind == Kind::enum64) enum_ids->push_back(first_id + i);
+      }
+    }
+    return *enum_ids;
+  }
+
   // Whether signed enums are marked. BTF from before kind_flag in enums and before enum64
   // (include/uapi/linux/btf.h; both in v6.0) never marks them.
   bool enums_tell_sign() const {
     if (!signs_told) {
-      signs_told = false;
-      for (uint32_t i = 0; i < offsets.size() && !*signs_told; ++i) {
-        const Type t = type(first_id + i);
-        signs_told = t.kind() == Kind::enum64 || (t.kind() == Kind::enum_ && t.raw.kind_flag());
-      }
+      signs_told = std::any_of(enums().begin(), enums().end(), [&](uint32_t id) {
+        return type(id).kind() == Kind::enum64 || type(id).raw.kind_flag();
+      });
     }
     return *signs_told;
   }
@@ -431,10 +442,9 @@ struct Btf::Impl {
   // Few are asked for: an index of all would cost more than going through them.
   std::optional<int64_t> enumerator(std::string_view name) const {
     std::optional<int64_t> value;
-    for (uint32_t i = 0; i < offsets.size() && !value; ++i) {
-      const Type t = type(first_id + i);
+    for (auto id = enums().begin(); id != enums().end() && !value; ++id) {
+      const Type t = type(*id);
       const bool wide = t.kind() == Kind::enum64;
-      if (!wide && t.kind() != Kind::enum_) continue;
       for (uint32_t e = 0; e < t.raw.vlen() && !value; ++e) {
         if (wide) {
           const RawEnum64 raw = t.element<RawEnum64>(e);
