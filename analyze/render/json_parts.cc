@@ -60,7 +60,7 @@ ordered_json input(const InputFacts& facts) {
 
 ordered_json header(std::string_view name) {
   ordered_json out;
-  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.6.0"}};
+  out["schema"] = {{"id", fmt::format("kdumpkit/{}", name)}, {"version", "1.7.0"}};
   out["tool"] = {{"name", "kdump-analyze"}, {"version", KDK_VERSION}};
   return out;
 }
