@@ -42,7 +42,7 @@ std::vector<unsigned> levels_to_try(const SaveOptions& options, std::vector<std:
   return levels;
 }
 
-constexpr const char* cautious_reason = "an earlier try did not survive the look at them";
+constexpr const char* cautious_reason = "an earlier try did not survive";
 
 class Capture {
  public:
@@ -163,8 +163,8 @@ class Capture {
   void first_report() {
     if (!options_.summary && options_.observer == nullptr) return;
     begin("crash", "looking at the crash");
-    report_.why_no_crash = options_.cautious ? cautious_reason : why_no_kernel_;
-    if (kernel_ && !options_.cautious) {
+    report_.why_no_crash = options_.no_diagnosis ? cautious_reason : why_no_kernel_;
+    if (kernel_ && !options_.no_diagnosis) {
       try {
         report_.crash = diagnose(*kernel_, log_);
       } catch (
@@ -253,8 +253,8 @@ class Capture {
     request.level = level_;
     request.stop = &stop_;
     request.progress = [this](uint64_t done, uint64_t total) { show_progress(done, total, 0); };
-    request.why_not = options_.cautious ? cautious_reason : why_no_kernel_;
-    PageChoice choice = kdk::choose_pages(*dump_, options_.cautious ? nullptr : kernel_.get(), request);
+    request.why_not = options_.all_pages ? cautious_reason : why_no_kernel_;
+    PageChoice choice = kdk::choose_pages(*dump_, options_.all_pages ? nullptr : kernel_.get(), request);
     if (stop_) throw Error(Errc::io, "interrupted before anything was written");
     std::ranges::move(choice.reasons, std::back_inserter(report_.reasons));
     std::ranges::move(choice.notes, std::back_inserter(report_.notes));

@@ -52,8 +52,9 @@ struct SaveOptions {
   bool force = false;                                    // replace an existing OUTPUT
   bool dry_run = false;                                  // do everything but write the dump
   std::optional<std::filesystem::path> vmcoreinfo = {};  // a file to use for the dump's VMCOREINFO
-  // After a try that came to grief in the dump's data: no diagnosis, no look at struct pages, all is saved.
-  bool cautious = false;
+  // After a try that came to grief in the dump's data.
+  bool no_diagnosis = false;  // of the crash
+  bool all_pages = false;     // no look at struct pages: whatever the level, all is saved
   SaveObserver* observer = nullptr;
   std::string output_name = {};         // for people, instead of `output`; empty: that
   std::vector<std::string> notes = {};  // what happened before, for the summary

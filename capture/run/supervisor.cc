@@ -28,8 +28,31 @@ struct Outcome {
   std::string where;
   std::vector<std::string> reasons;
   std::string failure;     // a sentence, when it is not whole
-  bool try_again = false;  // the same target, cautiously
+  bool try_again = false;  // the same target, with more caution
 };
+
+std::string_view describe(Caution caution) {
+  switch (caution) {
+    case Caution::none:
+      return "";
+    case Caution::one_thread:
+      return ", cautiously: with one thread";
+    case Caution::no_diagnosis:
+      return ", cautiously: without a look at the crash";
+    case Caution::all_pages:
+      return ", cautiously: all memory";
+  }
+  return "";
+}
+
+// nullopt when there is none left.
+std::optional<Caution> more_caution(Caution caution, std::string_view stage_it_died_in) {
+  if (caution == Caution::all_pages) return std::nullopt;
+  const Caution wanted = stage_it_died_in == "crash"  ? Caution::no_diagnosis
+                         : stage_it_died_in == "scan" ? Caution::all_pages
+                                                      : Caution::one_thread;
+  return wanted > caution ? wanted : Caution::all_pages;
+}
 
 class Supervisor {
  public:
@@ -40,10 +63,11 @@ class Supervisor {
     for (size_t target = 0; target < config_.targets.size(); ++target) {
       AttemptPlan plan;
       plan.target = target;
-      for (bool again = true; again;) {
+      for (std::optional<Caution> caution = Caution::none; caution;) {
+        plan.caution = *caution;
         if (over()) return give_up();
         const std::string name = config_.targets[target].describe();
-        host_.say(fmt::format("saving to {}{}", name, plan.cautious ? ", cautiously" : ""));
+        host_.say(fmt::format("saving to {}{}", name, describe(plan.caution)));
         plan.history = result_.history;
         const Outcome outcome = watch(plan);
         if (outcome.saved > result_.saved) {
@@ -55,8 +79,7 @@ class Supervisor {
         if (outcome.saved == Saved::whole) return result_;
         result_.history.push_back(fmt::format("{}: {}", name, outcome.failure));
         host_.say(result_.history.back());
-        again = outcome.try_again && !plan.cautious;
-        plan.cautious = true;
+        caution = outcome.try_again ? more_caution(plan.caution, stage_) : std::nullopt;
       }
     }
     return result_;

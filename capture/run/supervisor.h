@@ -16,11 +16,18 @@
 
 namespace kdk {
 
+// What a try leaves undone because an earlier one died of it, or got lost in the dump's data; each as well
+// what those before it do.
+enum class Caution : uint8_t {
+  none,
+  one_thread,    // died, it is not known of what: most likely short of memory
+  no_diagnosis,  // died while it looked at the crash
+  all_pages,     // died while it chose pages, or twice: no look at struct pages, all memory is saved
+};
+
 struct AttemptPlan {
   size_t target = 0;  // index into RunConfig::targets
-  // After a try that died or got lost in the dump's data: one thread, no diagnosis, no struct pages; all
-  // memory is saved.
-  bool cautious = false;
+  Caution caution = Caution::none;
   std::vector<std::string> history;  // what was tried before; sentences
 };
 

@@ -146,8 +146,9 @@ void save_and_finish(const RunConfig& config, const AttemptPlan& plan, const Run
   options.max_size = config.targets[plan.target].max_bytes;
   options.codec = config.codec;
   options.codec_level = config.codec_level;
-  options.threads = plan.cautious ? 1 : config.threads;
-  options.cautious = plan.cautious;
+  options.threads = plan.caution >= Caution::one_thread ? 1 : config.threads;
+  options.no_diagnosis = plan.caution >= Caution::no_diagnosis;
+  options.all_pages = plan.caution >= Caution::all_pages;
   options.encrypt_to = config.targets[plan.target].encrypt_to;
   options.scrub = config.scrub;
   options.scrub_strict = config.scrub_strict;

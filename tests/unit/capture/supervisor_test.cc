@@ -53,6 +53,12 @@ class FakeHost : public RunHost {
     bool stopped_ = false, killed_ = false;
   };
 
+  std::vector<Caution> cautions() const {
+    std::vector<Caution> all;
+    for (const AttemptPlan& plan : plans) all.push_back(plan.caution);
+    return all;
+  }
+
   std::chrono::steady_clock::time_point now() override { return std::chrono::steady_clock::time_point(time); }
   std::unique_ptr<Attempt> start(const AttemptPlan& plan) override {
     plans.push_back(plan);
@@ -125,7 +131,7 @@ TEST_F(Supervise, GoesOnAfterAFailureAndTellsTheNextOne) {
   EXPECT_EQ(result.target, 1);
   ASSERT_EQ(host.plans.size(), 2);
   EXPECT_EQ(host.plans[1].history, std::vector<std::string>{"directory /first: No such device"});
-  EXPECT_FALSE(host.plans[1].cautious);
+  EXPECT_EQ(host.plans[1].caution, Caution::none);
 }
 
 TEST_F(Supervise, KeepsThePartWhenNothingBetterComes) {
@@ -152,15 +158,38 @@ TEST_F(Supervise, TriesCautiouslyAfterADeath) {
       good("/first/x")};
   EXPECT_EQ(run().saved, Saved::whole);
   ASSERT_EQ(host.plans.size(), 2);
-  EXPECT_TRUE(host.plans[1].cautious);
+  EXPECT_EQ(host.plans[1].caution, Caution::all_pages);
   EXPECT_EQ(host.plans[1].target, 0);
 
-  // Twice is enough.
+  // That is all that can be left undone.
   host.plans.clear();
   const Script dies = {{{seconds(1), event(Kind::ended, "killed by signal 11")}}, {}, true};
-  host.scripts = {dies, dies, good("/second/x")};
+  host.scripts = {dies, dies, dies, good("/second/x")};
   EXPECT_EQ(run().where, "/second/x");
-  EXPECT_EQ(host.plans.size(), 3);
+  EXPECT_EQ(host.cautions(),
+            (std::vector{Caution::none, Caution::one_thread, Caution::all_pages, Caution::none}));
+}
+
+// Where memory ran out while the pages were written, choosing them was not what took it: fewer threads may
+// do, and all memory of a large machine fits nowhere.
+TEST_F(Supervise, TheStageOfADeathSaysWhatToLeave) {
+  auto dies_in = [](const char* stage) {
+    return Script{
+        {{seconds(1), event(Kind::stage, stage)}, {seconds(1), event(Kind::ended, "killed by signal 9")}},
+        {},
+        true};
+  };
+  host.scripts = {dies_in("dump"), dies_in("crash"), good("/first/x")};
+  EXPECT_EQ(run().where, "/first/x");
+  EXPECT_EQ(host.cautions(), (std::vector{Caution::none, Caution::one_thread, Caution::no_diagnosis}));
+  EXPECT_NE(host.said.find("saving to directory /first, cautiously: with one thread"), std::string::npos)
+      << host.said;
+
+  host.plans.clear();
+  host.scripts = {dies_in("crash"), dies_in("dump"), dies_in("sync"), good("/second/x")};
+  EXPECT_EQ(run().where, "/second/x");
+  EXPECT_EQ(host.cautions(),
+            (std::vector{Caution::none, Caution::no_diagnosis, Caution::all_pages, Caution::none}));
 }
 
 // The dump's data sends the diagnosis round and round: the same target, cautiously. A target that hangs: the
@@ -170,7 +199,7 @@ TEST_F(Supervise, StallsLeadToWhereTheyDoNotHappen) {
                   good("/first/x")};
   EXPECT_EQ(run().where, "/first/x");
   ASSERT_EQ(host.plans.size(), 2);
-  EXPECT_TRUE(host.plans[1].cautious);
+  EXPECT_EQ(host.plans[1].caution, Caution::no_diagnosis);
   EXPECT_EQ(host.plans[1].history,
             std::vector<std::string>{"directory /first: not done within 60 s (stage crash)"});
 
@@ -180,7 +209,7 @@ TEST_F(Supervise, StallsLeadToWhereTheyDoNotHappen) {
       good("/second/x")};
   EXPECT_EQ(run().where, "/second/x");
   ASSERT_EQ(host.plans.size(), 2);
-  EXPECT_FALSE(host.plans[1].cautious);
+  EXPECT_EQ(host.plans[1].caution, Caution::none);
   EXPECT_NE(host.said.find("no progress for 100 s (stage dump)"), std::string::npos) << host.said;
 }
 
