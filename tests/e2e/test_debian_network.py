@@ -1,13 +1,15 @@
 #!/usr/bin/python3
 """Targets over the network, out of an initramfs that kdumpkit-mkinitramfs made: a Debian 12 with a leased address crashes three times,
-and its dump goes to an NFS server, an ssh server and a web server on the host. Names are looked up when the machine is armed, the
-address is asked for by DHCP or fixed, the network card's driver is a module. The guest's side is guest/debian-network.sh."""
+and its dump goes to an NFS server, an ssh server and a web server (TLS, an authority of its own) on the host. Names are looked up
+when the machine is armed, the address is asked for by DHCP or fixed, the network card's driver is a module. The guest's side is
+guest/debian-network.sh."""
 import getpass
 import hashlib
 import http.server
 import os
 import re
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
@@ -55,7 +57,7 @@ class SshServer:
 
 
 class WebServer:
-    """Takes PUT, as an artefact store does, and remembers who came."""
+    """Takes PUT by TLS, as an artefact store does. No public authority knows it."""
 
     def __init__(self, directory: Path, targets: Path):
         received = self.received = directory / "http"
@@ -85,10 +87,16 @@ class WebServer:
             def log_message(self, *_):
                 pass
 
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=crash-server.example",
+                        "-addext", "subjectAltName=DNS:crash-server.example", "-keyout", directory / "web.key", "-out", targets / "web.pem"],
+                       check=True, stderr=subprocess.DEVNULL)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(targets / "web.pem", directory / "web.key")
         self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         (targets / "http.toml").write_text(
-            f'[[target]]\nkind = "http"\nurl = "http://crash-server.example:{self.server.server_port}/crash/"\n'
+            f'[[target]]\nkind = "http"\nurl = "https://crash-server.example:{self.server.server_port}/crash/"\nca_file = "/targets/web.pem"\n'
             '[[network]]\ninterface = "INTERFACE"\nmethod = "fixed"\naddress = ["10.0.2.77/24"]\ngateway = ["10.0.2.2"]\n')
 
     def stop(self) -> None:
@@ -162,7 +170,7 @@ class DebianNetwork(e2e.TestCase):
     def test_the_console_tells(self):
         parts = self.guest_run.text("console.log").split("Kernel panic - not syncing: sysrq triggered crash")
         self.assertEqual(4, len(parts))
-        for part, place in zip(parts[1:], [r"10\.0\.2\.2:/crash dumps/", "root@crash-server.example:", "http://crash-server.example:"]):
+        for part, place in zip(parts[1:], [r"10\.0\.2\.2:/crash dumps/", "root@crash-server.example:", "https://crash-server.example:"]):
             self.assertRegex(part, f"kdumpkit: capture finished: saved {place}")
             self.assertNotIn("kdump-init:", part)
 
