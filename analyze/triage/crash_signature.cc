@@ -193,7 +193,7 @@ std::optional<Signatures> sign(const Crash& crash, const KernelLog& log, const s
   if (functions.empty() && classless) return std::nullopt;
   if (functions.size() > max_functions) functions.resize(max_functions);
   std::string head = fmt::format("class {}\n", crash.crash_class.name);
-  std::string family = "kdumpkit family v2\n" + head, exact = "kdumpkit exact v2\n" + head;
+  std::string family = "kdumpkit family v3\n" + head, exact = "kdumpkit exact v3\n" + head;
   exact += fmt::format("build-id {}\n", build_id.empty() ? "unknown" : build_id);
   for (const Function& function : functions) {
     std::string module = function.module.empty() ? "" : fmt::format(" [{}]", function.module);

@@ -4,13 +4,13 @@
 // made of and compute it again. The first line names the algorithm and its version; a change of the rules
 // below is a new version.
 //
-// family v2: the class, then up to eight functions of the stack that failed, innermost first, from the
-// culprit
-//   (report.h) on; v1 began with the check that noticed, whose name changes between kernels. Independent of
-//   addresses, offsets, kernel release, taint, and of whether a vmlinux was there (inlined functions are not
-//   in it), so that one bug keeps its family over kernel updates.
-// exact v2: the same functions with their offsets, and the kernel's build-id: the same bug in the same
-// binary.
+// family v3: the class, then up to eight functions of the stack that failed, innermost first, from the culprit
+//   (report.h) on. v1 began with the check that noticed, whose name changes between kernels; v2 passed over a
+//   culprit that is known by the link register alone, as the caller of memcpy() is. Independent of addresses,
+//   offsets, kernel release, taint, and of whether a vmlinux was there (inlined functions are not in it), so
+//   that one bug keeps its family over kernel updates.
+// exact v3: the same functions with their offsets, and the kernel's build-id: the same bug in the same
+//   binary.
 #pragma once
 
 #include <optional>

@@ -48,9 +48,9 @@ TEST(Signature, IsMadeOfClassAndFailedStack) {
   auto found = sign(oops(), {}, "ab12");
   ASSERT_TRUE(found);
   EXPECT_EQ(found->family.text,
-            "kdumpkit family v2\nclass null_deref\nfunction foo_write\nfunction vfs_write\n");
+            "kdumpkit family v3\nclass null_deref\nfunction foo_write\nfunction vfs_write\n");
   EXPECT_EQ(found->exact.text,
-            "kdumpkit exact v2\nclass null_deref\nbuild-id ab12\nfunction foo_write.isra.0+0x10\n"
+            "kdumpkit exact v3\nclass null_deref\nbuild-id ab12\nfunction foo_write.isra.0+0x10\n"
             "function vfs_write+0x20\n");
   EXPECT_EQ(found->family.sha256, sha256_hex(as_bytes(found->family.text)));
 }
@@ -84,7 +84,7 @@ TEST(Signature, StopsAtWhatWasInterruptedAndSkipsGuesses) {
   frames[5] = frame("cpu_idle_poll", 0x30, FrameKind::exception);
   auto found = sign(crash, {}, "");
   ASSERT_TRUE(found);
-  EXPECT_EQ(found->family.text, "kdumpkit family v2\nclass null_deref\nfunction foo_write\n");
+  EXPECT_EQ(found->family.text, "kdumpkit family v3\nclass null_deref\nfunction foo_write\n");
 }
 
 TEST(Signature, BeginsWithWhoAskedALeaf) {
@@ -123,14 +123,14 @@ TEST(Signature, OfAHungTaskIsTheBlockedTasks) {
     log.records.push_back(record(line));
   }
   EXPECT_EQ(sign(crash, log, "")->family.text,
-            "kdumpkit family v2\nclass hung_task\nfunction __mutex_lock\nfunction ext4_file_write_iter\n");
+            "kdumpkit family v3\nclass hung_task\nfunction __mutex_lock\nfunction ext4_file_write_iter\n");
 }
 
 TEST(Signature, NothingKnownHasNone) {
   EXPECT_FALSE(sign(Crash{}, {}, "ab"));
   Crash only_class;
   only_class.crash_class.name = "oom_panic";
-  EXPECT_EQ(sign(only_class, {}, "")->family.text, "kdumpkit family v2\nclass oom_panic\n");
+  EXPECT_EQ(sign(only_class, {}, "")->family.text, "kdumpkit family v3\nclass oom_panic\n");
 }
 
 }  // namespace
