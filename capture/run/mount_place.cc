@@ -29,8 +29,8 @@ class MountPlace : public DirectoryPlace {
 
   void prepare(const std::string& name) override {
     std::filesystem::create_directories(point_);
-    // A try that was killed, most likely for its memory, leaves its mount, and the kernel refuses the same again
-    // at the same place (EBUSY). Nothing is mounted there otherwise.
+    // A killed try leaves its mount, and the kernel refuses the same again at the same place (EBUSY). Nothing
+    // else is mounted there.
     ::umount2(point_.c_str(), MNT_DETACH);
     if (target_.kind == TargetKind::nfs) {
       mount_nfs();

@@ -48,10 +48,10 @@ void check_command_line(LoadPlan& plan);
 // before by then. nullopt when `total` bytes are acceptable.
 std::optional<Outcome> refuse_half_of_memory(const Machine& machine, const LoadPlan& plan, uint64_t total);
 
-// What the kernel and its programs have besides a full root file system that no tmpfs limit holds back; bytes.
-// Measured with the crash initramfs of our packages on Debian 6.1 x86-64, 1 GiB of RAM, one CPU, a disk target:
-// with 10 MiB the kernel finds no memory while it unpacks, with 18 MiB the dump is saved, but the first try may
-// be killed for its memory. The other is comfortable.
+// What the kernel and its programs have besides a full root file system that no tmpfs limit holds back;
+// bytes. Measured with our packages' crash initramfs on Debian 6.1 x86-64, 1 GiB of RAM, one CPU, a disk as
+// target: with 10 MiB the kernel finds no memory while it unpacks; with 18 MiB the dump is saved, but the
+// first try may be killed for its memory. The other is comfortable.
 constexpr uint64_t least_working_memory = uint64_t{16} << 20;
 constexpr uint64_t working_memory = uint64_t{32} << 20;
 // The memory of a crash kernel in plan.crash_regions, from plan.image and plan.command_line; without the

@@ -43,7 +43,11 @@ path = "killed"
 END
 kdump-capture run --config /killed.toml --final-action none 2>$results/killed.stderr &
 run=$!
-until grep -q '^saving .* pages' $results/killed.stderr || [ ! -e /proc/$run ]; do usleep 10000; done
+tries=0
+until grep -q '^saving .* pages' $results/killed.stderr || [ $tries = 3000 ]; do
+  usleep 10000
+  tries=$((tries + 1))
+done
 kill -KILL $(cat /proc/$run/task/$run/children)
 wait $run
 echo $? >$results/killed.rc
