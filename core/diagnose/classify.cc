@@ -35,9 +35,6 @@ struct Rule {
   std::string_view title = {};  // when that of the class would say too little, or something else
 };
 
-constexpr std::string_view user_access =
-    "Access of the kernel to user memory outside of the functions that may";
-
 // Matched against every line of the kernel except the panic line. First match wins per line: special before
 // general.
 constexpr Rule line_rules[] = {
@@ -60,7 +57,7 @@ constexpr Rule line_rules[] = {
     {"kasan", Weight::cause, "BUG: KASAN: ", "out-of-bounds", "Access outside of an object found by KASAN"},
     // What has no shadow (mm/kasan/report_generic.c, get_wild_bug_type).
     {"null_deref", Weight::cause, "BUG: KASAN: null-ptr-deref"},
-    {"bad_paging", Weight::cause, "BUG: KASAN: user-memory-access", {}, user_access},
+    {"bad_paging", Weight::cause, "BUG: KASAN: user-memory-access", {}, forbidden::user_access},
     {"bad_paging", Weight::cause, "BUG: KASAN: wild-memory-access"},
     {"kasan", Weight::cause, "BUG: KASAN: "},
     {"kfence",
@@ -121,22 +118,34 @@ constexpr Rule line_rules[] = {
     {"null_deref", Weight::fault, "BUG: kernel NULL pointer dereference"},
     {"null_deref", Weight::fault, "BUG: unable to handle kernel NULL pointer dereference"},
     // What the page tables do not allow (arch/arm64/mm/fault.c, __do_kernel_fault and do_page_fault).
-    {"bad_paging", Weight::fault, "Unable to handle kernel access to user memory", {}, user_access},
+    {"bad_paging",
+     Weight::fault,
+     "Unable to handle kernel access to user memory",
+     {},
+     forbidden::user_access},
     {"bad_paging",
      Weight::fault,
      "Unable to handle kernel execution of user memory",
      {},
-     "Execution of user memory by the kernel"},
+     forbidden::user_execution},
     {"bad_paging",
      Weight::fault,
      "Unable to handle kernel execute from non-executable memory",
      {},
-     "Execution of kernel memory that holds no code"},
+     forbidden::data_execution},
     {"bad_paging",
      Weight::fault,
      "Unable to handle kernel write to read-only memory",
      {},
-     "Write to read-only memory of the kernel"},
+     forbidden::read_only_write},
+    // Before the address (arch/x86/mm/fault.c, show_fault_oops). The first may be of user memory: the address
+    // and the error code decide (forbidden_access()).
+    {"bad_paging",
+     Weight::fault,
+     "kernel tried to execute NX-protected page",
+     {},
+     "Execution of memory that holds no code"},
+    {"bad_paging", Weight::fault, "unable to execute userspace code (SMEP?)", {}, forbidden::user_execution},
     {"bad_paging", Weight::fault, "Unable to handle kernel "},
     {"bad_paging", Weight::fault, "BUG: unable to handle page fault"},
     {"bad_paging", Weight::fault, "BUG: unable to handle kernel paging request"},

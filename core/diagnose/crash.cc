@@ -212,6 +212,11 @@ Crash diagnose(Kernel& kernel, const KernelLog& log, const UnwindAids& aids) {
     std::optional<VirtAddr> task;
     if (crashed && crashed->task) task = VirtAddr{*crashed->task};
     crash.fault = find_fault(kernel, log, crash_record, crashed ? &crashed->backtrace : nullptr, task);
+    // Of such accesses x86-64's log names none by what it was, or only that it was an execution.
+    if (crash.fault && crash.crash_class.name == "bad_paging") {
+      std::string_view title = forbidden_access(kernel.memory().arch(), *crash.fault);
+      if (!title.empty()) crash.crash_class.title = title;
+    }
     // The log only says that the address cannot be executed.
     if (crash.fault && crash.crash_class.name == "bad_paging" &&
         failed_authentication(kernel.memory(), *crash.fault)) {

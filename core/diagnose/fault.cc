@@ -7,6 +7,7 @@
 #include <array>
 #include <charconv>
 
+#include "core/diagnose/classify.h"
 #include "core/diagnose/fault_decoder.h"
 
 namespace kdk {
@@ -139,6 +140,16 @@ bool failed_authentication(KernelMemory& memory, const Fault& fault) {
   if (layout.signature_mask == 0 || fault.access != "execute" || !fault.address) return false;
   const VirtAddr meant = memory.arch().strip(*fault.address, layout);
   return meant.value != *fault.address && memory.translate(meant);
+}
+
+std::string_view forbidden_access(const Arch& arch, const Fault& fault) {
+  const FaultDecoder* decoder = decoder_of(arch);
+  if (decoder == nullptr || !decoder->page_forbids(fault)) return {};
+  const bool user = fault.address_kind == "user", kernel = fault.address_kind == "kernel";
+  if (user) return fault.access == "execute" ? forbidden::user_execution : forbidden::user_access;
+  if (kernel && fault.access == "execute") return forbidden::data_execution;
+  if (kernel && fault.access == "write") return forbidden::read_only_write;
+  return {};
 }
 
 std::optional<uint64_t> hex_after(std::string_view line, std::string_view key) {

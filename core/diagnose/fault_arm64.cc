@@ -144,6 +144,11 @@ class Arm64Faults : public FaultDecoder {
     }
   }
 
+  bool page_forbids(const Fault& fault) const override {
+    const bool abort = fault.vector == data_abort || fault.vector == instruction_abort;
+    return abort && fault.error_code && (*fault.error_code & 0x3c) == 0x0c;  // permission fault of any level
+  }
+
  private:
   static void set_address(uint64_t address, Fault& fault) {
     fault.address = address;

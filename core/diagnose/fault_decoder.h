@@ -21,6 +21,8 @@ class FaultDecoder {
   virtual void read_task(Kernel& kernel, VirtAddr task, Fault& fault) const = 0;
   // Bits, access and reason from the exception and its error code.
   virtual void decode(Fault& fault) const = 0;
+  // Whether the error code says that a page is there, but not for an access of this kind.
+  virtual bool page_forbids(const Fault& fault) const = 0;
 };
 const FaultDecoder& arm64_faults();
 const FaultDecoder& x86_64_faults();
@@ -28,6 +30,10 @@ const FaultDecoder& x86_64_faults();
 // A jump to an address of the kernel's but for the bits of an authentication code. Without FEAT_FPAC a wrong
 // code does not fault by itself: the pointer comes out unusable, and is used (Arm ARM, pseudocode of Auth()).
 bool failed_authentication(KernelMemory& memory, const Fault& fault);
+
+// What the page tables did not allow the kernel, by the error code and the address, for people; empty when
+// the fault is about something else or not enough is known.
+std::string_view forbidden_access(const Arch& arch, const Fault& fault);
 
 // The hexadecimal number behind `key` in the line, with or without "0x".
 std::optional<uint64_t> hex_after(std::string_view line, std::string_view key);

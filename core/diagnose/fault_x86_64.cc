@@ -143,14 +143,17 @@ void decode_page_fault(Fault& fault) {
     if (set(bit.bit)) fault.bits.push_back({std::string(bit.name), std::string(bit.meaning)});
   }
   fault.access = set(4) ? "execute" : set(1) ? "write" : "read";
+  const bool user_page = fault.address && (*fault.address >> 63) == 0;
   fault.reason = !set(0)   ? "page not present"
                  : set(3)  ? "reserved bit set in a page table entry"
                  : set(5)  ? "forbidden by a protection key"
                  : set(6)  ? "shadow stack access refused"
                  : set(15) ? "forbidden by SGX"
                  : set(31) ? "forbidden by the reverse map table"
-                 : set(4)  ? "page not executable here (NX or SMEP)"
-                 : set(1)  ? "page not writable here"
+                 : set(4)  ? user_page ? "user page, not executable for the kernel (SMEP or NX)"
+                                       : "page not executable here (NX)"
+                 : set(1)  ? user_page ? "user page, not writable for the kernel here (SMAP, or read-only)"
+                                       : "page not writable here"
                            : "page not readable here (SMAP)";
 }
 
@@ -255,6 +258,14 @@ class X86Faults : public FaultDecoder {
       default:
         return;
     }
+  }
+
+  // The present bit, without those that name another judge than the rights in the page tables, or user mode.
+  bool page_forbids(const Fault& fault) const override {
+    constexpr uint64_t present = 1 << 0;
+    constexpr uint64_t others = 1 << 2 | 1 << 3 | 1 << 5 | 1 << 6 | 1 << 15 | uint64_t{1} << 31;
+    return fault.vector == page_fault && fault.error_code &&
+           (*fault.error_code & (present | others)) == present;
   }
 };
 

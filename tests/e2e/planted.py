@@ -23,7 +23,8 @@ KERNELS = ("6.1-cloud-arm64", "6.12-cloud-arm64", "6.1-cloud-amd64", "6.12-cloud
 MEMORY_MIB = 256
 # KFENCE watches an allocation every 20 ms; slabs of our own cache are checked, and a bad page or slab is a panic (TAINT_BAD_PAGE).
 COMMAND_LINE = "panic=0 kfence.sample_interval=20 slub_debug=FZP,kdk_objects panic_on_taint=0x20"
-CPU = {"arm64": ["-cpu", "cortex-a57"], "x86-64": ["-cpu", "qemu64"]}
+# What every x86-64 processor of the last ten years refuses the kernel: to execute or to read what is the user's.
+CPU = {"arm64": ["-cpu", "cortex-a57"], "x86-64": ["-cpu", "qemu64,+smep,+smap"]}
 # Our own kernel breaks itself (LKDTM), and authenticates its pointers. No memory tags: QEMU 7.2 has one tag for a whole page (its commit
 # 28fb921f02ef, v8.0).
 OWN_CPU = ["-cpu", guest.ARM64_MAX]

@@ -83,9 +83,13 @@ FAILURES = [
     Failure("null_call", "null_deref", "kdk_null_call", noticed_by="^0x0000000000000000$"),
     # 6.1 arm64: a module's data is not told from its code there, and the caller is missing.
     Failure("wild_call", "bad_paging", "kdk_wild_call", noticed_by="^(0x|kdk_device)", kernels=X86_64 + ARM64[1:]),
+    Failure("exec_data", "bad_paging", "kdk_exec_data", noticed_by="^0x", title="Execution of kernel memory that holds no code"),
+    Failure("exec_user", "bad_paging", "kdk_exec_user", noticed_by="^0x0000", title="Execution of user memory by the kernel"),
+    # A Cortex-A57 lets the kernel read what is the user's.
+    Failure("read_user", "bad_paging", "kdk_read_user", kernels=X86_64, title="Access of the kernel to user memory"),
     Failure("wild_read", "bad_paging gpf", "kdk_wild_read"),
     Failure("unmapped_read", "bad_paging", "kdk_unmapped_read"),
-    Failure("constant_write", "bad_paging", "kdk_constant_write"),
+    Failure("constant_write", "bad_paging", "kdk_constant_write", title="Write to read-only memory"),
     Failure("bug", "bug_on", "kdk_bug"),
     Failure("bug_inline", "bug_on", "kdk_bug_inline"),
     Failure("warn", "warn_panic", "kdk_warn", ON_WARNING),

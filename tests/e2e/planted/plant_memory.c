@@ -2,8 +2,10 @@
 // Accesses and instructions that the processor refuses, and checks that code makes by itself.
 #include <linux/bug.h>
 #include <linux/mm.h>
+#include <linux/mman.h>
 #include <linux/slab.h>
 #include <linux/string.h>
+#include <linux/uaccess.h>
 #include <linux/vmalloc.h>
 
 #include "plant.h"
@@ -28,6 +30,44 @@ static noinline void kdk_wild_call(void) {
   OPTIMIZER_HIDE_VAR(function);
   function(); /* plant: wild_call */
   barrier();
+}
+
+#ifdef CONFIG_X86_64
+static const u8 kdk_return[] = {0xc3};
+#else
+static const u32 kdk_return[] = {0xd65f03c0};
+#endif
+
+static noinline void kdk_exec_data(void) {
+  void* buffer = kmemdup(kdk_return, sizeof(kdk_return), GFP_KERNEL);
+  void (*function)(void) = (void (*)(void))buffer;
+  if (!buffer) return;
+  OPTIMIZER_HIDE_VAR(function);
+  function(); /* plant: exec_data */
+  barrier();
+}
+
+// A page of the calling process: readable, writable and executable, for the process.
+static void __user* kdk_user_page(void) {
+  unsigned long page =
+      vm_mmap(NULL, 0, PAGE_SIZE, PROT_READ | PROT_WRITE | PROT_EXEC, MAP_ANONYMOUS | MAP_PRIVATE, 0);
+  if (IS_ERR_VALUE(page) || copy_to_user((void __user*)page, kdk_return, sizeof(kdk_return))) return NULL;
+  return (void __user*)page;
+}
+
+static noinline void kdk_exec_user(void) {
+  void (*function)(void) = (void (*)(void))(unsigned long)kdk_user_page();
+  if (!function) return;
+  OPTIMIZER_HIDE_VAR(function);
+  function(); /* plant: exec_user */
+  barrier();
+}
+
+static noinline void kdk_read_user(void) {
+  unsigned long* word = (unsigned long*)(unsigned long)kdk_user_page();
+  if (!word) return;
+  OPTIMIZER_HIDE_VAR(word);
+  pr_info("%lu\n", READ_ONCE(*word)); /* plant: read_user */
 }
 
 // What a freed structure full of poison gives for a pointer.
@@ -117,6 +157,9 @@ const struct kdk_failure kdk_memory_failures[] = {
     {"null_write", kdk_null_write},
     {"null_call", kdk_null_call},
     {"wild_call", kdk_wild_call},
+    {"exec_data", kdk_exec_data},
+    {"exec_user", kdk_exec_user},
+    {"read_user", kdk_read_user},
     {"wild_read", kdk_wild_read},
     {"unmapped_read", kdk_unmapped_read},
     {"constant_write", kdk_constant_write},

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "core/diagnose/crash.h"
 #include "core/kernel/layout.h"
 #include "tests/support/dump_builder.h"
 #include "tests/unit/diagnose/oops_texts.h"
@@ -113,7 +114,7 @@ TEST(X86Fault, PageFaultErrorCodes) {
       {0x3, {"P", "W"}, "write", "page not writable here"},
       {0x1, {"P"}, "read", "page not readable here (SMAP)"},
       {0x10, {"I"}, "execute", "page not present"},
-      {0x11, {"P", "I"}, "execute", "page not executable here (NX or SMEP)"},
+      {0x11, {"P", "I"}, "execute", "page not executable here (NX)"},
       {0xd, {"P", "U", "RSVD"}, "read", "reserved bit set in a page table entry"},
       {0x27, {"P", "W", "U", "PK"}, "write", "forbidden by a protection key"},
       {0x8007, {"P", "W", "U", "SGX"}, "write", "forbidden by SGX"},
@@ -131,6 +132,52 @@ TEST(X86Fault, PageFaultErrorCodes) {
     EXPECT_EQ(names(*fault), c.bits);
     EXPECT_EQ(fault->access, c.access);
     EXPECT_EQ(fault->reason, c.reason);
+  }
+}
+
+// By the error code and the address; the log's own words count only where these are missing.
+TEST(X86Fault, WhatThePageForbade) {
+  Machine machine({.x86_64 = test::X86_64Options{}});
+  constexpr std::string_view nx = "kernel tried to execute NX-protected page - exploit attempt? (uid: 0)\n";
+  constexpr std::string_view smep = "unable to execute userspace code (SMEP?) (uid: 0)\n";
+  constexpr std::string_view user = "00007fcd7dd03000", data = "ffff88800badf000";
+  constexpr std::string_view general = "Access to a kernel address that does not allow it";
+  constexpr std::string_view user_execution = "Execution of user memory by the kernel";
+  struct Case {
+    std::string_view said, address;
+    std::optional<unsigned> code;
+    std::string_view title, reason;
+  };
+  const std::vector<Case> cases = {
+      {nx, data, 0x11, "Execution of kernel memory that holds no code", "page not executable here (NX)"},
+      {"", data, 0x11, "Execution of kernel memory that holds no code", "page not executable here (NX)"},
+      {nx, data, {}, "Execution of memory that holds no code", ""},
+      {smep, user, 0x11, user_execution, "user page, not executable for the kernel (SMEP or NX)"},
+      // The user's page is no code for its process either; or only the tables of page table isolation forbid
+      // it.
+      {nx, user, 0x11, user_execution, "user page, not executable for the kernel (SMEP or NX)"},
+      {"", user, 0x11, user_execution, "user page, not executable for the kernel (SMEP or NX)"},
+      {smep, user, {}, user_execution, ""},
+      {"", user, 0x1, "Access of the kernel to user memory outside of the functions that may",
+       "page not readable here (SMAP)"},
+      {"", user, 0x3, "Access of the kernel to user memory outside of the functions that may",
+       "user page, not writable for the kernel here (SMAP, or read-only)"},
+      {"", data, 0x3, "Write to read-only memory of the kernel", "page not writable here"},
+      {"", data, 0x10, general, "page not present"},
+      {"", user, 0x2, general, "page not present"},
+      {"", data, 0x80000003, general, "forbidden by the reverse map table"},
+      {"", user, 0x15, general, "user page, not executable for the kernel (SMEP or NX)"},  // in user mode
+  };
+  for (const Case& c : cases) {
+    std::string text = fmt::format("{}BUG: unable to handle page fault for address: {}", c.said, c.address);
+    if (c.code) text += fmt::format("\n#PF: error_code({0:#06x}) - x\nOops: {0:04x} [#1] SMP", *c.code);
+    SCOPED_TRACE(text);
+    machine.fault_of(text);
+    const Crash crash = diagnose(*machine.kernel, log_of(text));
+    EXPECT_EQ(crash.crash_class.name, "bad_paging");
+    EXPECT_EQ(crash.crash_class.title, c.title);
+    ASSERT_TRUE(crash.fault);
+    EXPECT_EQ(crash.fault->reason, c.reason);
   }
 }
 
@@ -282,6 +329,24 @@ TEST(Arm64Fault, DataAbort) {
   EXPECT_EQ(fault->error_code, 0x96000044u);
   EXPECT_EQ(names(*fault), (std::vector<std::string>{"FSC", "WnR"}));
   EXPECT_EQ(describe(*fault), "write to 0x0000000000000028 (NULL pointer + 0x28): level 0 translation fault");
+}
+
+// Where the log has one text for all of these, the syndrome tells them apart.
+TEST(Arm64Fault, WhatThePageForbade) {
+  Arm64 machine;
+  auto title = [&](std::string_view address, std::string_view esr) {
+    const std::string text =
+        fmt::format("Unable to handle kernel paging request at virtual address {}\n  ESR = {}", address, esr);
+    machine.fault_of(text);
+    return diagnose(*machine.kernel, log_of(text)).crash_class.title;
+  };
+  EXPECT_EQ("Execution of user memory by the kernel", title("0000ffffb6980000", "0x000000008600000f"));
+  EXPECT_EQ("Access of the kernel to user memory outside of the functions that may",
+            title("0000ffffb6980000", "0x000000009600000f"));
+  EXPECT_EQ("Execution of kernel memory that holds no code", title("ffff00000b2498f0", "0x000000008600000f"));
+  EXPECT_EQ("Write to read-only memory of the kernel", title("ffff00000b2498f0", "0x000000009600004e"));
+  EXPECT_EQ("Access to a kernel address that does not allow it",
+            title("ffff00000b2498f0", "0x0000000096000047"));
 }
 
 TEST(Arm64Fault, OtherClasses) {

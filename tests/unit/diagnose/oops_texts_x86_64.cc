@@ -86,6 +86,113 @@ R13: 0000000000000000 R14: 0000000000000000 R15: 0000000000013c60
 Kernel panic - not syncing: Fatal exception in interrupt)",
        "faulty_timer", "common_startup_64", 0, 0, "swapper/0", true},
 
+      // What is in a page that may not be executed: every entry of the trace is a guess.
+      {"bad_paging", "kernel tried to execute NX-protected page",
+       R"(kernel tried to execute NX-protected page - exploit attempt? (uid: 0)
+BUG: unable to handle page fault for address: ffff8bef812dd2d0
+#PF: supervisor instruction fetch in kernel mode
+#PF: error_code(0x0011) - permissions violation
+PGD 7001067 P4D 7001067 PUD 7002067 PMD 1943063 PTE 80000000012dd163
+Oops: 0011 [#1] PREEMPT SMP NOPTI
+CPU: 1 PID: 92 Comm: sh Tainted: G           OE      6.1.0-57-cloud-amd64 #1  Debian 6.1.192-3
+RIP: 0010:0xffff8bef812dd2d0
+Code: 62 00 67 70 65 32 46 00 00 00 a9 78 89 ca ef 30 a3 5f 01 00 00 00 00 00 00 00 03 00 00 00 00 00 00 00 50 4e 50 30 43 30 46 00 <c3> 00 00 00 00 00 00 00 50 4e 50 30 43 30 31 00 77 61 6b 65 75 70
+RSP: 0018:ffffd27ec037bda0 EFLAGS: 00000282
+CR2: ffff8bef812dd2d0 CR3: 000000000275a000 CR4: 00000000003006a0
+Call Trace:
+ <TASK>
+ ? kdk_exec_data+0x25/0x30 [kdk_plant]
+ ? plant_set+0x35/0x60 [kdk_plant]
+ ? param_attr_store+0x94/0xe0
+ ? module_attr_store+0x1d/0x30
+ ? kernfs_fop_write_iter+0x12e/0x200
+ ? vfs_write+0x235/0x3f0
+ ? ksys_write+0x6b/0xf0
+ ? do_syscall_64+0x5d/0x90
+ ? exit_to_user_mode_prepare+0x44/0x240
+ ? entry_SYSCALL_64_after_hwframe+0x6e/0xd8
+ </TASK>
+Modules linked in: kdk_plant(OE)
+CR2: ffff8bef812dd2d0
+---[ end trace 0000000000000000 ]---
+Kernel panic - not syncing: Fatal exception)",
+       "0xffff8bef812dd2d0", "0xffff8bef812dd2d0", 1, 92, "sh"},
+
+      // Of the process.
+      {"bad_paging", "unable to execute userspace code (SMEP?)",
+       R"(unable to execute userspace code (SMEP?) (uid: 0)
+BUG: unable to handle page fault for address: 00007fcd7dd03000
+#PF: supervisor instruction fetch in kernel mode
+#PF: error_code(0x0011) - permissions violation
+PGD 218b067 P4D 218b067 PUD 23e3067 PMD 1d77067 PTE 85ea867
+Oops: Oops: 0011 [#1] PREEMPT SMP NOPTI
+CPU: 0 UID: 0 PID: 147 Comm: sh Tainted: G           OE      6.12.117+deb12-cloud-amd64 #1  Debian 6.12.117-1~deb12u1
+Tainted: [O]=OOT_MODULE, [E]=UNSIGNED_MODULE
+RIP: 0010:0x7fcd7dd03000
+Code: Unable to access opcode bytes at 0x7fcd7dd02fd6.
+RSP: 0018:ffffcf5e404cbd80 EFLAGS: 00000206
+CR2: 00007fcd7dd03000 CR3: 000000000214c000 CR4: 00000000003006f0
+Call Trace:
+ <TASK>
+ ? kdk_exec_user+0x18/0x20 [kdk_plant]
+ ? plant_set+0x39/0x70 [kdk_plant]
+ ? param_attr_store+0x98/0xf0
+ ? module_attr_store+0x21/0x40
+ ? kernfs_fop_write_iter+0x12f/0x210
+ ? vfs_write+0x28f/0x450
+ ? ksys_write+0x6f/0xf0
+ ? do_syscall_64+0x87/0x180
+ ? arch_exit_to_user_mode_prepare.constprop.0+0x16/0xa0
+ ? entry_SYSCALL_64_after_hwframe+0x76/0x7e
+ </TASK>
+Modules linked in: kdk_plant(OE)
+CR2: 00007fcd7dd03000
+---[ end trace 0000000000000000 ]---
+Kernel panic - not syncing: Fatal exception)",
+       "0x7fcd7dd03000", "0x7fcd7dd03000", 0, 147, "sh"},
+
+      // Read where SMAP does not allow it.
+      {"bad_paging", "unable to handle page fault",
+       R"(BUG: unable to handle page fault for address: 00007f6bf8b9f000
+#PF: supervisor read access in kernel mode
+#PF: error_code(0x0001) - permissions violation
+PGD 2196067 P4D 2196067 PUD 2191067 PMD 1ce9067 PTE 96ff867
+Oops: Oops: 0001 [#1] PREEMPT SMP NOPTI
+CPU: 1 UID: 0 PID: 147 Comm: sh Tainted: G           OE      6.12.117+deb12-cloud-amd64 #1  Debian 6.12.117-1~deb12u1
+Tainted: [O]=OOT_MODULE, [E]=UNSIGNED_MODULE
+RIP: 0010:kdk_read_user+0x13/0x30 [kdk_plant]
+Code: cc 66 0f 1f 44 00 00 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 90 f3 0f 1e fa 0f 1f 44 00 00 e8 82 ff ff ff 48 85 c0 74 0f <48> 8b 30 48 c7 c7 06 78 26 c0 e9 9e b9 cf f7 c3 cc cc cc cc 66 0f
+RSP: 0018:ffffcf5e4043bb18 EFLAGS: 00000206
+CR2: 00007f6bf8b9f000 CR3: 000000000214a000 CR4: 00000000003006f0
+Call Trace:
+ <TASK>
+ plant_set+0x39/0x70 [kdk_plant]
+ param_attr_store+0x98/0xf0
+ module_attr_store+0x21/0x40
+ kernfs_fop_write_iter+0x12f/0x210
+ vfs_write+0x28f/0x450
+ ksys_write+0x6f/0xf0
+ do_syscall_64+0x87/0x180
+ ? next_uptodate_folio+0x85/0x2a0
+ ? filemap_map_pages+0x556/0x680
+ ? do_fault+0x281/0x4d0
+ ? __handle_mm_fault+0x6e8/0xfa0
+ ? __count_memcg_events+0x53/0xf0
+ ? count_memcg_events.constprop.0+0x1a/0x30
+ ? handle_mm_fault+0xae/0x2d0
+ ? do_user_addr_fault+0x379/0x6a0
+ ? arch_exit_to_user_mode_prepare.constprop.0+0x16/0xa0
+ entry_SYSCALL_64_after_hwframe+0x76/0x7e
+RIP: 0033:0x47b7a0
+Code: 40 00 48 c7 c2 e0 ff ff ff f7 d8 64 89 02 48 c7 c0 ff ff ff ff eb b7 0f 1f 00 80 3d e8 85 16 00 00 74 17 b8 01 00 00 00 0f 05 <48> 3d 00 f0 ff ff 77 58 c3 0f 1f 80 00 00 00 00 48 83 ec 28 48 89
+RSP: 002b:00007ffd3e2571f8 EFLAGS: 00000202 ORIG_RAX: 0000000000000001
+ </TASK>
+Modules linked in: kdk_plant(OE)
+CR2: 00007f6bf8b9f000
+---[ end trace 0000000000000000 ]---
+Kernel panic - not syncing: Fatal exception)",
+       "kdk_read_user", "entry_SYSCALL_64_after_hwframe", 1, 147, "sh"},
+
       {"gpf", "general protection fault",
        R"(traps: tool[99] general protection fault ip:4011a6 sp:7ffc3b0d4a10 error:0 in tool[401000+1000]
 Oops: general protection fault, probably for non-canonical address 0xdead000000000108: 0000 [#1] PREEMPT SMP PTI
