@@ -51,8 +51,7 @@ std::string answer(const Report& report) {
     std::string where = text::position(who.frame->file, who.frame->line);
     out += fmt::format("<p>in <code>{}</code>{}</p>\n", escape(text::frame_name(*who.frame)),
                        where.empty() ? "" : fmt::format(", <code>{}</code>", escape(where)));
-    if (who.noticed_by != nullptr)
-      out += fmt::format("<p>{}</p>\n", escape(text::noticed_by(*who.noticed_by)));
+    if (who.noticed_by != nullptr) out += fmt::format("<p>{}</p>\n", escape(text::noticed_by(who)));
     if (who.task != nullptr) out += fmt::format("<p>task {}</p>\n", escape(text::task_name(*who.task)));
   }
   return out + fmt::format("<p>on {}</p>\n</div>\n", escape(text::who(crash)));

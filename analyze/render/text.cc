@@ -53,7 +53,7 @@ std::string headline(const Report& report) {
     out += fact("CLASS", crash.crash_class.name + title);
     if (crash.fault) out += fact("FAULT", text::fault_line(*crash.fault));
     if (const Culprit who = culprit(report); who.frame != nullptr) {
-      const std::string check = who.noticed_by != nullptr ? "; " + text::noticed_by(*who.noticed_by) : "";
+      const std::string check = who.noticed_by != nullptr ? "; " + text::noticed_by(who) : "";
       out += fact("WHERE", text::frame_and_position(*who.frame) + check);
       if (who.task != nullptr) out += fact("TASK", text::task_name(*who.task));
     }

@@ -85,9 +85,11 @@ std::string redaction(const Redaction& done) {
   return std::string(to_string(done.level)) + (counts.empty() ? ": there was nothing to take out" : counts);
 }
 
-std::string noticed_by(const Frame& check) {
-  return check.symbol.empty() ? fmt::format("called {}, which cannot be executed", frame_name(check))
-                              : "noticed by " + frame_and_position(check);
+std::string noticed_by(const Culprit& who) {
+  const Frame& check = *who.noticed_by;
+  const bool called = check.symbol.empty() || who.frame->kind == FrameKind::bad_call;
+  return called ? fmt::format("called {}, which cannot be executed", frame_name(check))
+                : "noticed by " + frame_and_position(check);
 }
 
 std::string variable(const Variable& item) {

@@ -27,8 +27,8 @@ std::string frame_name(const Frame& frame);
 // The same and ", file:line" where it is known.
 std::string frame_and_position(const Frame& frame);
 // "noticed by __list_add_valid+0x7c/0xb8, lib/list_debug.c:29", or which address it called that cannot be
-// executed.
-std::string noticed_by(const Frame& check);
+// executed. Both frames of `who` are known.
+std::string noticed_by(const Culprit& who);
 // "default: 3 mac, 1 host"; empty when nothing was to be taken out.
 std::string redaction(const Redaction& done);
 // " (scan)", " (called a bad address)": what is not proven of the frame; "" when it is.

@@ -252,12 +252,17 @@ bool synchronous_entry(std::string_view name) {
          name.starts_with("asm_exc_");
 }
 
+// What was called there cannot be executed, whatever name its data has.
+bool is_no_code(const Frames& frames, size_t at) {
+  return at + 1 < frames.size() && frames[at + 1].kind == FrameKind::bad_call;
+}
+
 // `at` or the nearest frame further out that no check stands in, in the same context. The link register
 // counts: of a leaf such as memcpy() it is all there is, and the unwinder takes it for a caller only where
 // that calls this very function.
 const Frame* asked_by(const Frames& frames, size_t at) {
   for (size_t i = at; i < frames.size() && (i == at || frames[i].kind != FrameKind::exception); ++i) {
-    if (!frames[i].symbol.empty() && !is_watchman(frames[i])) return &frames[i];
+    if (!frames[i].symbol.empty() && !is_watchman(frames[i]) && !is_no_code(frames, i)) return &frames[i];
   }
   return &frames[at];
 }

@@ -13,6 +13,14 @@ namespace {
 // No kernel image is larger; only used when _end is unknown.
 constexpr uint64_t max_image_size = 128 << 20;
 
+// Data has a name, too, where a CPU was sent to execute it: the kernel prints it as well. A return address or
+// an offset of per-CPU data (of x86-64, numbers from 0 on) that happens to be a symbol's says nothing.
+bool names(const Symbol& symbol, const Frame& frame) {
+  if (symbol.text()) return true;
+  constexpr std::string_view data = "dDbBrR";
+  return !frame.pc_is_return_address && frame.pc >> 63 != 0 && data.find(symbol.type) != data.npos;
+}
+
 }  // namespace
 
 const Unwinder* find_unwinder(const Arch& arch) {
@@ -59,7 +67,7 @@ void symbolise(Kernel& kernel, Backtrace& trace) {
   for (Frame& frame : trace.frames) {
     // A return address can be the first byte of the next function when the call never returns.
     uint64_t address = frame.pc_is_return_address ? frame.pc - 1 : frame.pc;
-    if (std::optional<SymbolHit> hit = kernel.symbols().lookup(address); hit && hit->symbol.text()) {
+    if (std::optional<SymbolHit> hit = kernel.symbols().lookup(address); hit && names(hit->symbol, frame)) {
       frame.symbol = escape_untrusted(hit->symbol.name);
       frame.symbol_offset = frame.pc - hit->symbol.address;
       frame.symbol_size = hit->symbol.size;

@@ -8,6 +8,7 @@
 #include "analyze/answers.h"
 #include "analyze/render/json_parts.h"
 #include "analyze/render/render.h"
+#include "analyze/render/text_parts.h"
 #include "analyze/triage/triage.h"
 #include "tests/support/crash_scene.h"
 
@@ -180,6 +181,14 @@ TEST(Culprit, OfABadCallIsTheCaller) {
   const std::vector<Frame> frames = {named("die"), nowhere, named("driver", FrameKind::bad_call),
                                      named("vfs_write")};
   EXPECT_EQ("driver", found(frames, "null_deref", true).symbol);
+  // Data with a name is still nobody who did something.
+  const std::vector<Frame> data = {named("die"), named("area", FrameKind::exception),
+                                   named("driver", FrameKind::bad_call)};
+  EXPECT_EQ("driver", found(data, "bad_paging", true).symbol);
+  Culprit who{&data[2], &data[1], nullptr};
+  EXPECT_EQ("called area+0x0, which cannot be executed", text::noticed_by(who));
+  who.frame = &data[0];
+  EXPECT_EQ("noticed by area+0x0", text::noticed_by(who));
 }
 
 TEST(Culprit, OfASoftLockupIsTheTaskBelowTheInterrupts) {
