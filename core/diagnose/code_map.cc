@@ -58,7 +58,15 @@ bool CodeMap::maybe_code(uint64_t address) {
       if (contains(range, address)) return holds_code(range);
     }
   }
-  return true;
+  return executable_page(address);
+}
+
+bool CodeMap::executable_page(uint64_t address) {
+  const std::vector<Translator::Step> steps =
+      kernel_.memory().translator().steps(std::nullopt, VirtAddr{address});
+  return std::ranges::none_of(steps, [](const Translator::Step& step) {
+    return std::ranges::find(step.flags, "no-execute") != step.flags.end();
+  });
 }
 
 std::optional<uint64_t> CodeMap::function_start(uint64_t address) const {

@@ -21,7 +21,7 @@ class CodeMap {
   // Code of the kernel image or of a module, as far as symbols and module lists tell.
   bool known_code(uint64_t address);
   // Not known to be anything else: mapped, and no data of the image or of a module. Generated code has
-  // neither symbol nor module.
+  // neither symbol nor module; it is told from stacks and slabs by the page tables.
   bool maybe_code(uint64_t address);
   // First instruction of the function that holds `address`, from the symbols.
   std::optional<uint64_t> function_start(uint64_t address) const;
@@ -30,6 +30,7 @@ class CodeMap {
   bool is_entry_of(uint64_t target, uint64_t address) const;
 
  private:
+  bool executable_page(uint64_t address);
   const std::vector<Module>& modules();
 
   Kernel& kernel_;

@@ -221,6 +221,7 @@ TEST_F(UnwindX86, CallThroughNull) {
   m.rule(8, orc_call(OrcReg::sp, 16));
   push(task, 1);
   push(task, m.indirect_call(8));
+  m.variables["per_cpu_offset_of_something"] = VirtAddr{0};
   Backtrace trace = walk(x86_registers(0, task.position));
   EXPECT_EQ(functions, (Names{"", "f8", "f9"}));
   EXPECT_EQ(trace.frames[1].kind, FrameKind::bad_call);
@@ -233,8 +234,32 @@ TEST_F(UnwindX86, JumpIntoData) {
   push(task, m.indirect_call(8));
   m.variables["some_data"] = m.machine.image_alloc(64);
   Backtrace trace = walk(x86_registers(m.variables["some_data"].value, task.position));
-  ASSERT_GE(trace.frames.size(), 2U);
+  EXPECT_EQ(functions, (Names{"some_data", "f8", "f9"}));
   EXPECT_EQ(trace.frames[1].kind, FrameKind::bad_call);
+}
+
+// Generated code and an object of a slab have neither symbol nor module: the tables tell.
+TEST_F(UnwindX86, JumpIntoAPageThatMayNotBeExecuted) {
+  enter_from_user();
+  m.rule(8, orc_call(OrcReg::sp, 16));
+  push(task, 1);
+  push(task, m.indirect_call(8));
+  const Registers there = x86_registers(m.machine.vmalloc(1).value, task.position);
+  Backtrace trace = walk(there);
+  EXPECT_EQ(functions, (Names{"", "f8", "f9"}));
+  EXPECT_EQ(trace.frames[1].kind, FrameKind::bad_call);
+  EXPECT_EQ(trace.frames[1].trust, Trust::registers);
+  EXPECT_TRUE(trace.complete);
+
+  Translator& tables = m.kernel->memory().translator();
+  for (const Translator::Step& step : tables.steps(std::nullopt, VirtAddr{*there.get(r::rip)})) {
+    m.machine.put_phys_u64(step.entry, step.raw & ~(uint64_t{1} << 63));
+  }
+  trace = walk(there);
+  EXPECT_EQ(functions, (Names{"", "f8", "f9"}));
+  EXPECT_EQ(trace.frames[1].kind, FrameKind::call);
+  EXPECT_EQ(trace.frames[1].trust, Trust::scan);
+  EXPECT_FALSE(trace.complete);
 }
 
 // __crash_kexec() has undefined rows on purpose; who called it is known by the call.
