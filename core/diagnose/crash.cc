@@ -122,8 +122,21 @@ std::optional<bool> trace_agrees(Kernel& kernel, const Backtrace& trace,
   if (log_trace.empty() || !named) return std::nullopt;
 
   size_t ours = frames.size(), theirs = log_trace.size();
+  // x86-64's own unwinder has no rules where no code is: all behind that are guesses, and are not in
+  // log_trace.
+  auto bad_call = std::ranges::find(frames, FrameKind::bad_call, &Frame::kind);
+  if (theirs == 1 && bad_call != frames.end() && bad_call != frames.begin() &&
+      same_function(kernel, **std::prev(bad_call), log_trace[0])) {
+    return std::nullopt;
+  }
   bool met_report = false;
-  while (ours > 0 && theirs > 0 && same_function(kernel, *frames[ours - 1], log_trace[theirs - 1])) {
+  while (ours > 0 && theirs > 0) {
+    if (!same_function(kernel, *frames[ours - 1], log_trace[theirs - 1])) {
+      // arm64's does not look at the link register.
+      if (frames[ours - 1]->kind != FrameKind::bad_call) break;
+      --ours;
+      continue;
+    }
     --ours;
     --theirs;
     if (starts_report(log_trace[theirs].function)) {

@@ -153,6 +153,27 @@ TEST(Diagnose, ANoReturnCallAtTheEndOfItsFunctionStillAgrees) {
   EXPECT_EQ(trace_agrees(*machine->kernel, trace, {{.function = "do_idle"}}, difference), false);
 }
 
+// The kernel prints who called what is no code as a guess only, or not at all.
+TEST(Diagnose, OfACallOfDataTheKernelKnowsLess) {
+  std::unique_ptr<CrashedMachine> machine = crashed_two_cpus();
+  Backtrace trace;
+  for (unsigned n : {1U, 2U, 3U, 4U}) trace.frames.emplace_back().pc = machine->function(n);
+  trace.frames[0].pc = 0x7f0000001000;
+  trace.frames[1].kind = FrameKind::bad_call;
+  symbolise(*machine->kernel, trace);
+  auto agrees = [&](std::vector<LogTraceEntry> log) {
+    std::string difference;
+    return trace_agrees(*machine->kernel, trace, log, difference);
+  };
+  const LogTraceEntry there{.function = "0x7f0000001000"}, caller{.function = trace.frames[1].symbol},
+      outer{.function = trace.frames[2].symbol}, outermost{.function = trace.frames[3].symbol};
+  EXPECT_EQ(agrees({there, outer, outermost}), true);
+  EXPECT_EQ(agrees({there, caller, outer, outermost}), true);
+  EXPECT_EQ(agrees({there, outermost}), false);
+  EXPECT_EQ(agrees({there}), std::nullopt);
+  EXPECT_EQ(agrees({outer}), false);
+}
+
 TEST(Diagnose, NothingButMemory) {
   CrashedMachine machine;
   machine.open(0);
