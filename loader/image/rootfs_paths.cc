@@ -1,7 +1,7 @@
 #include "loader/image/rootfs_paths.h"
 
 #include <algorithm>
-#include <ranges>
+#include <iterator>
 #include <vector>
 
 namespace kdk {
@@ -20,7 +20,7 @@ void push_parts(std::vector<std::string>& pending, std::string_view path) {
     if (end != at) parts.emplace_back(path.substr(at, end - at));
     at = end + 1;
   }
-  for (std::string& part : parts | std::views::reverse) pending.push_back(std::move(part));
+  std::move(parts.rbegin(), parts.rend(), std::back_inserter(pending));
 }
 
 std::string parent_of(const std::string& path) {
