@@ -78,6 +78,9 @@ std::string_view to_string(ReadStatus status) {
 struct KernelMemory::Cache {
   static constexpr size_t cache_bytes = size_t{4} << 20;
   static constexpr size_t translations = 256;
+  // From so many pages on a read goes past the cache: whoever reads tables of megabytes (BTF, kallsyms) reads
+  // them once, and they would push out what is looked at again.
+  static constexpr size_t bulk_pages = 16;
 
   struct Slot {
     uint64_t pfn = ~uint64_t{0};
@@ -103,14 +106,38 @@ struct KernelMemory::Cache {
   const Slot& page(uint64_t pfn) noexcept {
     Slot& slot = slots[pfn % slots.size()];
     if (slot.pfn == pfn) return slot;
-    PageView view = reader->page({pfn});
     slot.pfn = pfn;
-    slot.state = view.state;
-    if (view.state != PageState::present) return slot;
-    if (!touch_guarded([&] { std::memcpy(slot.bytes, view.bytes.data(), page_size); })) {
-      slot.state = PageState::unreadable;
-    }
+    slot.state = copy_page(pfn, slot.bytes);
     return slot;
+  }
+
+  // To `out`, which has room for a page, without keeping it.
+  PageState copy_page(uint64_t pfn, uint8_t* out) noexcept {
+    const PageView view = reader->page({pfn});
+    if (view.state != PageState::present) return view.state;
+    const bool copied = touch_guarded([&] { std::memcpy(out, view.bytes.data(), page_size); });
+    return copied ? PageState::present : PageState::unreadable;
+  }
+
+  bool is_bulk(size_t size) const { return size / page_size >= bulk_pages; }
+
+  ReadResult read(PhysAddr pa, MutableBytes out, bool bulk) noexcept {
+    size_t done = 0;
+    while (done < out.size()) {
+      const uint64_t at = pa.value + done;
+      const uint64_t pfn = at >> page_shift, within = at & (page_size - 1);
+      const size_t n = std::min<size_t>(out.size() - done, page_size - within);
+      if (bulk && n == page_size) {
+        const PageState state = copy_page(pfn, out.data() + done);
+        if (state != PageState::present) return {to_read_status(state), done, at};
+      } else {
+        const Slot& slot = page(pfn);
+        if (slot.state != PageState::present) return {to_read_status(slot.state), done, at};
+        std::memcpy(out.data() + done, slot.bytes + within, n);
+      }
+      done += n;
+    }
+    return {ReadStatus::ok, done, 0};
   }
 
   std::unique_ptr<PageReader> reader;
@@ -159,27 +186,18 @@ Translation KernelMemory::translate(VirtAddr va) noexcept {
 }
 
 ReadResult KernelMemory::read(PhysAddr pa, MutableBytes out) noexcept {
-  size_t done = 0;
-  while (done < out.size()) {
-    const uint64_t at = pa.value + done;
-    const Cache::Slot& slot = cache_->page(at >> cache_->page_shift);
-    if (slot.state != PageState::present) return {to_read_status(slot.state), done, at};
-    const uint64_t within = at & (cache_->page_size - 1);
-    const size_t n = std::min<size_t>(out.size() - done, cache_->page_size - within);
-    std::memcpy(out.data() + done, slot.bytes + within, n);
-    done += n;
-  }
-  return {ReadStatus::ok, done, 0};
+  return cache_->read(pa, out, cache_->is_bulk(out.size()));
 }
 
 ReadResult KernelMemory::read(VirtAddr va, MutableBytes out) noexcept {
+  const bool bulk = cache_->is_bulk(out.size());
   size_t done = 0;
   while (done < out.size()) {
     const VirtAddr at = va + done;
     const Translation t = translate(at);
     if (!t) return {to_read_status(t.status), done, at.value};
     const size_t n = std::min<size_t>(out.size() - done, t.contiguous);
-    const ReadResult part = read(t.pa, out.subspan(done, n));
+    const ReadResult part = cache_->read(t.pa, out.subspan(done, n), bulk);
     done += part.bytes;
     if (!part) return {part.status, done, va.value + done};
   }
