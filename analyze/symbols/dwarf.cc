@@ -7,10 +7,13 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <map>
 #include <vector>
 
+#include "analyze/symbols/aranges.h"
 #include "analyze/symbols/dwarf_scopes.h"
 #include "analyze/symbols/find.h"
+#include "analyze/symbols/lone_unit.h"
 #include "core/base/log.h"
 
 namespace kdk {
@@ -132,59 +135,86 @@ class ScopeSearch {
 }  // namespace
 
 struct DwarfReader::Impl {
-  struct UnitRange {
-    uint64_t begin, end;
-    Dwarf_Off die;
-  };
+  explicit Impl(const VmlinuxFile& vmlinux)
+      : file(vmlinux), aranges(read_aranges(file.section(".debug_aranges"))) {}
 
+  const VmlinuxFile& file;
   Dwarf* dwarf = nullptr;
   std::unique_ptr<VmlinuxFile> supplement;
   Dwarf* supplement_dwarf = nullptr;
-  bool ranges_read = false;
-  std::vector<UnitRange> ranges;  // only filled when .debug_aranges does not know an address
+  std::vector<UnitRange> aranges;
+  std::map<uint64_t, std::unique_ptr<LoneUnit>> lone_units;  // by offset; nullptr: cannot be read alone
+  bool unit_ranges_read = false;
+  std::vector<UnitRange> unit_ranges;  // only filled when .debug_aranges does not know an address
 
   ~Impl() {
+    lone_units.clear();
     dwarf_end(dwarf);
     dwarf_end(supplement_dwarf);
   }
-  std::string add_supplement(const VmlinuxFile& file, const std::vector<std::filesystem::path>& directories);
+  std::string add_supplement(const std::vector<std::filesystem::path>& directories);
   bool unit_of(uint64_t address, Dwarf_Die& unit);
-  void read_ranges();
+  bool lone_unit_of(uint64_t address, Dwarf_Die& unit);
+  void read_unit_ranges();
 };
 
+namespace {
+
+const UnitRange* find_range(const std::vector<UnitRange>& ranges, uint64_t address) {
+  const auto next = std::ranges::upper_bound(ranges, address, {}, &UnitRange::begin);
+  if (next == ranges.begin() || address >= std::prev(next)->end) return nullptr;
+  return &*std::prev(next);
+}
+
+// The root DIE of the unit whose header is at `offset` of .debug_info.
+bool root_of(Dwarf* dwarf, uint64_t offset, Dwarf_Die& root) {
+  Dwarf_Off next = 0;
+  size_t header_size = 0;
+  return dwarf_nextcu(dwarf, offset, &next, &header_size, nullptr, nullptr, nullptr) == 0 &&
+         dwarf_offdie(dwarf, offset + header_size, &root) != nullptr;
+}
+
+}  // namespace
+
 // Every unit's own ranges, from its root DIE alone.
-void DwarfReader::Impl::read_ranges() {
-  ranges_read = true;
+void DwarfReader::Impl::read_unit_ranges() {
+  unit_ranges_read = true;
   Dwarf_CU* cu = nullptr;
   Dwarf_Die die;
-  while (ranges.size() < max_unit_ranges &&
+  while (unit_ranges.size() < max_unit_ranges &&
          dwarf_get_units(dwarf, cu, &cu, nullptr, nullptr, &die, nullptr) == 0) {
     Dwarf_Addr base = 0, begin = 0, end = 0;
     for (ptrdiff_t at = 0; (at = dwarf_ranges(&die, at, &base, &begin, &end)) > 0;) {
-      if (begin < end) ranges.push_back({begin, end, dwarf_dieoffset(&die)});
-      if (ranges.size() >= max_unit_ranges) break;
+      if (begin < end) unit_ranges.push_back({begin, end, dwarf_dieoffset(&die) - dwarf_cuoffset(&die)});
+      if (unit_ranges.size() >= max_unit_ranges) break;
     }
   }
-  std::sort(ranges.begin(), ranges.end(),
-            [](const UnitRange& a, const UnitRange& b) { return a.begin < b.begin; });
+  std::ranges::stable_sort(unit_ranges, {}, &UnitRange::begin);
 }
 
 bool DwarfReader::Impl::unit_of(uint64_t address, Dwarf_Die& unit) {
-  if (dwarf_addrdie(dwarf, address, &unit)) return true;
-  if (!ranges_read) read_ranges();
-  auto next = std::upper_bound(ranges.begin(), ranges.end(), address,
-                               [](uint64_t a, const UnitRange& range) { return a < range.begin; });
-  if (next == ranges.begin()) return false;
-  const UnitRange& range = *std::prev(next);
-  return address < range.end && dwarf_offdie(dwarf, range.die, &unit);
+  if (const UnitRange* range = find_range(aranges, address)) return root_of(dwarf, range->unit, unit);
+  // libdw unpacks the section when it is compressed.
+  if (aranges.empty() && dwarf_addrdie(dwarf, address, &unit) != nullptr) return true;
+  if (!unit_ranges_read) read_unit_ranges();
+  const UnitRange* range = find_range(unit_ranges, address);
+  return range != nullptr && root_of(dwarf, range->unit, unit);
+}
+
+// The same, by what .debug_aranges alone says and without reading any other unit. False: ask unit_of().
+bool DwarfReader::Impl::lone_unit_of(uint64_t address, Dwarf_Die& unit) {
+  const UnitRange* range = find_range(aranges, address);
+  if (range == nullptr) return false;
+  const auto [place, is_new] = lone_units.try_emplace(range->unit);
+  if (is_new) place->second = LoneUnit::open(file, range->unit, supplement_dwarf);
+  return place->second != nullptr && root_of(place->second->dwarf(), 0, unit);
 }
 
 DwarfReader::DwarfReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 DwarfReader::~DwarfReader() = default;
 
 // Returns why the supplementary file that is needed is not there; empty when none is needed, or it is.
-std::string DwarfReader::Impl::add_supplement(const VmlinuxFile& file,
-                                              const std::vector<std::filesystem::path>& directories) {
+std::string DwarfReader::Impl::add_supplement(const std::vector<std::filesystem::path>& directories) {
   const char* name = nullptr;
   const void* id = nullptr;
   const ssize_t id_size = dwelf_dwarf_gnu_debugaltlink(dwarf, &name, &id);
@@ -221,21 +251,21 @@ std::string DwarfReader::Impl::add_supplement(const VmlinuxFile& file,
 std::unique_ptr<DwarfReader> DwarfReader::open(const VmlinuxFile& file,
                                                const std::vector<std::filesystem::path>& directories,
                                                std::string* problem) {
-  auto impl = std::make_unique<Impl>();
+  auto impl = std::make_unique<Impl>(file);
   impl->dwarf = dwarf_begin_elf(file.elf(), DWARF_C_READ, nullptr);
   if (!impl->dwarf) {
     if (problem)
       *problem = fmt::format("{}: no debug information: {}", file.path().string(), dwarf_errmsg(-1));
     return nullptr;
   }
-  std::string missing = impl->add_supplement(file, directories);
+  std::string missing = impl->add_supplement(directories);
   if (problem && !missing.empty()) *problem = std::move(missing);
   return std::unique_ptr<DwarfReader>(new DwarfReader(std::move(impl)));
 }
 
 std::optional<SourceInfo> DwarfReader::source(uint64_t address) {
   Dwarf_Die unit_die;
-  if (!impl_->unit_of(address, unit_die)) return std::nullopt;
+  if (!impl_->lone_unit_of(address, unit_die) && !impl_->unit_of(address, unit_die)) return std::nullopt;
   Unit unit(unit_die);
   SourceInfo info;
   bool has_line = unit.line_at(address, info.file, info.line);

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <sys/mman.h>
 
+#include "analyze/symbols/aranges.h"
 #include "analyze/symbols/dwarf.h"
 #include "analyze/symbols/vmlinux.h"
 #include "analyze/unwind/cfi.h"
@@ -65,6 +66,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
     if (std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(vmlinux)) {
       for (uint64_t address : addresses) dwarf->source(address);
+      // Where no symbol leads: every unit that has a range.
+      const std::vector<UnitRange> ranges = read_aranges(vmlinux.section(".debug_aranges"));
+      for (size_t i = 0; i < std::min<size_t>(ranges.size(), 16); ++i) dwarf->source(ranges[i].begin);
     }
     follow_frames(vmlinux, addresses);
   } catch (const Error&) {

@@ -53,6 +53,24 @@ TEST_P(Dwarf, PlainFunctionsHaveALine) {
   EXPECT_TRUE(info->inlines.empty());
 }
 
+// Of a unit that is not the file's first. It shares the tables of names and abbreviations with the other.
+TEST_P(Dwarf, EveryUnitIsFound) {
+  VmlinuxFile file(fixture());
+  std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(file);
+  ASSERT_TRUE(dwarf);
+  std::optional<VmlinuxFile::Symbol> neighbour = file.find_symbol("neighbour"), plain = file.find_symbol("plain");
+  ASSERT_TRUE(neighbour && plain);
+  for (int again = 0; again < 2; ++again) {
+    std::optional<SourceInfo> info = dwarf->source(neighbour->address + neighbour->size - 1);
+    ASSERT_TRUE(info);
+    EXPECT_TRUE(info->file.ends_with("dwarf_fixture_neighbour.c")) << info->file;
+    EXPECT_TRUE(info->line == 3 || info->line == 4) << info->line;
+    info = dwarf->source(plain->address);
+    ASSERT_TRUE(info);
+    EXPECT_TRUE(info->file.ends_with("dwarf_fixture.c")) << info->file;
+  }
+}
+
 TEST_P(Dwarf, AddressesNoUnitCovers) {
   VmlinuxFile file(fixture());
   std::unique_ptr<DwarfReader> dwarf = DwarfReader::open(file);
