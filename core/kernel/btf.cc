@@ -45,8 +45,8 @@ struct Btf::Impl {
   uint32_t first_string = 0;      // string offset that this BTF's own strings start at
   std::vector<uint32_t> offsets;  // in `types`, of id first_id + i
   mutable NameIndex type_names;
-  mutable std::optional<std::vector<uint32_t>> enum_ids;  // see enums()
-  mutable std::optional<bool> signs_told;                 // see enums_tell_sign()
+  std::vector<uint32_t> enum_ids;
+  mutable std::optional<bool> signs_told;  // see enums_tell_sign()
 
   uint32_t end_id() const { return first_id + static_cast<uint32_t>(offsets.size()); }
 
@@ -83,6 +83,8 @@ struct Btf::Impl {
       if (!extra)
         throw bad(types_at + at, fmt::format("type kind {} is not known", static_cast<int>(t->kind())));
       if (*extra > types.size() - at - sizeof(RawType)) throw bad(types_at + at, "type cut off");
+      // Enumerators are looked for in enums only: one type in thirty.
+      if (t->kind() == Kind::enum_ || t->kind() == Kind::enum64) enum_ids.push_back(end_id());
       offsets.push_back(static_cast<uint32_t>(at));
       at += sizeof(RawType) + *extra;
     }
@@ -416,23 +418,11 @@ struct Btf::Impl {
     return rest.starts_with(name) && rest.size() > name.size() && rest[name.size()] == '\0';
   }
 
-  // One type in thirty is an enum.
-  const std::vector<uint32_t>& enums() const {
-    if (!enum_ids) {
-      enum_ids.emplace();
-      for (uint32_t i = 0; i < offsets.size(); ++i) {
-        const Kind kind = load<RawType>(types, offsets[i]).value_or(RawType{}).kind();
-        if (kind == Kind::enum_ || kind == Kind::enum64) enum_ids->push_back(first_id + i);
-      }
-    }
-    return *enum_ids;
-  }
-
   // Whether signed enums are marked. BTF from before kind_flag in enums and before enum64
   // (include/uapi/linux/btf.h; both in v6.0) never marks them.
   bool enums_tell_sign() const {
     if (!signs_told) {
-      signs_told = std::any_of(enums().begin(), enums().end(), [&](uint32_t id) {
+      signs_told = std::any_of(enum_ids.begin(), enum_ids.end(), [&](uint32_t id) {
         return type(id).kind() == Kind::enum64 || type(id).raw.kind_flag();
       });
     }
@@ -442,7 +432,7 @@ struct Btf::Impl {
   // Few are asked for: an index of all would cost more than going through them.
   std::optional<int64_t> enumerator(std::string_view name) const {
     std::optional<int64_t> value;
-    for (auto id = enums().begin(); id != enums().end() && !value; ++id) {
+    for (auto id = enum_ids.begin(); id != enum_ids.end() && !value; ++id) {
       const Type t = type(*id);
       const bool wide = t.kind() == Kind::enum64;
       for (uint32_t e = 0; e < t.raw.vlen() && !value; ++e) {
