@@ -1,10 +1,10 @@
 #!/usr/bin/python3
 """kdump-analyze bt against drgn: dump and vmlinux to the panic backtrace with inlined functions and lines, in turn.
 
-  backtrace_bench.py DUMP VMLINUX [--analyze PROGRAM] [--python PYTHON] [--runs N]
+  backtrace_bench.py DUMP VMLINUX [--analyze PROGRAM] [--python PYTHON] [--runs N] [--cold]
 
 Prints a table (medians; ratios are ours divided by theirs, so below 1.00 is better here) for whole processes with a warm
-page cache, and compares the two traces function by function and line by line. Debian bookworm's drgn 0.0.22 walks the
+page cache, or with neither dump nor vmlinux in it (--cold), and compares the two traces function by function and line by line. Debian bookworm's drgn 0.0.22 walks the
 stacks of 6.1 kernels, not those of 6.12: on arm64 it ends after two frames, on x86-64 it does not know the ORC format. Name
 with --python an interpreter that has a newer drgn.
 """
@@ -14,8 +14,9 @@ import os
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
+
+import measure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -37,16 +38,14 @@ for frame in program.crashed_thread().stack_trace():
 """
 
 
-def measure(command):
-    """((wall s, CPU s, peak RSS MB), stdout) of one run."""
-    begin = time.monotonic()
-    process = subprocess.Popen([str(part) for part in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    output, errors = process.stdout.read(), process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode not in (0, 3):
-        sys.exit(f"{command[0]} failed ({process.returncode}): {errors.decode(errors='replace').strip()[-500:]}")
-    return (time.monotonic() - begin, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024), output.decode()
+def run(command, cold=()):
+    """(Cost, what it printed) of one run; `cold` files leave the page cache before it."""
+    for path in cold:
+        measure.forget(path)
+    cost, status, output = measure.run(command)
+    if status not in (0, 3):
+        sys.exit(f"{command[0]} failed ({status}): {output.strip()[-500:]}")
+    return cost, output
 
 
 def plain(name):
@@ -95,6 +94,7 @@ def main():
     parser.add_argument("--analyze", default=ROOT / "build/release/bin/kdump-analyze")
     parser.add_argument("--python", default="/usr/bin/python3", help="an interpreter with drgn")
     parser.add_argument("--runs", type=int, default=7)
+    parser.add_argument("--cold", action="store_true")
     options = parser.parse_args()
 
     ours_command = [options.analyze, "bt", options.dump, "--vmlinux", options.vmlinux]
@@ -104,23 +104,25 @@ def main():
         sys.exit(f"{options.python} has no drgn: {version.stderr.strip()}")
 
     # The first run of each warms the page cache and gives the traces.
-    ours = our_frames(json.loads(measure(ours_command + ["--json"])[1]))
+    ours = our_frames(json.loads(run(ours_command + ["--json"])[1]))
     theirs = []
-    for line in measure(drgn_command)[1].splitlines():
+    for line in run(drgn_command)[1].splitlines():
         name, file, number = line.split("\t")
         theirs.append((plain(name), file, int(number)))
 
     runs = {"ours": [], "drgn": []}
+    cold = [options.dump, options.vmlinux] if options.cold else []
     for _ in range(options.runs):
-        runs["ours"].append(measure(ours_command)[0])
-        runs["drgn"].append(measure(drgn_command)[0])
+        runs["ours"].append(run(ours_command, cold)[0])
+        runs["drgn"].append(run(drgn_command, cold)[0])
     ours_median, drgn_median = ([statistics.median(column) for column in zip(*runs[key])] for key in ("ours", "drgn"))
 
     print(f"{options.dump.name}, {options.vmlinux.stat().st_size / 1e6:.0f} MB vmlinux, drgn {version.stdout.strip()}, "
-          f"{os.cpu_count()} CPUs, median of {options.runs} runs\n")
+          f"{os.cpu_count()} CPUs, {'cold' if options.cold else 'warm'}, median of {options.runs} runs\n")
     print("| to the panic backtrace | kdump-analyze | drgn | ratio |")
     print("|---|---|---|---|")
-    for label, unit, a, b in zip(("wall", "CPU", "peak RSS"), ("s", "s", "MB"), ours_median, drgn_median):
+    columns = (("wall", "s"), ("CPU", "s"), ("peak RSS", "MB"), ("of it anonymous", "MB"))
+    for (label, unit), a, b in zip(columns, ours_median, drgn_median):
         digits = 0 if unit == "MB" else 3
         print(f"| {label} | {a:.{digits}f} {unit} | {b:.{digits}f} {unit} | {a / b:.2f} |")
     print(f"| frames (with inlined ones) | {len(ours)} | {len(theirs)} | |\n")

@@ -136,6 +136,8 @@ CONFIGS = {
     "6.12-amd64-hotplug-kexec": Config("6.12-cloud-amd64", "qemu64", smp="3", append="maxcpus=2", systemd=True,
                                        load_args="--syscall kexec", **HOTPLUG),
     "6.12-arm64-hotplug": Config("6.12-cloud-arm64", "cortex-a57", firmware=ARM64_EFI, **(HOTPLUG | {"crash_cpu": 1})),
+    # A thousand processes; no test's, see tests/bench/report_bench.py.
+    "6.12-tasks": Config("6.12-cloud-arm64", "cortex-a57", production="tasks-production.sh", keep_full=True),
     # From each of the kernel's stacks. (6.2 changed where x86-64 has its exception stacks, and how it finds the others.)
     "6.1-amd64-softirq": Config("6.1-cloud-amd64", "max", crash_cpu=1, trigger="softirq bug"),
     "6.1-amd64-overflow": Config("6.1-cloud-amd64", "qemu64", crash_cpu=1, trigger="task overflow"),
