@@ -74,6 +74,9 @@ class MemMap {
     Pfn first;
     uint64_t count = 0;
     Bytes struct_pages;  // count * struct_size bytes, or empty when unreadable
+    // Where the struct pages behind them probably are, to be prefetched, never read: nothing says that memory
+    // is mapped there.
+    const uint8_t* behind = nullptr;
   };
   template <typename Visit>
   void for_each_run(PfnRange range, Visit&& visit) {
