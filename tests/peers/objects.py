@@ -3,7 +3,8 @@
 
   objects.py KDUMP_ANALYZE CONFIGURATION
 
-drgn walks by DWARF what we walk by BTF. Debian's drgn has no maple trees, so interrupts are compared where they are in a radix tree.
+drgn walks by DWARF what we walk by BTF. Where interrupts are in a maple tree (v6.5), of which Debian's drgn knows nothing, they are
+compared by a drgn that does.
 """
 import json
 import sys
@@ -22,6 +23,10 @@ try:
     from drgn.helpers.linux.rbtree import rbtree_inorder_for_each_entry
 except ImportError as error:
     peers.skip(f"{error}: python3-drgn is needed")
+try:
+    from drgn.helpers.linux.mapletree import mt_for_each
+except ImportError:
+    mt_for_each = None
 
 
 def address(pointer):
@@ -41,6 +46,10 @@ class Comparison:
         """Both are the same, and at least so many."""
         wrong = [] if ours == theirs else [f"ours {ours}", f"drgn {theirs}"]
         self.report.check(f"{what}: {len(theirs)}", wrong if len(theirs) >= least else ["too few"])
+
+    def members(self, mask):
+        """Of a struct cpumask, as far as there are CPUs."""
+        return [cpu for cpu in self.cpus if int(mask.bits[cpu // 64]) >> cpu % 64 & 1]
 
     def run_queues(self):
         theirs = {}
@@ -82,17 +91,29 @@ class Comparison:
         self.equal("workqueues", [one["name"] for one in found["workqueues"]], queues, 20)
 
     def interrupts(self):
-        if "irq_desc_tree" not in self.program:
+        if "irq_desc_tree" in self.program:
+            found = radix_tree_for_each(self.program["irq_desc_tree"].address_of_())
+        elif mt_for_each:
+            found = ((first, entry) for first, _, entry in mt_for_each(self.program["sparse_irqs"].address_of_()))
+        else:
             return
         theirs = {}
-        for number, entry in radix_tree_for_each(self.program["irq_desc_tree"].address_of_()):
+        for number, entry in found:
             desc = drgn.cast("struct irq_desc *", entry)
             names, action = [], desc.action
             while action:
-                names.append(action.name.string_().decode() if action.name else None)
+                names.append((address(action), action.name.string_().decode() if action.name else None))
                 action = action.next
-            theirs[number] = (address(desc), names, [int(per_cpu_ptr(desc.kstat_irqs, cpu)[0]) for cpu in self.cpus])
-        ours = {line["irq"]: (line["address"], [handler["name"] for handler in line["handlers"]], [one["count"] for one in line["counts"]])
+            chip, masks = desc.irq_data.chip, desc.irq_common_data
+            allowed, used = (self.members(mask[0]) for mask in (masks.affinity, masks.effective_affinity))
+            # One member of a structure since v6.10 (86d2a2f51fba, "genirq: Convert kstat_irqs to a struct").
+            counts = [per_cpu_ptr(desc.kstat_irqs, cpu)[0] for cpu in self.cpus]
+            counts = [int(count.cnt if count.type_.kind == drgn.TypeKind.STRUCT else count) for count in counts]
+            theirs[number] = (address(desc), chip.name.string_().decode() if chip and chip.name else None, int(desc.irq_data.hwirq), names,
+                              counts, allowed, used)
+        ours = {line["irq"]: (line["address"], line["chip"], line["hardware_irq"],
+                              [(one["address"], one["name"]) for one in line["handlers"]], [one["count"] for one in line["counts"]],
+                              line["affinity"], line["effective_affinity"])
                 for line in self.ours("irq")["lines"]}
         self.equal("interrupts", ours, theirs, 5)
 
