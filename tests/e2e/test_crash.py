@@ -12,6 +12,7 @@ import e2e
 import guest
 import module
 from dumpfile import INCOMPLETE, DumpFile
+from every_command import EveryCommand
 from facts import marker_page, read_facts
 
 CONFIG = guest.CONFIGS[sys.argv[1]]
@@ -566,6 +567,9 @@ class Crash(e2e.TestCase):
             alone = self.run_program("kdump-analyze", command, self.dump_path, *words, *([] if command == "log" else given))
             self.assertNotEqual("", alone, meaning)
             self.assertEqual(alone, self.run_program("kdump-analyze", "shell", self.dump_path, *given, "-c", line), line)
+
+    def test_every_command(self):
+        EveryCommand(self, self.dump_path, self.vmlinux).ask_all()
 
     def test_wrong_vmlinux_is_refused(self):
         """The report says so (exit code 3) and gives all that can be known without one."""

@@ -8,6 +8,7 @@ import sys
 import e2e
 import guest
 from dumpfile import DumpFile
+from every_command import EveryCommand
 from facts import marker_page, read_facts
 
 CONFIG = guest.CONFIGS[sys.argv[1]]
@@ -122,6 +123,9 @@ class Hotplug(e2e.TestCase):
         self.assertEqual(CONFIG.crash_cpu, crash["cpu"])
         self.assertEqual([0, 1, 2] if NEW_CPU else [0, 1], [cpu["cpu"] for cpu in crash["cpus"]])
         self.assertTrue(all(cpu["answered"] for cpu in crash["cpus"] if not cpu["crashed"]), crash["cpus"])
+
+    def test_every_command(self):
+        EveryCommand(self, self.guest_run.path("vmcore"), guest.kernels.kernel(CONFIG.kernel).vmlinux).ask_all()
 
 
 if __name__ == "__main__":

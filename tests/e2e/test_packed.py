@@ -5,6 +5,7 @@ import sys
 
 import e2e
 import guest
+from every_command import EveryCommand
 
 CONFIG = guest.CONFIGS[sys.argv[1]]
 FILES = CONFIG.kernel_files.split()
@@ -40,6 +41,9 @@ class Packed(e2e.TestCase):
         self.assertIn("sysrq triggered crash", self.guest_run.text("log.stdout"))
         report = self.run_json("kdump-analyze", "report", self.guest_run.path("vmcore"), "--no-debug-info", "--format", "json")
         self.assertEqual("sysrq_crash", report["crash"]["class"]["name"])
+
+    def test_every_command(self):
+        EveryCommand(self, self.guest_run.path("vmcore"), guest.kernels.kernel(CONFIG.kernel).vmlinux).ask_all()
 
 
 if __name__ == "__main__":

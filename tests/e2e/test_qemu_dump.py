@@ -12,6 +12,7 @@ from pathlib import Path
 import e2e
 import guest
 from dumpfile import DumpFile
+from every_command import EveryCommand
 from facts import read_facts
 
 CONFIG = guest.CONFIGS[sys.argv[1]]
@@ -111,6 +112,10 @@ class QemuDump(e2e.TestCase):
                 self.assertEqual([0, 1], [cpu["cpu"] for cpu in report["crash"]["cpus"]])
                 for cpu in report["crash"]["cpus"]:
                     self.assertTrue(cpu["user_mode"] or cpu["backtrace"]["complete"], cpu["backtrace"])
+
+    def test_every_command(self):
+        for name in ["live.elf", "panicked.kdump"]:
+            EveryCommand(self, self.guest_run.path(name), self.kernel.vmlinux).ask_all()
 
     def test_save(self):
         """kdump-capture filters them: the same pages of both formats, none of user memory."""
