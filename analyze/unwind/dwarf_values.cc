@@ -3,6 +3,7 @@
 #include <dwarf.h>
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <vector>
@@ -16,7 +17,19 @@ constexpr unsigned max_chain = 24;     // typedefs and qualifiers of one type
 constexpr uint64_t max_value = 65536;  // bytes
 constexpr size_t max_members = 64, max_elements = 16, max_text = 256;
 
-using Note = std::function<std::string(uint64_t)>;
+// What printing needs beside the bytes.
+struct Context {
+  const std::function<std::string(uint64_t)>& note;
+  std::span<const Hole> holes;
+  const uint8_t* begin;  // of the whole value, which all bytes that are printed are part of
+
+  bool has_hole_in(Bytes part) const {
+    const auto first = static_cast<uint64_t>(part.data() - begin), end = first + part.size();
+    return std::ranges::any_of(
+        holes, [&](const Hole& hole) { return hole.offset < end && hole.offset + hole.size > first; });
+  }
+};
+constexpr std::string_view nowhere = "<optimized out>";
 
 std::optional<Dwarf_Die> type_of(Dwarf_Die* die) {
   Dwarf_Attribute attribute;
@@ -181,15 +194,16 @@ std::string print_enumerator(Dwarf_Die* type, uint64_t value, uint64_t bits) {
   return fmt::format("{}", wanted);
 }
 
-std::string print(Dwarf_Die* of, Bytes bytes, const Note& note, unsigned level);
+std::string print(Dwarf_Die* of, Bytes bytes, const Context& context, unsigned level);
 
-std::string print_array(Dwarf_Die* array, Bytes bytes, const Note& note, unsigned level) {
+std::string print_array(Dwarf_Die* array, Bytes bytes, const Context& context, unsigned level) {
   std::optional<Dwarf_Die> element = plain_type_of(array);
   Dwarf_Word size = 0;
   if (!element || dwarf_aggregate_size(&*element, &size) != 0 || size == 0) return "[...]";
   const uint64_t encoding =
       dwarf_tag(&*element) == DW_TAG_base_type ? number(&*element, DW_AT_encoding).value_or(0) : 0;
-  if (size == 1 && (encoding == DW_ATE_signed_char || encoding == DW_ATE_unsigned_char)) {
+  if (size == 1 && !context.has_hole_in(bytes) &&
+      (encoding == DW_ATE_signed_char || encoding == DW_ATE_unsigned_char)) {
     std::string_view text = as_text(bytes);
     text = text.substr(0, text.find('\0'));
     const bool whole = text.size() <= max_text;
@@ -199,12 +213,12 @@ std::string print_array(Dwarf_Die* array, Bytes bytes, const Note& note, unsigne
   if (level > 0 && count > 4) return fmt::format("[{} elements]", count);
   std::string out = "[";
   for (uint64_t i = 0; i < count && i < max_elements; ++i) {
-    out += (i == 0 ? "" : ", ") + print(array, bytes.subspan(i * size, size), note, level + 1);
+    out += (i == 0 ? "" : ", ") + print(array, bytes.subspan(i * size, size), context, level + 1);
   }
   return out + (count > max_elements ? ", ...]" : "]");
 }
 
-std::string print_member(Dwarf_Die* member, Bytes whole, const Note& note, unsigned level) {
+std::string print_member(Dwarf_Die* member, Bytes whole, const Context& context, unsigned level) {
   uint64_t offset = number(member, DW_AT_data_member_location).value_or(0);
   const std::optional<uint64_t> bits = number(member, DW_AT_bit_size);
   const std::optional<uint64_t> size = size_of_value(member);
@@ -219,6 +233,7 @@ std::string print_member(Dwarf_Die* member, Bytes whole, const Note& note, unsig
     }
     const std::optional<Bytes> around = subspan(whole, first / 8, (first % 8 + *bits + 7) / 8);
     if (!around || around->size() > 8) return "?";
+    if (context.has_hole_in(*around)) return std::string(nowhere);
     const uint64_t value =
         little_endian(*around) >> (first % 8) & (*bits == 64 ? ~0ULL : (1ULL << *bits) - 1);
     std::optional<Dwarf_Die> type = plain_type_of(member);
@@ -226,10 +241,10 @@ std::string print_member(Dwarf_Die* member, Bytes whole, const Note& note, unsig
     return type ? print_base(&*type, value, *bits) : "?";
   }
   const std::optional<Bytes> bytes = subspan(whole, offset, *size);
-  return bytes ? print(member, *bytes, note, level) : "?";
+  return bytes ? print(member, *bytes, context, level) : "?";
 }
 
-std::string print_members(Dwarf_Die* type, Bytes bytes, const Note& note, unsigned level) {
+std::string print_members(Dwarf_Die* type, Bytes bytes, const Context& context, unsigned level) {
   if (level > 0) return "{...}";
   std::string out = "{";
   Dwarf_Die child;
@@ -243,20 +258,23 @@ std::string print_members(Dwarf_Die* type, Bytes bytes, const Note& note, unsign
     }
     const std::string name = own_name(&child);
     out += fmt::format("{}{}{}", count == 0 ? "" : ", ", name.empty() ? "" : "." + name + " = ",
-                       print_member(&child, bytes, note, level + 1));
+                       print_member(&child, bytes, context, level + 1));
     ++count;
   } while (dwarf_siblingof(&child, &child) == 0);
   return out + "}";
 }
 
-std::string print(Dwarf_Die* of, Bytes bytes, const Note& note, unsigned level) {
+std::string print(Dwarf_Die* of, Bytes bytes, const Context& context, unsigned level) {
   std::optional<Dwarf_Die> type = plain_type_of(of);
   if (!type) return "?";
-  switch (dwarf_tag(&*type)) {
+  const int tag = dwarf_tag(&*type);
+  const bool one = tag == DW_TAG_pointer_type || tag == DW_TAG_base_type || tag == DW_TAG_enumeration_type;
+  if (one && context.has_hole_in(bytes)) return std::string(nowhere);
+  switch (tag) {
     case DW_TAG_pointer_type: {
       const uint64_t value = little_endian(bytes);
       if (value == 0) return "NULL";
-      const std::string said = note ? note(value) : std::string();
+      const std::string said = context.note ? context.note(value) : std::string();
       return said.empty() ? fmt::format("{:#x}", value) : fmt::format("{:#x} {}", value, said);
     }
     case DW_TAG_base_type:
@@ -267,9 +285,9 @@ std::string print(Dwarf_Die* of, Bytes bytes, const Note& note, unsigned level) 
     case DW_TAG_structure_type:
     case DW_TAG_class_type:
     case DW_TAG_union_type:
-      return print_members(&*type, bytes, note, level);
+      return print_members(&*type, bytes, context, level);
     case DW_TAG_array_type:
-      return print_array(&*type, bytes, note, level);
+      return print_array(&*type, bytes, context, level);
     default:
       return "?";
   }
@@ -288,8 +306,14 @@ std::optional<uint64_t> size_of_value(Dwarf_Die* of) {
   return size;
 }
 
-std::string print_value(Dwarf_Die* of, Bytes bytes, const Note& note) {
-  return print(of, bytes, note, 0);
+std::string print_value(Dwarf_Die* of, Bytes bytes, const std::function<std::string(uint64_t)>& note,
+                        std::span<const Hole> holes) {
+  return print(of, bytes, Context{note, holes, bytes.data()}, 0);
+}
+
+std::optional<Dwarf_Die> pointer_type_of(Dwarf_Die* of) {
+  std::optional<Dwarf_Die> type = plain_type_of(of);
+  return type && dwarf_tag(&*type) == DW_TAG_pointer_type ? type : std::nullopt;
 }
 
 }  // namespace kdk

@@ -20,10 +20,11 @@ using Ops = std::span<const Dwarf_Op>;
 
 // Where one piece of a variable is.
 struct Place {
-  enum class Kind : uint8_t { nowhere, memory, value, bytes };
+  enum class Kind : uint8_t { nowhere, memory, value, bytes, pointer };
   Kind kind = Kind::nowhere;
   uint64_t value = 0;  // or address
   std::vector<uint8_t> bytes;
+  std::optional<Location::Pointee> pointee;  // pointer
 };
 
 class Machine {
@@ -87,7 +88,7 @@ class Machine {
   void in_register(uint64_t number) {
     const std::optional<uint64_t> value = frame_.registers.get(number);
     if (!value) return fail(State::unavailable);
-    direct_ = Place{Place::Kind::value, *value, {}};
+    direct_ = Place{Place::Kind::value, *value, {}, {}};
   }
   void push_register(uint64_t number, uint64_t offset) {
     const std::optional<uint64_t> value = frame_.registers.get(number);
@@ -155,9 +156,9 @@ class Machine {
         return;
       case DW_OP_implicit_pointer:
       case DW_OP_GNU_implicit_pointer:
+        return point(op);
       case DW_OP_GNU_parameter_ref:
-        // It points to something that is nowhere; or is an argument that was not passed.
-        return fail(State::optimized_out);
+        return fail(State::optimized_out);  // an argument that was not passed
       default:
         if (!stack_.apply(op)) fail(State::unsupported);
     }
@@ -181,10 +182,9 @@ class Machine {
     Machine machine(frame_, frame_.frame_base, nesting_ + 1);
     const std::vector<Piece> pieces = machine.run({ops, count}, 8);
     if (machine.state() != State::known) return fail(machine.state());
-    if (pieces.size() != 1 || pieces[0].place.kind == Place::Kind::nowhere ||
-        pieces[0].place.kind == Place::Kind::bytes) {
-      return fail(State::unsupported);
-    }
+    const bool word = pieces.size() == 1 && (pieces[0].place.kind == Place::Kind::memory ||
+                                             pieces[0].place.kind == Place::Kind::value);
+    if (!word) return fail(State::unsupported);
     push(pieces[0].place.value + offset);
   }
 
@@ -205,6 +205,15 @@ class Machine {
     Place place;
     place.kind = Place::Kind::bytes;
     place.bytes.assign(block.data, block.data + block.length);
+    direct_ = std::move(place);
+  }
+
+  void point(const Dwarf_Op& op) {
+    Place place;
+    place.kind = Place::Kind::pointer;
+    place.pointee.emplace();
+    if (dwarf_getlocation_die(attribute_, &op, &place.pointee->object) != 0) return fail(State::unsupported);
+    place.pointee->offset = static_cast<int64_t>(op.number2);
     direct_ = std::move(place);
   }
 
@@ -272,12 +281,21 @@ Location failed(State state) {
 
 Location of_pieces(const std::vector<Machine::Piece>& pieces, const FrameContext& frame, uint64_t size) {
   Location out;
+  if (pieces.size() == 1 && pieces[0].place.kind == Place::Kind::pointer) {
+    out.state = State::known;
+    out.pointee = pieces[0].place.pointee;
+    return out;
+  }
+  uint64_t missing = 0;
   for (const Machine::Piece& piece : pieces) {
     const uint64_t wanted = std::min(piece.size, size - std::min<uint64_t>(size, out.bytes.size()));
     std::vector<uint8_t> bytes(wanted);
     switch (piece.place.kind) {
       case Place::Kind::nowhere:
-        return failed(State::optimized_out);
+      case Place::Kind::pointer:  // a member that points to what is nowhere
+        if (wanted != 0) out.holes.push_back({out.bytes.size(), wanted});
+        missing += wanted;
+        break;
       case Place::Kind::memory:
         if (!frame.memory.read(VirtAddr{piece.place.value}, bytes)) return failed(State::unavailable);
         if (pieces.size() == 1) out.address = piece.place.value;
@@ -295,6 +313,7 @@ Location of_pieces(const std::vector<Machine::Piece>& pieces, const FrameContext
     }
     out.bytes.insert(out.bytes.end(), bytes.begin(), bytes.end());
   }
+  if (missing != 0 && missing == out.bytes.size()) return failed(State::optimized_out);
   out.state = out.bytes.size() == size ? State::known : State::unsupported;
   return out;
 }

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "analyze/unwind/dwarf_values.h"
 #include "core/arch/arch.h"
 #include "core/kernel/memory.h"
 
@@ -35,8 +36,16 @@ struct Location {
     unsupported,  // described by an operation that is not known here
   };
   State state = State::optimized_out;
-  std::vector<uint8_t> bytes;       // known: all of it
+  std::vector<uint8_t> bytes;       // known: all of it, with zeros where `holes` say that it is nowhere
+  std::vector<Hole> holes;          // in order; never all of it
   std::optional<uint64_t> address;  // where it is, when that is one place in memory
+  // Instead of bytes: it points this far into a variable that is nowhere in memory (DWARF 5
+  // section 2.6.1.1.4, DW_OP_implicit_pointer). What that holds may still be known.
+  struct Pointee {
+    Dwarf_Die object;
+    int64_t offset = 0;
+  };
+  std::optional<Pointee> pointee;
 };
 
 // The value of `size` bytes that an attribute (DW_AT_location, DW_AT_const_value) describes. Never throws.

@@ -2,6 +2,7 @@
 
 #include <dwarf.h>
 #include <elf.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 
@@ -16,6 +17,8 @@ namespace {
 constexpr size_t max_items = 200;     // of one function
 constexpr size_t max_dies = 200'000;  // looked at for one call site
 constexpr unsigned max_callers = 4;   // an argument may be the caller's own argument
+constexpr unsigned max_pointers = 4;  // a pointer to a pointer, each nowhere in memory
+constexpr uint64_t max_object = 65536;
 constexpr uint64_t return_address_bytes = 8;
 
 // A frame with what its variables are described by.
@@ -247,24 +250,81 @@ class Reader {
       item.state = Variable::State::unsupported;
       return;
     }
-    const Location location =
-        in_frame(index, 0, [&](const FrameContext& context) { return locate(&attribute, context, *size); });
+    const Location location = located(index, attribute, *size);
+    item.state = state_of(location);
+    item.address = location.address;
+    if (item.state != Variable::State::known) return;
+    if (!location.pointee) {
+      item.value = print_value(&die, location.bytes, note_, location.holes);
+    } else {
+      const std::optional<Dwarf_Die> pointer = pointer_type_of(&die);
+      const Behind behind = pointer ? look_behind(index, *pointer, *location.pointee, 1) : Behind{};
+      item.state = behind.state;
+      item.value = behind.value;
+    }
+  }
+
+  Location located(size_t index, Dwarf_Attribute& attribute, uint64_t size) {
+    return in_frame(index, 0, [&](const FrameContext& context) { return locate(&attribute, context, size); });
+  }
+
+  static Variable::State state_of(const Location& location) {
     switch (location.state) {
       case Location::State::known:
-        item.state = Variable::State::known;
-        item.value = print_value(&die, location.bytes, note_);
-        break;
+        return Variable::State::known;
       case Location::State::optimized_out:
-        item.state = Variable::State::optimized_out;
-        break;
+        return Variable::State::optimized_out;
       case Location::State::unavailable:
-        item.state = Variable::State::unavailable;
-        break;
+        return Variable::State::unavailable;
       case Location::State::unsupported:
-        item.state = Variable::State::unsupported;
-        break;
+        return Variable::State::unsupported;
     }
-    item.address = location.address;
+    return Variable::State::unsupported;
+  }
+
+  // "&(7)": what a pointer to a variable that is nowhere in memory would lead to. Debuggers that only say
+  // that there is such a pointer call it synthetic.
+  struct Behind {
+    Variable::State state = Variable::State::optimized_out;
+    std::string value;
+  };
+  // `pointer` is the type of the pointer: what it points to is read as that, or as the variable's own type
+  // where it has none (void).
+  Behind look_behind(size_t index, Dwarf_Die pointer, Location::Pointee pointee, unsigned depth) {
+    Dwarf_Attribute attribute;
+    Dwarf_Die* object = &pointee.object;
+    if (dwarf_attr_integrate(object, DW_AT_location, &attribute) == nullptr &&
+        dwarf_attr_integrate(object, DW_AT_const_value, &attribute) == nullptr) {
+      return {};
+    }
+    std::optional<uint64_t> size = size_of_value(&pointer);
+    const std::optional<uint64_t> whole = size_of_value(object);
+    Dwarf_Die* type = size ? &pointer : object;
+    if (!size) size = whole;
+    const uint64_t offset = static_cast<uint64_t>(pointee.offset);
+    // A DIE that is made for the pointer only has no type (DW_TAG_dwarf_procedure).
+    if (!size || pointee.offset < 0 || offset > max_object || offset + *size > whole.value_or(offset + *size))
+      return {};
+    const Location location = located(index, attribute, whole.value_or(offset + *size));
+    if (location.state != Location::State::known) return {state_of(location), {}};
+    if (location.pointee) {
+      const std::optional<Dwarf_Die> inner = pointer_type_of(type);
+      if (!inner || offset != 0 || depth >= max_pointers) return {};
+      Behind behind = look_behind(index, *inner, *location.pointee, depth + 1);
+      if (behind.state == Variable::State::known) behind.value = fmt::format("&({})", behind.value);
+      return behind;
+    }
+    std::vector<Hole> holes;
+    uint64_t missing = 0;
+    for (const Hole& hole : location.holes) {
+      const uint64_t first = std::max(hole.offset, offset),
+                     end = std::min(hole.offset + hole.size, offset + *size);
+      if (first < end) holes.push_back({first - offset, end - first});
+      if (first < end) missing += end - first;
+    }
+    if (missing == *size) return {};
+    const Bytes bytes = Bytes(location.bytes).subspan(offset, *size);
+    return {Variable::State::known, fmt::format("&({})", print_value(type, bytes, note_, holes))};
   }
 
   Kernel& kernel_;

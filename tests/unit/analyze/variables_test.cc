@@ -3,9 +3,13 @@
 #include "analyze/unwind/variables.h"
 
 #include <elf.h>
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <map>
+#include <set>
 
 #include "analyze/symbols/vmlinux.h"
 #include "analyze/unwind/vmlinux_aids.h"
@@ -127,6 +131,100 @@ TEST_F(Variables, WhatIsNotInTheDumpIsUnavailable) {
   // Nothing is known of the frame but where it is.
   frame.registers.reset();
   for (const auto& [name, item] : read()) EXPECT_EQ(item.state, Variable::State::unavailable) << name;
+}
+
+// Two functions in one frame: look() is inlined in inspect(), and its arguments point to variables of that.
+class ImplicitPointers : public testing::Test {
+ protected:
+  using Values = std::map<std::string, std::string>;
+
+  // What the arguments of look() and the variables of inspect() are, by the debug information in `file`.
+  static Values read(const std::filesystem::path& file) {
+    const std::unique_ptr<DebugInfo> info = DebugInfo::open(file);
+    const bool x86 = info->file().machine() == EM_X86_64;
+    DumpBuilder machine(x86 ? test::MachineOptions{.x86_64 = test::X86_64Options{}} : test::MachineOptions{});
+    const VmlinuxFile::Symbol symbol = *info->file().find_symbol("inspect");
+    Backtrace trace;
+    Frame& frame = trace.frames.emplace_back();
+    for (uint64_t pc = symbol.address; pc < symbol.address + symbol.size && frame.pc == 0; ++pc) {
+      const std::optional<SourceInfo> source = info->source(pc);
+      if (source && source->inlines.size() == 1) frame.pc = pc;
+    }
+    EXPECT_NE(0U, frame.pc);
+    frame.symbol = "inspect";
+    frame.image_offset = 1;
+    frame.inlines.push_back({"look", "", 0});
+    frame.registers.emplace();
+    frame.registers->set(machine.arch().roles().pc, frame.pc);
+    frame.registers->set(machine.arch().roles().sp, machine.alloc(4096).value + 1024);
+    frame.registers->set(x86 ? 5 : 0, 0x1122);  // seed
+    frame.registers->set(x86 ? 4 : 1, 5);       // other
+    const std::unique_ptr<Dump> dump = machine.open();
+    Kernel kernel(*dump);
+    const SourceLookup sources{.vmlinux = info.get()};
+    const VmlinuxAids aids(info.get());
+    Values out;
+    for (const FunctionVariables& function :
+         read_variables(kernel, sources, *aids.aids().cfi, trace, std::nullopt, {})) {
+      for (const Variable& item : function.items) {
+        out[function.function + "." + item.name] =
+            item.state == Variable::State::known ? item.value : std::string(to_string(item.state));
+      }
+    }
+    return out;
+  }
+
+  const std::filesystem::path fixture = std::filesystem::path(KDK_FIXTURE_DIR) / "implicit_fixture";
+};
+
+TEST_F(ImplicitPointers, SayWhatIsBehindThem) {
+  Values values = read(fixture);
+  EXPECT_EQ("&({.first = 7, .second = 4386})", values["look.whole"]);
+  EXPECT_EQ("&(4386)", values["look.member"]);
+  EXPECT_EQ("&(42)", values["look.number"]);
+  EXPECT_EQ("&(&(42))", values["look.twice"]);
+  EXPECT_EQ("&(42)", values["look.untyped"]);
+  EXPECT_EQ("&({.first = 15, .second = <optimized out>})", values["look.half"]);
+  EXPECT_EQ("{.first = 7, .second = 4386}", values["inspect.pair"]);
+  EXPECT_EQ("{.first = 15, .second = <optimized out>}", values["inspect.half"]);
+  EXPECT_EQ("42", values["inspect.number"]);
+  EXPECT_EQ("&(42)", values["inspect.to"]);
+}
+
+// Wherever they say that they point, to themselves and into each other, it ends.
+TEST_F(ImplicitPointers, MayPointAnywhere) {
+  std::ifstream stream(fixture, std::ios::binary);
+  const std::string whole{std::istreambuf_iterator<char>(stream), {}};
+  // DW_OP_implicit_pointer, a DIE's offset of four bytes, and a number of one.
+  std::map<size_t, unsigned> places;  // and where they point
+  for (size_t at = whole.find("\xa0"); at != whole.npos; at = whole.find("\xa0", at + 1)) {
+    if (at + 6 > whole.size() || whole[at + 2] >= 4 || whole[at + 3] != 0 || whole[at + 4] != 0) continue;
+    places[at] = static_cast<uint8_t>(whole[at + 1]) + 256U * static_cast<uint8_t>(whole[at + 2]);
+  }
+  ASSERT_GE(places.size(), 6U);
+  // Entries of functions, of variables, of the pointers themselves (up to some dozens of bytes behind), and
+  // the middle of some.
+  std::set<unsigned> targets;
+  for (const auto& [at, die] : places) targets.insert({die, die + 1});
+  for (unsigned die = 0; die < 0x280; die += 9) targets.insert(die);
+
+  const std::filesystem::path changed =
+      std::filesystem::path(testing::TempDir()) / fmt::format("implicit_fixture_{}", getpid());
+  std::set<std::string> seen;
+  for (const unsigned die : targets) {
+    std::string bytes = whole;
+    for (const auto& [at, unused] : places) {
+      bytes[at + 1] = static_cast<char>(die & 0xff);
+      bytes[at + 2] = static_cast<char>(die >> 8);
+      if (die % 9 == 0) bytes[at + 5] = static_cast<char>(die % 128);  // into it, behind it, before it
+    }
+    std::ofstream(changed, std::ios::binary) << bytes;
+    seen.insert(read(changed)["look.untyped"]);
+  }
+  std::filesystem::remove(changed);
+  EXPECT_TRUE(seen.contains("optimized_out"));
+  EXPECT_TRUE(seen.contains("&(42)"));
+  EXPECT_TRUE(seen.contains("&({.first = 7, .second = 4386})"));
 }
 
 }  // namespace
