@@ -93,6 +93,22 @@ class DebianSystem(e2e.TestCase):
         report = self.valid_json((self.crash() / "report.json").read_text())
         self.assertEqual(new, report["identity"]["release"], "the one that crashed")
 
+    def test_a_running_system(self):
+        """/proc/kcore of a machine that has no vmlinux. What is looked at may change meanwhile: some of it may be damaged (exit 3)."""
+        _, new = self.releases()
+
+        def answer(command):
+            self.assertIn(self.guest_run.text(f"live-{command}.rc").strip(), ("0", "3"), self.guest_run.text(f"live-{command}.stderr"))
+            return self.valid_json(self.guest_run.text(f"live-{command}.stdout"))
+
+        self.assertEqual(new, answer("sys")["identity"]["release"])
+        self.assertIn((1, "systemd"), {(task["pid"], task["comm"]) for task in answer("ps")["items"]})
+        frames = answer("bt")["stacks"][0]["backtrace"]["frames"]
+        self.assertTrue({"ep_poll", "do_epoll_wait", "schedule"} & {frame["symbol"] for frame in frames}, frames)
+        self.assertTrue(any(record["text"].startswith(f"Linux version {new} ") for record in answer("log")["records"]))
+        self.assert_exit("live-shell", 0)
+        self.assertRegex(self.guest_run.text("live-shell.stdout"), r"\bpanic\b[\s\S]*\b(do_epoll_wait|schedule)\b")
+
     def test_an_installation_of_a_kernel_never_fails(self):
         self.assert_exit("kernel-without-modules", 0)
         said = self.guest_run.text("kernel-without-modules.stderr")

@@ -68,6 +68,12 @@ case $(cat /stage 2>/dev/null) in
     step upgraded-log journalctl -b -o cat -u kdumpkit-arm
     step upgraded-failed systemctl --failed --no-legend
     step verify kdump-load verify
+    # A running system answers as a dump does.
+    step live-sys kdump-analyze sys /proc/kcore --json
+    step live-ps kdump-analyze ps /proc/kcore --json
+    step live-bt kdump-analyze bt /proc/kcore 1 --json
+    step live-log kdump-analyze log /proc/kcore --json
+    step live-shell sh -c 'printf "sym panic\nbt 1\n" | kdump-analyze shell /proc/kcore'
     next crashed
     echo "guest: crashing after $(cut -d' ' -f1 /proc/uptime) s of uptime"
     echo c >/proc/sysrq-trigger
