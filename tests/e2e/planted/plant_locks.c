@@ -135,10 +135,17 @@ static void kdk_busy_work_function(struct work_struct* unused) {
   for (;;) cpu_relax(); /* plant: busy_work */
 }
 
+static void kdk_work_behind_function(struct work_struct* unused) {}
+
+// And one that waits behind it: the kernel's own may come later than the crash.
 static noinline void kdk_busy_work(void) {
-  static struct work_struct work;
+  static struct work_struct work, behind;
+  const int cpu = get_cpu();
   INIT_WORK(&work, kdk_busy_work_function);
-  schedule_work(&work);
+  INIT_WORK(&behind, kdk_work_behind_function);
+  schedule_work_on(cpu, &work);
+  schedule_work_on(cpu, &behind);
+  put_cpu();
 }
 
 const struct kdk_failure kdk_lock_failures[] = {
