@@ -4,9 +4,9 @@
   backtrace_bench.py DUMP VMLINUX [--analyze PROGRAM] [--python PYTHON] [--runs N] [--cold]
 
 Prints a table (medians; ratios are ours divided by theirs, so below 1.00 is better here) for whole processes with a warm
-page cache, or with neither dump nor vmlinux in it (--cold), and compares the two traces function by function and line by line. Debian bookworm's drgn 0.0.22 walks the
-stacks of 6.1 kernels, not those of 6.12: on arm64 it ends after two frames, on x86-64 it does not know the ORC format. Name
-with --python an interpreter that has a newer drgn.
+page cache, or with neither dump nor vmlinux in it (--cold), and compares the two traces function by function and line by
+line. Debian bookworm's drgn 0.0.22 walks the stacks of 6.1 kernels, not those of 6.12: on arm64 it ends after two frames, on
+x86-64 it does not know the ORC format. Name with --python an interpreter that has a newer drgn.
 """
 import argparse
 import json
