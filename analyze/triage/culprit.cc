@@ -307,6 +307,26 @@ std::optional<unsigned> locked_up_cpu(const CrashClass& crash_class) {
   return std::nullopt;
 }
 
+bool is_idle(const Backtrace& trace) {
+  return std::ranges::any_of(trace.frames, [](const Frame& frame) {
+    const std::string name = common_name(frame.symbol);
+    return name == "do_idle" || name == "cpu_startup_entry";
+  });
+}
+
+// "rcu_sched detected stalls on CPUs/tasks": who noticed it did nothing wrong (kernel/rcu/tree_stall.h,
+// print_other_cpu_stall). Which CPUs are meant is in a line of its own; one that is idle is not among them.
+const CpuState* stalled_cpu(const Crash& crash, const CpuState& noticed) {
+  const bool by_another = std::ranges::any_of(crash.crash_class.evidence, [](const LogEvidence& evidence) {
+    return evidence.text.find("detected stalls on CPUs/tasks") != std::string::npos;
+  });
+  if (!by_another) return nullptr;
+  const auto busy = std::ranges::find_if(crash.cpus, [&](const CpuState& c) {
+    return c.cpu != noticed.cpu && !c.backtrace.frames.empty() && !is_idle(c.backtrace);
+  });
+  return busy == crash.cpus.end() ? nullptr : &*busy;
+}
+
 // "INFO: task NAME:PID blocked for more than 120 seconds." (kernel/hung_task.c, check_hung_task); the first
 // that it wrote about had been blocked longest when it looked. A name may hold anything, so the pid is what
 // is before the words.
@@ -333,11 +353,28 @@ bool is_watchman(std::string_view symbol) {
                              [&](std::string_view prefix) { return name.starts_with(prefix); });
 }
 
+namespace {
+
+// The task whose stack the frame is on, when that is another CPU's than the one that crashed.
+Culprit with_task(const Report& report, Culprit who) {
+  if (who.frame == nullptr || !report.tasks) return who;
+  for (const CpuState& cpu : report.crash->cpus) {
+    const Frames& frames = cpu.backtrace.frames;
+    const bool here = std::ranges::any_of(frames, [&](const Frame& frame) { return &frame == who.frame; });
+    if (!here || cpu.crashed || !cpu.task) continue;
+    const auto task = std::ranges::find(report.tasks->tasks, *cpu.task, &Task::address);
+    if (task != report.tasks->tasks.end()) who.task = &*task;
+  }
+  return who;
+}
+
+}  // namespace
+
 Culprit culprit(const Report& report) {
   if (!report.crash) return {};
   const std::optional<int32_t> hung =
       report.crash->crash_class.name == "hung_task" ? hung_pid(report.crash->crash_class) : std::nullopt;
-  if (!hung || !report.blocked) return culprit(*report.crash);
+  if (!hung || !report.blocked) return with_task(report, culprit(*report.crash));
   for (const TaskStack& stack : report.blocked->stacks) {
     const auto owner =
         std::ranges::find_if(stack.owners, [&](const StackOwner& o) { return o.task.pid == hung; });
@@ -363,6 +400,10 @@ Culprit culprit(const Crash& crash) {
     }
   }
   if (cpu == nullptr) return {};
+  if (crash.crash_class.name == "rcu_stall") {
+    const CpuState* stalled = stalled_cpu(crash, *cpu);
+    if (stalled != nullptr) return of_task(stalled->backtrace.frames);
+  }
   if (crash.crash_class.name == "soft_lockup" || crash.crash_class.name == "rcu_stall")
     return of_task(cpu->backtrace.frames);
   return find(cpu->backtrace.frames, !crash.fault && !about_interrupted(crash.crash_class.name));

@@ -232,6 +232,37 @@ TEST(Culprit, OfAHardLockupIsOnTheCpuThatWasLocked) {
   EXPECT_EQ(nullptr, culprit(crash).frame) << "it did not answer: nothing is known of it";
 }
 
+TEST(Culprit, OfAnRcuStallIsOnTheBusyCpuWhenAnotherNoticed) {
+  Crash crash;
+  crash.cpus.resize(3);
+  for (unsigned i = 0; i < 3; ++i) crash.cpus[i].cpu = i;
+  crash.cpus[0].crashed = true;
+  crash.cpus[0].backtrace.frames = {named("panic"), named("panic_on_rcu_stall"), named("rcu_sched_clock_irq"),
+                                    named("native_safe_halt", FrameKind::exception), named("do_idle")};
+  crash.cpus[1].backtrace.frames = {named("native_safe_halt"), named("do_idle"), named("cpu_startup_entry")};
+  crash.cpus[2].backtrace.frames = {named("nmi_handle"), named("driver_loop", FrameKind::exception),
+                                    named("vfs_write")};
+  crash.crash_class.name = "rcu_stall";
+  crash.crash_class.evidence = {{7, "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:"}};
+  ASSERT_NE(nullptr, culprit(crash).frame);
+  EXPECT_EQ("driver_loop", culprit(crash).frame->symbol);
+  Report report;
+  crash.cpus[2].task = 0x2000;
+  report.crash = crash;
+  report.tasks.emplace().tasks.resize(2);
+  for (int i = 0; i < 2; ++i) {
+    report.tasks->tasks[i].address = 0x1000u * (i + 1);
+    report.tasks->tasks[i].pid = i + 1;
+  }
+  ASSERT_NE(nullptr, culprit(report).task);
+  EXPECT_EQ(2, culprit(report).task->pid);
+  crash.crash_class.evidence[0].text = "rcu: INFO: rcu_sched self-detected stall on CPU";
+  EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol);
+  crash.crash_class.evidence[0].text = "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:";
+  crash.cpus[2].backtrace.frames.clear();
+  EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol) << "of the busy one nothing is known";
+}
+
 TEST(Culprit, OfAHungTaskIsWhereItWaits) {
   Report report;
   report.crash.emplace();
