@@ -315,16 +315,20 @@ bool is_idle(const Backtrace& trace) {
 }
 
 // "rcu_sched detected stalls on CPUs/tasks": who noticed it did nothing wrong (kernel/rcu/tree_stall.h,
-// print_other_cpu_stall). Which CPUs are meant is in a line of its own; one that is idle is not among them.
+// print_other_cpu_stall). Which CPUs are meant is in lines that are no evidence of the class; an idle one
+// is not among them. nullptr as well when several are busy: any of them could be it.
 const CpuState* stalled_cpu(const Crash& crash, const CpuState& noticed) {
   const bool by_another = std::ranges::any_of(crash.crash_class.evidence, [](const LogEvidence& evidence) {
     return evidence.text.find("detected stalls on CPUs/tasks") != std::string::npos;
   });
   if (!by_another) return nullptr;
-  const auto busy = std::ranges::find_if(crash.cpus, [&](const CpuState& c) {
-    return c.cpu != noticed.cpu && !c.backtrace.frames.empty() && !is_idle(c.backtrace);
-  });
-  return busy == crash.cpus.end() ? nullptr : &*busy;
+  const CpuState* busy = nullptr;
+  for (const CpuState& cpu : crash.cpus) {
+    if (cpu.cpu == noticed.cpu || is_idle(cpu.backtrace)) continue;
+    if (busy != nullptr) return nullptr;
+    busy = &cpu;
+  }
+  return busy != nullptr && !busy->backtrace.frames.empty() ? busy : nullptr;
 }
 
 // "INFO: task NAME:PID blocked for more than 120 seconds." (kernel/hung_task.c, check_hung_task); the first

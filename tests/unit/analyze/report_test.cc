@@ -259,8 +259,12 @@ TEST(Culprit, OfAnRcuStallIsOnTheBusyCpuWhenAnotherNoticed) {
   crash.crash_class.evidence[0].text = "rcu: INFO: rcu_sched self-detected stall on CPU";
   EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol);
   crash.crash_class.evidence[0].text = "rcu: INFO: rcu_sched detected stalls on CPUs/tasks:";
-  crash.cpus[2].backtrace.frames.clear();
-  EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol) << "of the busy one nothing is known";
+  std::swap(crash.cpus[1].backtrace.frames, crash.cpus[2].backtrace.frames);
+  EXPECT_EQ("driver_loop", culprit(crash).frame->symbol);
+  crash.cpus[2].backtrace.frames = {named("another_loop")};
+  EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol) << "two are busy";
+  crash.cpus[1].backtrace.frames.clear();
+  EXPECT_EQ("native_safe_halt", culprit(crash).frame->symbol) << "of one nothing is known";
 }
 
 TEST(Culprit, OfAHungTaskIsWhereItWaits) {
