@@ -31,18 +31,20 @@ FileOutput::FileOutput(const Fd& fd, std::string name, bool drop_page_cache)
 
 void FileOutput::write(uint64_t offset, Bytes data) {
   write_at(fd_, offset, data, name_);
-  if (drop_page_cache_) push_out(offset + data.size());
+  push_out(offset + data.size());
 }
 
-// Pushes written data to the disk and out of the page cache, a stretch behind the writers: the wait for the
-// disk is for data written 32 MiB ago, and throttles writers that run ahead of it.
+// Starts writing to the disk what was written here, while the next pages are compressed: else sync() waits
+// for all of it, a tenth of a save. In a crash kernel also pushes it out of the page cache, a stretch behind
+// the writers: the wait for the disk is for data written 32 MiB ago, and throttles writers that run ahead of
+// it.
 void FileOutput::push_out(uint64_t end) {
-  constexpr uint64_t stretch = 8 << 20, lag = 32 << 20;
+  constexpr uint64_t stretch = 4 << 20, lag = 32 << 20;
   uint64_t begun = begun_.load(std::memory_order_relaxed);
   if (end < begun + stretch || !begun_.compare_exchange_strong(begun, begun + stretch)) return;
   // Advice, not duty: where a file system cannot do it, nothing is lost but memory.
   (void)::sync_file_range(fd_.get(), static_cast<off64_t>(begun), stretch, SYNC_FILE_RANGE_WRITE);
-  if (begun < lag) return;
+  if (!drop_page_cache_ || begun < lag) return;
   const off64_t old = static_cast<off64_t>(begun - lag);
   (void)::sync_file_range(fd_.get(), old, stretch,
                           SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
