@@ -206,6 +206,7 @@ bool is_zero_page(Bytes page) noexcept {
   // 64 bytes at a time with one test each: compilers turn the inner loop into vector instructions.
   for (size_t i = 0; i + 64 <= page.size(); i += 64) {
     uint64_t words[8];
+    prefetch_ahead(page.data() + i);
     std::memcpy(words, page.data() + i, sizeof words);
     uint64_t any = 0;
     for (uint64_t word : words) any |= word;

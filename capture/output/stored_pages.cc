@@ -4,11 +4,13 @@
 #include <bit>
 #include <cstring>
 
+#include "core/base/copy_pages.h"
+
 namespace kdk {
 namespace {
 
 constexpr uint64_t odd = 0x9e3779b97f4a7c15;  // 2^64 over the golden ratio: bits well mixed
-// 32 bytes each: 4 MiB, of which only what is used is touched.
+// Pages that are known at a time, 36 bytes each: 4.5 MiB, of which only what is used is touched.
 constexpr uint64_t fewest = 1 << 10, most = 1 << 17;
 
 }  // namespace
@@ -21,6 +23,7 @@ uint64_t page_hash(Bytes page) noexcept {
     // Other words in each line: with the same ones, a page of `struct page` (64 bytes) would be its flags
     // only.
     uint64_t first = 0, second = 0;
+    prefetch_ahead(page.data() + i);
     std::memcpy(&first, page.data() + i + n % 8 * 8, 8);
     std::memcpy(&second, page.data() + i + (n + 3) % 8 * 8, 8);
     // The second is multiplied by itself, or a change of it would look like one of the word that is mixed in
@@ -33,18 +36,21 @@ uint64_t page_hash(Bytes page) noexcept {
 }
 
 StoredPages::StoredPages(uint64_t pages)
-    : entries_(static_cast<size_t>(std::bit_ceil(std::clamp(std::min(pages, most) * 2, fewest, most)))) {}
+    : entries_(static_cast<size_t>(std::bit_ceil(std::clamp(pages, fewest, most)))),
+      slots_(entries_.size()) {}
 
 std::optional<StoredPages::Page> StoredPages::find(uint64_t hash) const {
   std::lock_guard lock(mutex_);
-  const Entry& entry = entries_[slot(hash)];
-  if (entry.page.at.size == 0 || entry.hash != hash) return std::nullopt;
-  return entry.page;
+  const uint32_t place = slots_[slot(hash)];
+  if (place == 0 || entries_[place - 1].hash != hash) return std::nullopt;
+  return entries_[place - 1].page;
 }
 
 void StoredPages::add(uint64_t hash, const Page& page) {
   std::lock_guard lock(mutex_);
-  entries_[slot(hash)] = {hash, page};
+  entries_[next_] = {hash, page};
+  next_ = (next_ + 1) & (entries_.size() - 1);
+  slots_[slot(hash)] = static_cast<uint32_t>(next_ != 0 ? next_ : entries_.size());
 }
 
 }  // namespace kdk

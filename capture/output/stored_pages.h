@@ -42,12 +42,18 @@ class StoredPages {
  private:
   struct Entry {
     uint64_t hash;
-    Page page;  // an `at.size` of 0: nothing here
+    Page page;
   };
-  size_t slot(uint64_t hash) const { return hash & (entries_.size() - 1); }
+  size_t slot(uint64_t hash) const { return hash & (slots_.size() - 1); }
 
   mutable std::mutex mutex_;
+  // In the order they came, then over again: only so much memory is touched as there are pages, and the table
+  // that is looked at for every page fits a cache.
   std::vector<Entry, LazyZeroAllocator<Entry>> entries_;
+  // By hash, one more than where the newest one is; 0: none. One that has been written over since is told by
+  // its hash.
+  std::vector<uint32_t, LazyZeroAllocator<uint32_t>> slots_;
+  size_t next_ = 0;  // in entries_
 };
 
 }  // namespace kdk

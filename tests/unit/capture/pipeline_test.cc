@@ -224,6 +224,22 @@ TEST(StoredPages, IsBoundedAndKeepsTheNewest) {
   EXPECT_EQ(stored.find(other)->pfn.value, 2u);
 }
 
+// Its memory is used in turn: what was known first is forgotten first, and never taken for what came in its
+// place.
+TEST(StoredPages, ForgetsTheOldest) {
+  StoredPages stored(1);
+  constexpr uint64_t known = 1024;
+  for (uint64_t i = 0; i < known; ++i) stored.add(i, {{i}, {i * 10, 100, 0}});
+  for (uint64_t i = 0; i < known; ++i) ASSERT_EQ(stored.find(i).value().pfn.value, i);
+  // In a place of their own in the table, or in that of another page.
+  for (uint64_t i = 0; i < 10; ++i) stored.add(5000 + 2 * i, {{5000 + i}, {i, 100, 0}});
+  for (uint64_t i = 0; i < 10; ++i) {
+    EXPECT_FALSE(stored.find(i)) << i;
+    EXPECT_EQ(stored.find(5000 + 2 * i).value().pfn.value, 5000 + i);
+  }
+  EXPECT_EQ(stored.find(known - 1).value().at.offset, (known - 1) * 10);
+}
+
 // One word in four counts. Pages that differ in one cache line only are told apart by a quarter of its bytes,
 // whichever line it is; those that differ in several nearly always.
 TEST(PageHash, SeesPartOfEveryLine) {
