@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "core/kernel/btf_format.h"
+#include "core/kernel/bucket_index.h"
 
 namespace kdk {
 namespace {
@@ -18,20 +19,10 @@ constexpr int max_modifiers = 64;                        // const volatile typed
 constexpr int max_nesting = 32;                          // anonymous structs inside each other
 constexpr size_t max_members_visited = 1 << 14;  // per look-up; the largest real structs have some 500
 
-uint32_t hash_name(std::string_view name) {
-  return static_cast<uint32_t>(std::hash<std::string_view>{}(name));
-}
-
-// Names to ids: hash << 32 | id, sorted. Built in a millisecond where a map of strings takes ten.
-using NameIndex = std::vector<uint64_t>;
-
-template <typename F>
-void for_each_candidate(const NameIndex& index, std::string_view name, F&& visit) {
-  const uint64_t hash = hash_name(name);
-  for (auto it = std::lower_bound(index.begin(), index.end(), hash << 32);
-       it != index.end() && *it >> 32 == hash; ++it) {
-    if (!visit(static_cast<uint32_t>(*it))) return;
-  }
+// Of the index of types by name; a kernel has some thirty thousand that have one.
+constexpr size_t name_buckets = size_t{1} << 14;
+uint16_t name_bucket(std::string_view name) {
+  return static_cast<uint16_t>(std::hash<std::string_view>{}(name) % name_buckets);
 }
 
 }  // namespace
@@ -41,10 +32,10 @@ struct Btf::Impl {
   const Impl* base = nullptr;
   Bytes types;
   std::string_view strings;
-  uint32_t first_id = 1;          // of the types in this BTF
-  uint32_t first_string = 0;      // string offset that this BTF's own strings start at
-  std::vector<uint32_t> offsets;  // in `types`, of id first_id + i
-  mutable NameIndex type_names;
+  uint32_t first_id = 1;           // of the types in this BTF
+  uint32_t first_string = 0;       // string offset that this BTF's own strings start at
+  std::vector<uint32_t> offsets;   // in `types`, of id first_id + i
+  mutable BucketIndex type_names;  // by name_bucket(), of id first_id + i
   std::vector<uint32_t> enum_ids;
   mutable std::optional<bool> signs_told;  // see enums_tell_sign()
 
@@ -367,17 +358,17 @@ struct Btf::Impl {
   std::optional<uint32_t> find(std::string_view name) const {
     if (name.empty()) return std::nullopt;
     build_type_names();
-    std::optional<uint32_t> found;
-    for_each_candidate(type_names, name, [&](uint32_t id) {
-      if (string(type(id).raw.name_off) == name && size(resolved(id))) found = id;
-      return !found;
-    });
-    return found || !base ? found : base->find(name);
+    for (const uint32_t i : type_names.in(name_bucket(name))) {
+      const uint32_t id = first_id + i;
+      if (is_string(type(id).raw.name_off, name) && size(resolved(id))) return id;
+    }
+    return base ? base->find(name) : std::nullopt;
   }
 
   void build_type_names() const {
-    if (!type_names.empty()) return;
-    for (uint32_t i = 0; i < offsets.size(); ++i) {
+    if (type_names.built()) return;
+    std::vector<uint16_t> buckets(offsets.size(), BucketIndex::none);
+    for (size_t i = 0; i < offsets.size(); ++i) {
       const RawType t = load<RawType>(types, offsets[i]).value_or(RawType{});
       switch (t.kind()) {
         case Kind::int_:
@@ -387,14 +378,13 @@ struct Btf::Impl {
         case Kind::enum64:
         case Kind::float_:
         case Kind::typedef_:
-          if (t.name_off != 0)
-            type_names.push_back(uint64_t{hash_name(string(t.name_off))} << 32 | (first_id + i));
+          if (t.name_off != 0) buckets[i] = name_bucket(string(t.name_off));
           break;
         default:
           break;
       }
     }
-    std::sort(type_names.begin(), type_names.end());
+    type_names = BucketIndex(buckets, name_buckets);
   }
 
   // Calls visit(Type) for each type of this name until it returns false: own types before the base's.
@@ -402,13 +392,10 @@ struct Btf::Impl {
   void for_each_named(std::string_view name, F&& visit) const {
     if (name.empty()) return;
     build_type_names();
-    bool go_on = true;
-    for_each_candidate(type_names, name, [&](uint32_t id) {
-      const Type t = type(id);
-      if (string(t.raw.name_off) == name) go_on = visit(resolved(id));
-      return go_on;
-    });
-    if (go_on && base) base->for_each_named(name, visit);
+    for (const uint32_t i : type_names.in(name_bucket(name))) {
+      if (is_string(type(first_id + i).raw.name_off, name) && !visit(resolved(first_id + i))) return;
+    }
+    if (base) base->for_each_named(name, visit);
   }
 
   // Whether the string at `offset` is `name`: without looking for where it ends.
@@ -531,10 +518,10 @@ std::vector<uint32_t> Btf::named(std::string_view name) const {
   std::vector<uint32_t> found;
   for (const Impl* impl = impl_.get(); impl != nullptr && !name.empty(); impl = impl->base) {
     impl->build_type_names();
-    for_each_candidate(impl->type_names, name, [&](uint32_t id) {
-      if (impl->string(impl->type(id).raw.name_off) == name) found.push_back(id);
-      return true;
-    });
+    for (const uint32_t i : impl->type_names.in(name_bucket(name))) {
+      const uint32_t id = impl->first_id + i;
+      if (impl->is_string(impl->type(id).raw.name_off, name)) found.push_back(id);
+    }
   }
   return found;
 }

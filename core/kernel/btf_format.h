@@ -1,6 +1,7 @@
 // BTF as it lies in memory. Source: include/uapi/linux/btf.h, Documentation/bpf/btf.rst.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <optional>
 
@@ -67,42 +68,39 @@ struct RawParameter {
 struct RawEnum64 {
   ul32 name_off, value_low, value_high;
 };
+struct RawSectionInfo {
+  ul32 type, offset, size;
+};
 
-// Bytes that follow struct btf_type; nullopt for a kind that is not known, which cannot be stepped over.
+// Bytes that follow struct btf_type: so many, and so many for each of its `vlen`. A table, since a switch
+// over a hundred thousand types in no order is mostly mispredicted.
+struct Extra {
+  bool known = false;
+  uint8_t fixed = 0, each = 0;
+};
+constexpr std::array<Extra, 20> extra_of_kind = [] {
+  std::array<Extra, 20> of{};
+  const auto is = [&of](Kind kind, size_t fixed, size_t each) {
+    of[static_cast<size_t>(kind)] = {true, static_cast<uint8_t>(fixed), static_cast<uint8_t>(each)};
+  };
+  for (Kind kind : {Kind::ptr, Kind::fwd, Kind::typedef_, Kind::volatile_, Kind::const_, Kind::restrict_,
+                    Kind::func, Kind::float_, Kind::type_tag})
+    is(kind, 0, 0);
+  for (Kind kind : {Kind::int_, Kind::var, Kind::decl_tag}) is(kind, 4, 0);
+  for (Kind kind : {Kind::struct_, Kind::union_}) is(kind, 0, sizeof(RawMember));
+  is(Kind::array, sizeof(RawArray), 0);
+  is(Kind::enum_, 0, sizeof(RawEnum));
+  is(Kind::enum64, 0, sizeof(RawEnum64));
+  is(Kind::func_proto, 0, sizeof(RawParameter));
+  is(Kind::datasec, 0, sizeof(RawSectionInfo));
+  return of;
+}();
+
+// nullopt for a kind that is not known, which cannot be stepped over.
 inline std::optional<uint64_t> extra_bytes(const RawType& t) {
-  const uint64_t n = t.vlen();
-  switch (t.kind()) {
-    case Kind::ptr:
-    case Kind::fwd:
-    case Kind::typedef_:
-    case Kind::volatile_:
-    case Kind::const_:
-    case Kind::restrict_:
-    case Kind::func:
-    case Kind::float_:
-    case Kind::type_tag:
-      return 0;
-    case Kind::int_:
-    case Kind::var:
-    case Kind::decl_tag:
-      return 4;
-    case Kind::array:
-      return sizeof(RawArray);
-    case Kind::struct_:
-    case Kind::union_:
-      return n * sizeof(RawMember);
-    case Kind::enum_:
-      return n * sizeof(RawEnum);
-    case Kind::enum64:
-      return n * sizeof(RawEnum64);
-    case Kind::func_proto:
-      return n * sizeof(RawParameter);
-    case Kind::datasec:
-      return n * 12;
-    case Kind::void_:
-      break;
-  }
-  return std::nullopt;
+  const size_t kind = static_cast<size_t>(t.kind());
+  if (kind >= extra_of_kind.size() || !extra_of_kind[kind].known) return std::nullopt;
+  return extra_of_kind[kind].fixed + uint64_t{t.vlen()} * extra_of_kind[kind].each;
 }
 
 inline bool is_aggregate(Kind kind) {

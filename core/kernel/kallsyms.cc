@@ -9,8 +9,9 @@
 
 #include <algorithm>
 #include <array>
-#include <numeric>
 #include <vector>
+
+#include "core/kernel/bucket_index.h"
 
 namespace kdk {
 namespace {
@@ -134,7 +135,8 @@ class NameHashes {
 
   static Part part(std::string_view text) {
     Part part;
-    for (char c : text) part = {part.hash * base + static_cast<uint8_t>(c), part.power * base, part.length + 1};
+    for (char c : text)
+      part = {part.hash * base + static_cast<uint8_t>(c), part.power * base, part.length + 1};
     return part;
   }
   static uint16_t bucket(uint64_t hash) { return static_cast<uint16_t>((hash * base) >> 49); }
@@ -202,7 +204,8 @@ std::string check_sizes(const KallsymsImage& image) {
   if (image.num_syms == 0 || image.num_syms > max_symbols)
     return fmt::format("kallsyms_num_syms is {}", image.num_syms);
   if (image.stext == 0) return "VMCOREINFO has no SYMBOL(_stext) to check the decoding with";
-  if (image.offsets.size() / 4 < image.num_syms) return "the address table is too short for kallsyms_num_syms";
+  if (image.offsets.size() / 4 < image.num_syms)
+    return "the address table is too short for kallsyms_num_syms";
   if (image.names.size() > max_names_bytes) return "the table of names is too large";
   return {};
 }
@@ -311,20 +314,21 @@ std::optional<KallsymsImage> read_image(KernelMemory& memory, KallsymsBytes& byt
 }  // namespace
 
 struct Kallsyms::Impl {
-  KallsymsBytes bytes;  // what `names` and `tokens` are in, when they were read from a dump
-  Bytes names;
+  KallsymsBytes bytes;  // what `image` and `tokens` are in, when they were read from a dump
+  KallsymsImage image;
   Tokens tokens;
   std::vector<Record> records;
-  std::vector<uint64_t> addresses;  // of records, ascending
   Encoding encoding = Encoding::absolute;
-  // Indexes of records, sorted by the hash of their names, then by index: those of bucket b are
-  // [bucket_begin[b], bucket_begin[b + 1]), five or six in a kernel of 180 thousand symbols.
-  std::vector<uint32_t> by_hash;
-  std::vector<uint32_t> bucket_begin;
+  std::vector<uint64_t> addresses;  // of records, ascending; empty: as `image` has them
+  BucketIndex by_hash;              // five or six records in a bucket in a kernel of 180 thousand symbols
 
+  uint64_t address(size_t index) const {
+    return addresses.empty() ? decode_address(image, encoding, index) : addresses[index];
+  }
   bool index_names();
+  bool in_order() const;
   void put_in_order();
-  bool decode(const KallsymsImage& image, LengthForm form, std::string& why);
+  bool decode(LengthForm form, std::string& why);
   template <typename Visit>
   void for_each_named(std::string_view name, Visit&& visit) const;
 };
@@ -332,27 +336,25 @@ struct Kallsyms::Impl {
 // False: some records are no names. They are in no bucket, and their length is 0 now.
 bool Kallsyms::Impl::index_names() {
   const NameHashes hashes(tokens);
-  constexpr uint16_t none = NameHashes::buckets;
   std::vector<uint16_t> buckets;
   buckets.reserve(records.size());
-  bucket_begin.assign(NameHashes::buckets + 1, 0);
   bool good = true;
   for (Record& record : records) {
-    buckets.push_back(hashes.bucket(names, record).value_or(none));
-    if (buckets.back() == none) {
-      record.length = 0;
-      good = false;
-    } else {
-      ++bucket_begin[buckets.back() + size_t{1}];
-    }
+    const std::optional<uint16_t> bucket = hashes.bucket(image.names, record);
+    buckets.push_back(bucket.value_or(BucketIndex::none));
+    if (bucket) continue;
+    record.length = 0;
+    good = false;
   }
-  std::partial_sum(bucket_begin.begin(), bucket_begin.end(), bucket_begin.begin());
-  by_hash.resize(bucket_begin.back());
-  std::vector<uint32_t> next = bucket_begin;
-  for (uint32_t i = 0; i < records.size(); ++i) {
-    if (buckets[i] != none) by_hash[next[buckets[i]]++] = i;
-  }
+  by_hash = BucketIndex(buckets, NameHashes::buckets);
   return good;
+}
+
+bool Kallsyms::Impl::in_order() const {
+  for (size_t i = 1; i < records.size(); ++i) {
+    if (address(i) < address(i - 1)) return false;
+  }
+  return true;
 }
 
 // Leaves out what is no name, and sorts. scripts/kallsyms.c writes symbols sorted: for damaged tables.
@@ -361,12 +363,13 @@ void Kallsyms::Impl::put_in_order() {
   for (uint32_t i = 0; i < records.size(); ++i) {
     if (records[i].length != 0) order.push_back(i);
   }
-  std::stable_sort(order.begin(), order.end(), [&](uint32_t a, uint32_t b) { return addresses[a] < addresses[b]; });
+  std::stable_sort(order.begin(), order.end(),
+                   [&](uint32_t a, uint32_t b) { return address(a) < address(b); });
   std::vector<Record> sorted_records;
   std::vector<uint64_t> sorted_addresses;
   for (uint32_t i : order) {
     sorted_records.push_back(records[i]);
-    sorted_addresses.push_back(addresses[i]);
+    sorted_addresses.push_back(address(i));
   }
   records = std::move(sorted_records);
   addresses = std::move(sorted_addresses);
@@ -375,14 +378,13 @@ void Kallsyms::Impl::put_in_order() {
 
 template <typename Visit>
 void Kallsyms::Impl::for_each_named(std::string_view name, Visit&& visit) const {
-  const size_t bucket = NameHashes::bucket(name);
-  for (uint32_t at = bucket_begin[bucket]; at < bucket_begin[bucket + 1]; ++at) {
-    if (is_named(names, records[by_hash[at]], tokens, name)) visit(by_hash[at]);
+  for (const uint32_t index : by_hash.in(NameHashes::bucket(name))) {
+    if (is_named(image.names, records[index], tokens, name)) visit(index);
   }
 }
 
-bool Kallsyms::Impl::decode(const KallsymsImage& image, LengthForm form, std::string& why) {
-  records = split_names(names, image.num_syms, form, tokens, why);
+bool Kallsyms::Impl::decode(LengthForm form, std::string& why) {
+  records = split_names(image.names, image.num_syms, form, tokens, why);
   if (!why.empty()) return false;
   const bool good = index_names();
   std::optional<uint32_t> stext;
@@ -397,9 +399,7 @@ bool Kallsyms::Impl::decode(const KallsymsImage& image, LengthForm form, std::st
     return false;
   }
   encoding = *found;
-  addresses.reserve(records.size());
-  for (size_t i = 0; i < records.size(); ++i) addresses.push_back(decode_address(image, encoding, i));
-  if (!good || !std::is_sorted(addresses.begin(), addresses.end())) put_in_order();
+  if (!good || !in_order()) put_in_order();
   return true;
 }
 
@@ -412,10 +412,7 @@ std::shared_ptr<const Kallsyms> Kallsyms::open(KernelMemory& memory, std::string
   const std::optional<KallsymsImage> image = read_image(memory, bytes, why);
   if (!image) return nullptr;
   std::shared_ptr<const Kallsyms> kallsyms = open(*image, why);
-  if (kallsyms) {  // what `image` points into does not move
-    kallsyms->impl_->bytes.names = std::move(bytes.names);
-    kallsyms->impl_->bytes.token_table = std::move(bytes.token_table);
-  }
+  if (kallsyms) kallsyms->impl_->bytes = std::move(bytes);  // what `image` points into does not move
   return kallsyms;
 }
 
@@ -423,11 +420,11 @@ std::shared_ptr<const Kallsyms> Kallsyms::open(const KallsymsImage& image, std::
   why = check_sizes(image);
   if (!why.empty()) return nullptr;
   auto impl = std::make_unique<Impl>();
-  impl->names = image.names;
+  impl->image = image;
   impl->tokens = read_tokens(image.token_table, image.token_index);
   for (LengthForm form : {LengthForm::one_or_two_bytes, LengthForm::one_byte}) {
     std::string form_why;
-    if (impl->decode(image, form, form_why)) {
+    if (impl->decode(form, form_why)) {
       why.clear();
       return std::shared_ptr<const Kallsyms>(new Kallsyms(std::move(impl)));
     }
@@ -445,11 +442,11 @@ size_t Kallsyms::size() const {
 }
 
 uint64_t Kallsyms::address(size_t index) const {
-  return impl_->addresses[index];
+  return impl_->address(index);
 }
 
 char Kallsyms::type(size_t index) const {
-  return impl_->tokens[impl_->names[impl_->records[index].offset]].text.front();
+  return impl_->tokens[impl_->image.names[impl_->records[index].offset]].text.front();
 }
 
 std::string_view Kallsyms::name(size_t index, std::array<char, max_name>& out) const {
@@ -457,7 +454,8 @@ std::string_view Kallsyms::name(size_t index, std::array<char, max_name>& out) c
   size_t length = 0;
   for (uint32_t i = 0; i < record.length; ++i) {
     // The first token begins with the type letter. That all fits was seen when names were indexed.
-    const std::string_view text = impl_->tokens[impl_->names[record.offset + i]].text.substr(i == 0 ? 1 : 0);
+    const std::string_view text =
+        impl_->tokens[impl_->image.names[record.offset + i]].text.substr(i == 0 ? 1 : 0);
     length += text.copy(out.data() + length, out.size() - length);
   }
   return {out.data(), length};
@@ -472,7 +470,8 @@ std::vector<uint32_t> Kallsyms::find(std::string_view name) const {
 std::optional<uint64_t> Kallsyms::address_of(std::string_view name) const {
   std::optional<uint32_t> text, data;  // the first of each
   impl_->for_each_named(name, [&](uint32_t index) {
-    std::optional<uint32_t>& found = std::string_view("tTwW").find(type(index)) != std::string_view::npos ? text : data;
+    std::optional<uint32_t>& found =
+        std::string_view("tTwW").find(type(index)) != std::string_view::npos ? text : data;
     if (!found) found = index;
   });
   if (!text) text = data;
