@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstddef>
 #include <functional>
 #include <utility>
 
@@ -66,19 +67,28 @@ struct Btf::Impl {
       first_string = base->first_string + static_cast<uint32_t>(base->strings.size());
     }
 
-    offsets.reserve(types.size() / 32);
+    offsets.reserve(types.size() / 24);
     for (uint64_t at = 0; at < types.size();) {
-      const std::optional<RawType> t = load<RawType>(types, at);
-      if (!t) throw bad(types_at + at, "type cut off");
-      const std::optional<uint64_t> extra = extra_bytes(*t);
-      if (!extra)
-        throw bad(types_at + at, fmt::format("type kind {} is not known", static_cast<int>(t->kind())));
+      if (types.size() - at < sizeof(RawType)) throw bad(types_at + at, "type cut off");
+      const uint32_t info = info_at(at);
+      const Kind kind = kind_of(info);
+      const std::optional<uint64_t> extra = extra_bytes(info);
+      if (!extra) throw bad(types_at + at, fmt::format("type kind {} is not known", static_cast<int>(kind)));
       if (*extra > types.size() - at - sizeof(RawType)) throw bad(types_at + at, "type cut off");
       // Enumerators are looked for in enums only: one type in thirty.
-      if (t->kind() == Kind::enum_ || t->kind() == Kind::enum64) enum_ids.push_back(end_id());
+      if (kind == Kind::enum_ || kind == Kind::enum64) enum_ids.push_back(end_id());
       offsets.push_back(static_cast<uint32_t>(at));
       at += sizeof(RawType) + *extra;
     }
+  }
+
+  // One word of the struct btf_type at `at`: copies of the whole, for each of a hundred thousand types, took
+  // most of the time of reading BTF.
+  uint32_t info_at(uint64_t at) const {
+    return load<ul32>(types, at + offsetof(RawType, info)).value_or(ul32{});
+  }
+  uint32_t name_at(uint64_t at) const {
+    return load<ul32>(types, at + offsetof(RawType, name_off)).value_or(ul32{});
   }
 
   std::string_view string(uint32_t offset) const {
@@ -369,8 +379,7 @@ struct Btf::Impl {
     if (type_names.built()) return;
     std::vector<uint16_t> buckets(offsets.size(), BucketIndex::none);
     for (size_t i = 0; i < offsets.size(); ++i) {
-      const RawType t = load<RawType>(types, offsets[i]).value_or(RawType{});
-      switch (t.kind()) {
+      switch (kind_of(info_at(offsets[i]))) {
         case Kind::int_:
         case Kind::struct_:
         case Kind::union_:
@@ -378,7 +387,7 @@ struct Btf::Impl {
         case Kind::enum64:
         case Kind::float_:
         case Kind::typedef_:
-          if (t.name_off != 0) buckets[i] = name_bucket(string(t.name_off));
+          if (const uint32_t name = name_at(offsets[i]); name != 0) buckets[i] = name_bucket(string(name));
           break;
         default:
           break;

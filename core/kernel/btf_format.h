@@ -43,14 +43,22 @@ enum class Kind : uint8_t {
   enum64 = 19,
 };
 
-// struct btf_type. Bits 16 to 23 and 29 to 30 of `info` are zero up to now: reading vlen as 24 bits and kind
-// as 7 is the same for every kernel there is.
+// Of `info` in struct btf_type. Bits 16 to 23 and 29 to 30 of `info` are zero up to now: reading vlen as 24
+// bits and kind as 7 is the same for every kernel there is.
+constexpr Kind kind_of(uint32_t info) {
+  return static_cast<Kind>((info >> 24) & 0x7f);
+}
+constexpr uint32_t vlen_of(uint32_t info) {
+  return info & 0xffffff;
+}
+
+// struct btf_type.
 struct RawType {
   ul32 name_off;
   ul32 info;
   ul32 size_or_type;
-  Kind kind() const { return static_cast<Kind>((info >> 24) & 0x7f); }
-  uint32_t vlen() const { return info & 0xffffff; }
+  Kind kind() const { return kind_of(info); }
+  uint32_t vlen() const { return vlen_of(info); }
   bool kind_flag() const { return (info >> 31) != 0; }
 };
 struct RawMember {
@@ -97,10 +105,10 @@ constexpr std::array<Extra, 20> extra_of_kind = [] {
 }();
 
 // nullopt for a kind that is not known, which cannot be stepped over.
-inline std::optional<uint64_t> extra_bytes(const RawType& t) {
-  const size_t kind = static_cast<size_t>(t.kind());
+constexpr std::optional<uint64_t> extra_bytes(uint32_t info) {
+  const size_t kind = static_cast<size_t>(kind_of(info));
   if (kind >= extra_of_kind.size() || !extra_of_kind[kind].known) return std::nullopt;
-  return extra_of_kind[kind].fixed + uint64_t{t.vlen()} * extra_of_kind[kind].each;
+  return extra_of_kind[kind].fixed + uint64_t{vlen_of(info)} * extra_of_kind[kind].each;
 }
 
 inline bool is_aggregate(Kind kind) {

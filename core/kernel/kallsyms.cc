@@ -351,8 +351,11 @@ bool Kallsyms::Impl::index_names() {
 }
 
 bool Kallsyms::Impl::in_order() const {
-  for (size_t i = 1; i < records.size(); ++i) {
-    if (address(i) < address(i - 1)) return false;
+  uint64_t last = 0;
+  for (size_t i = 0; i < records.size(); ++i) {
+    const uint64_t here = address(i);
+    if (here < last) return false;
+    last = here;
   }
   return true;
 }

@@ -1,19 +1,22 @@
 #!/usr/bin/python3
 """kdump-capture against makedumpfile: the same full vmcore, codec and level, in turn, in one go.
 
-  capture_bench.py VMCORE [--capture PROGRAM] [--makedumpfile PROGRAM] [--runs N] [--out DIR]
+  capture_bench.py VMCORE [--capture PROGRAM] [--floor PROGRAM] [--makedumpfile PROGRAM] [--runs N]
+                   [--out DIR]
 
 Prints a table (medians; ratios are ours divided by theirs, so below 1.00 is better here). The vmcore should be an
 unfiltered ELF that fits the page cache; it is read once beforehand. Debian bookworm's makedumpfile cannot filter arm64
 kernels built for 52-bit addresses: name a newer one, or use the vmcore of a 6.1 kernel.
 
 makedumpfile's fastest mode is the one without --num-threads (with threads it took 10 to 40 times as long on two CPUs), so
-rows with several threads are held against that one. "compressor alone" is the CPU time of the codec over the same pages (tests/bench/codec_floor.cc,
-found beside kdump-capture): what is above it is reading, choosing, testing for zeros and writing. "peak RSS" counts page cache
-that is mapped, "anonymous" does not.
+rows with several threads are held against that one. kdump-capture is the static one, as it is shipped: the preset of this
+machine's kind has to be built. "compressor alone" is the CPU time of its codec over the same pages (tests/bench/codec_floor.cc, in the
+preset release): what is above it is reading, choosing, testing for zeros and writing. "peak RSS" counts page cache that is
+mapped, "anonymous" does not.
 """
 import argparse
 import os
+import platform
 import shutil
 import statistics
 import subprocess
@@ -24,6 +27,7 @@ from pathlib import Path
 import measure
 
 ROOT = Path(__file__).resolve().parent.parent.parent
+STATIC = {"x86_64": "x86-64", "aarch64": "arm64"}  # presets
 CASES = [(codec, letter, level, threads) for threads in (1, 2) for level in (31, 1)
          for codec, letter in (("zstd", "-z"), ("lzo", "-l"))] + [("zlib", "-c", 31, 1)]
 
@@ -54,7 +58,8 @@ def floor_of(program, dump, codec, runs):
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("vmcore", type=Path)
-    parser.add_argument("--capture", default=ROOT / "build/release/bin/kdump-capture")
+    parser.add_argument("--capture", default=ROOT / "build" / STATIC.get(platform.machine(), "release") / "bin/kdump-capture")
+    parser.add_argument("--floor", type=Path, default=ROOT / "build/release/bin/tests/codec_floor")
     parser.add_argument("--makedumpfile", default=os.environ.get("MAKEDUMPFILE") or shutil.which("makedumpfile"))
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--out", help="where the dumps go (default: a temporary directory)")
@@ -68,7 +73,6 @@ def main():
           "here / makedumpfile (ratio)\n")
     print("| codec, level, threads | wall s | CPU s | compressor alone, CPU s | peak RSS MB | anonymous MB | output MB |")
     print("|---|---|---|---|---|---|---|")
-    floor_program = Path(options.capture).resolve().parent / "tests" / "codec_floor"
     failed = False
     with tempfile.TemporaryDirectory(dir=options.out) as directory:
         ours_file, theirs_file = Path(directory, "ours"), Path(directory, "theirs")
@@ -85,9 +89,10 @@ def main():
                 continue
             left = [*median(ours), ours_file.stat().st_size / 1e6]
             right = [*median(theirs), theirs_file.stat().st_size / 1e6]
-            cells = [f"{a:.2f} / {b:.2f} ({a / b:.2f})" for a, b in zip(left, right)]
-            floor = floor_of(floor_program, ours_file, codec, options.runs) if threads == 1 else None
-            cells.insert(2, "" if floor is None else f"{floor:.2f}")
+            digits = (3, 3, 1, 1, 2)
+            cells = [f"{a:.{d}f} / {b:.{d}f} ({a / b:.2f})" for a, b, d in zip(left, right, digits)]
+            floor = floor_of(options.floor, ours_file, codec, options.runs) if threads == 1 else None
+            cells.insert(2, "" if floor is None else f"{floor:.3f}")
             print(f"| {codec}, {level}, {threads} | " + " | ".join(cells) + " |", flush=True)
     return 1 if failed else 0
 
