@@ -1,6 +1,7 @@
 #include "core/formats/dump_output.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,13 +43,20 @@ void FileOutput::push_out(uint64_t end) {
   constexpr uint64_t stretch = 4 << 20, lag = 32 << 20;
   uint64_t begun = begun_.load(std::memory_order_relaxed);
   if (end < begun + stretch || !begun_.compare_exchange_strong(begun, begun + stretch)) return;
-  // Advice, not duty: where a file system cannot do it, nothing is lost but memory.
-  (void)::sync_file_range(fd_.get(), static_cast<off64_t>(begun), stretch, SYNC_FILE_RANGE_WRITE);
+  write_back(begun, stretch, SYNC_FILE_RANGE_WRITE);
   if (!drop_page_cache_ || begun < lag) return;
-  const off64_t old = static_cast<off64_t>(begun - lag);
-  (void)::sync_file_range(fd_.get(), old, stretch,
-                          SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
-  (void)::posix_fadvise(fd_.get(), old, stretch, POSIX_FADV_DONTNEED);
+  write_back(begun - lag, stretch,
+             SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER);
+  (void)::posix_fadvise(fd_.get(), static_cast<off64_t>(begun - lag), stretch, POSIX_FADV_DONTNEED);
+}
+
+// What the disk refused is said here or never: waiting takes the error away from the fsync() that comes later
+// (file_fdatawait_range() in mm/filemap.c advances the file's mark of errors seen).
+void FileOutput::write_back(uint64_t begin, uint64_t size, unsigned how) {
+  if (::sync_file_range(fd_.get(), static_cast<off64_t>(begin), static_cast<off64_t>(size), how) == 0) return;
+  // Where it cannot be done, nothing is lost but memory and time.
+  if (errno == EINVAL || errno == ESPIPE || errno == ENOSYS) return;
+  throw error_from_errno(errno, fmt::format("{}: writing back offset {:#x}", name_, begin));
 }
 
 uint64_t FileOutput::extend(uint64_t size) {

@@ -36,8 +36,8 @@ class DumpOutput {
 // A regular file or a block device.
 class FileOutput : public DumpOutput {
  public:
-  // `fd` is not owned. `drop_page_cache` keeps what was written out of the page cache: in a crash kernel that
-  // is memory which nothing else can have.
+  // `fd` is not owned. write() also throws what the disk refused of earlier writes. `drop_page_cache` keeps
+  // what was written out of the page cache: in a crash kernel that is memory which nothing else can have.
   FileOutput(const Fd& fd, std::string name, bool drop_page_cache = false);
   void write(uint64_t offset, Bytes data) override;
   bool reads_as_zeros() const override { return regular_; }
@@ -46,6 +46,8 @@ class FileOutput : public DumpOutput {
 
  private:
   void push_out(uint64_t end);
+  // Throws Error{io}.
+  void write_back(uint64_t begin, uint64_t size, unsigned how);
 
   const Fd& fd_;
   const std::string name_;

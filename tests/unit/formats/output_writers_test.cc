@@ -3,9 +3,11 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <map>
 
 #include "core/base/error.h"
@@ -13,6 +15,26 @@
 #include "core/formats/flattened_replay.h"
 #include "core/formats/split_writer.h"
 #include "tests/unit/formats/raw_dump.h"
+
+namespace {
+
+// What the next waits for the disk say; 0: what the kernel says.
+int disk_error = 0;
+unsigned waits = 0;
+
+}  // namespace
+
+// In place of the C library's: a disk that refuses what it took before, which no file here can.
+extern "C" int sync_file_range(int fd, off64_t offset, off64_t size, unsigned flags) {
+  if ((flags & SYNC_FILE_RANGE_WAIT_AFTER) != 0) {
+    ++waits;
+    if (disk_error != 0) {
+      errno = disk_error;
+      return -1;
+    }
+  }
+  return static_cast<int>(::syscall(SYS_sync_file_range, fd, offset, size, flags));
+}
 
 namespace kdk::test {
 namespace {
@@ -435,6 +457,47 @@ TEST_F(OutputWriters, ElfRefusesStreamsAndCompressedPages) {
   const PackedPage small{PackedPage::Kind::data, 100, 1};
   const uint64_t index = 0;
   EXPECT_THROW(writer.write({{pfns.data(), 1}, {&index, 1}, {&small, 1}, std::vector<uint8_t>(100)}), Error);
+}
+
+// The kernel tells of it once, to whoever waits first: that is here, not in sync().
+TEST(FileOutput, ARefusalOfTheDiskIsNotLost) {
+  MemoryFile file;
+  FileOutput output(file.fd, "target", true);
+  const std::vector<uint8_t> mebibyte(1 << 20, 1);
+  uint64_t at = 0;
+  waits = 0;
+  for (; at < uint64_t{40} << 20; at += mebibyte.size()) output.write(at, mebibyte);
+  EXPECT_GT(waits, 0u);
+  for (const int error : {EINVAL, ESPIPE, ENOSYS}) {  // of a file system that cannot do it
+    disk_error = error;
+    for (int i = 0; i < 8; ++i, at += mebibyte.size()) EXPECT_NO_THROW(output.write(at, mebibyte));
+  }
+  for (const int error : {EIO, ENOSPC}) {
+    disk_error = error;
+    std::string said;
+    for (int i = 0; i < 8; ++i, at += mebibyte.size()) {
+      try {
+        output.write(at, mebibyte);
+      } catch (const Error& e) {
+        EXPECT_EQ(e.code(), Errc::io);
+        said = e.message();
+      }
+    }
+    EXPECT_NE(said.find("target: writing back offset 0x"), std::string::npos) << said;
+  }
+  disk_error = 0;
+  output.write(at, mebibyte);
+  EXPECT_EQ(file.bytes().size(), at + mebibyte.size());
+}
+
+// Where the page cache may keep what was written, nobody waits before the end.
+TEST(FileOutput, OnlyACrashKernelWaitsOnTheWay) {
+  MemoryFile file;
+  FileOutput output(file.fd, "target");
+  const std::vector<uint8_t> mebibyte(1 << 20, 1);
+  waits = 0;
+  for (uint64_t at = 0; at < uint64_t{40} << 20; at += mebibyte.size()) output.write(at, mebibyte);
+  EXPECT_EQ(waits, 0u);
 }
 
 }  // namespace
