@@ -80,8 +80,8 @@ struct RawSectionInfo {
   ul32 type, offset, size;
 };
 
-// Bytes that follow struct btf_type: so many, and so many for each of its `vlen`. A table, since a switch
-// over a hundred thousand types in no order is mostly mispredicted.
+// Bytes that follow struct btf_type: so many, and so many for each of its `vlen`. Asked for each of a hundred
+// thousand types.
 struct Extra {
   bool known = false;
   uint8_t fixed = 0, each = 0;

@@ -9,7 +9,7 @@
 
 namespace kdk {
 
-// Two passes instead of a sort: built in half a millisecond where sorting takes four times as long.
+// Built in two passes, without sorting.
 class BucketIndex {
  public:
   static constexpr uint16_t none = 0xffff;  // the bucket of items that are left out
