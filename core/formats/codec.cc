@@ -13,6 +13,7 @@
 #include "core/base/error.h"
 #include "core/formats/compressibility.h"
 #include "core/formats/kdump_format.h"
+#include "core/formats/lzo1x_encoder.h"
 
 namespace kdk {
 namespace {
@@ -60,27 +61,15 @@ class ZlibCompressor : public Compressor {
 
 class LzoCompressor : public Compressor {
  public:
-  // The bound is from the LZO FAQ: incompressible input grows by at most size/16 + 64 + 3.
-  explicit LzoCompressor(uint32_t page_size)
-      : max_size_(page_size + page_size / 16 + 64 + 3),
-        work_(std::max<size_t>(LZO1X_1_MEM_COMPRESS, LZO1X_1_12_MEM_COMPRESS)) {
-    if (lzo_init() != LZO_E_OK) throw_no_context("lzo");
-  }
+  explicit LzoCompressor(uint32_t page_size) : max_size_(lzo1x_encoded_max(page_size)) {}
   size_t compress(Bytes page, MutableBytes out) noexcept override {
     if (out.size() < max_size_) return 0;
-    lzo_uint size = 0;
-    // Clearing the 64 KiB dictionary of lzo1x_1 costs more than it finds in a page of 4 KiB: a smaller one is
-    // 6 to 8 % faster there, for 0.4 % more output (tests/bench/codec_floor.cc).
-    const auto compress = page.size() <= small_page ? lzo1x_1_12_compress : lzo1x_1_compress;
-    if (compress(page.data(), page.size(), out.data(), &size, work_.data()) != LZO_E_OK) return 0;
-    return gain(size, page.size());
+    return gain(lzo1x_encode(page, out), page.size());
   }
   size_t max_size() const override { return max_size_; }
 
  private:
-  static constexpr size_t small_page = 4096;
   size_t max_size_;
-  std::vector<uint8_t> work_;
 };
 
 class SnappyCompressor : public Compressor {
