@@ -10,9 +10,10 @@ kernels built for 52-bit addresses: name a newer one, or use the vmcore of a 6.1
 
 makedumpfile's fastest mode is the one without --num-threads (with threads it took 10 to 40 times as long on two CPUs), so
 rows with several threads are held against that one. kdump-capture is the static one, as it is shipped: the preset of this
-machine's kind has to be built. "compressor alone" is the CPU time of its codec over the same pages (tests/bench/codec_floor.cc, in the
-preset release): what is above it is reading, choosing, testing for zeros and writing. "peak RSS" counts page cache that is
-mapped, "anonymous" does not.
+machine's kind has to be built. "library alone" is the CPU time of libzstd, liblzo2 or zlib at level 1 over the pages that
+kdump-capture wrote, "compressor alone" that of kdump-capture's own choice for each of them (tests/bench/codec_floor.cc, in
+the preset release): what is above it is reading, choosing, testing for zeros and writing. "peak RSS" counts page cache that
+is mapped, "anonymous" does not.
 """
 import argparse
 import os
@@ -45,14 +46,14 @@ def median(runs):
     return [statistics.median(column) for column in zip(*runs)]
 
 
-def floor_of(program, dump, codec, runs):
-    """Median CPU seconds of the compressor alone over the pages of `dump`; None without the program."""
+def floors_of(program, dump, codec, runs):
+    """Median CPU seconds over the pages of `dump` of the library and of the compressor alone; [] without the program."""
     if not program.exists():
-        return None
-    def once():
-        return float(subprocess.run([program, dump, codec], check=True, stdout=subprocess.PIPE,
+        return []
+    def once(*how):
+        return float(subprocess.run([program, dump, codec, *how], check=True, stdout=subprocess.PIPE,
                                     stderr=subprocess.DEVNULL).stdout)
-    return statistics.median(once() for _ in range(runs))
+    return median([once("--library"), once()] for _ in range(runs))
 
 
 def main():
@@ -71,8 +72,8 @@ def main():
             pass
     print(f"{options.vmcore.stat().st_size / 1e6:.0f} MB vmcore, {os.cpu_count()} CPUs, median of {options.runs} runs; "
           "here / makedumpfile (ratio)\n")
-    print("| codec, level, threads | wall s | CPU s | compressor alone, CPU s | peak RSS MB | anonymous MB | output MB |")
-    print("|---|---|---|---|---|---|---|")
+    print("| codec, level, threads | wall s | CPU s | library alone, CPU s | compressor alone, CPU s | peak RSS MB | anonymous MB | output MB |")
+    print("|---|---|---|---|---|---|---|---|")
     failed = False
     with tempfile.TemporaryDirectory(dir=options.out) as directory:
         ours_file, theirs_file = Path(directory, "ours"), Path(directory, "theirs")
@@ -91,8 +92,8 @@ def main():
             right = [*median(theirs), theirs_file.stat().st_size / 1e6]
             digits = (3, 3, 1, 1, 2)
             cells = [f"{a:.{d}f} / {b:.{d}f} ({a / b:.2f})" for a, b, d in zip(left, right, digits)]
-            floor = floor_of(options.floor, ours_file, codec, options.runs) if threads == 1 else None
-            cells.insert(2, "" if floor is None else f"{floor:.3f}")
+            floors = floors_of(options.floor, ours_file, codec, options.runs) if threads == 1 else []
+            cells[2:2] = [f"{floor:.3f}" for floor in floors] or ["", ""]
             print(f"| {codec}, {level}, {threads} | " + " | ".join(cells) + " |", flush=True)
     return 1 if failed else 0
 
