@@ -50,8 +50,10 @@ void DirectoryPlace::prepare(const std::string& name) {
     name_ = fmt::format("{}-{}", name, i);
   }
   std::filesystem::permissions(directory_, std::filesystem::perms::owner_all);
+  being_written_ = mark_as_being_written(directory_);
   // One old dump always stays until the new one is whole.
-  if (keep_ > 1) apply_retention(parent_, {keep_ - 1, 0}, notes);
+  if (keep_ > 0)
+    apply_retention(parent_, {std::max(keep_ - 1, 1u), 0}, directory_.filename().string(), notes);
 }
 
 void DirectoryPlace::put(std::string_view file, Bytes content) {
@@ -87,7 +89,11 @@ std::string DirectoryPlace::finish(bool whole, const std::function<void(uint64_t
   const std::filesystem::path final_name = parent_ / (whole ? name_ : name_ + ".incomplete");
   std::filesystem::rename(directory_, final_name);
   sync_directory(parent_);
-  if (whole) apply_retention(parent_, {keep_, keep_bytes_}, notes);
+  being_written_.reset();  // whoever unmounts this needs it closed
+  if (whole) {
+    delete_dead_tries(parent_, name_, notes);
+    apply_retention(parent_, {keep_, keep_bytes_}, name_, notes);
+  }
   return final_name.string();
 }
 

@@ -3,6 +3,7 @@
 #pragma once
 
 #include "capture/run/place.h"
+#include "core/base/file.h"
 
 namespace kdk {
 
@@ -26,6 +27,7 @@ class DirectoryPlace : public Place {
   const uint64_t keep_bytes_;
   std::string name_;
   std::filesystem::path directory_;  // NAME.partial
+  Fd being_written_;                 // its mark
 };
 
 }  // namespace kdk

@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <ctime>
+#include <utility>
 
 namespace kdk {
 namespace {
@@ -41,22 +43,30 @@ std::string dump_name(std::string_view host, uint64_t seconds) {
                      utc.tm_mday, utc.tm_hour, utc.tm_min, utc.tm_sec);
 }
 
-std::optional<std::string> dump_time(std::string_view name) {
-  if (name.ends_with(".incomplete")) name.remove_suffix(std::string_view(".incomplete").size());
-  // "-2" of a second dump within a second.
-  const size_t dash = name.rfind("Z-");
-  std::string_view number;
-  if (dash != std::string_view::npos) {
-    number = name.substr(dash + 2);
-    name = name.substr(0, dash + 1);
-    if (number.empty() || !std::ranges::all_of(number, [](unsigned char c) { return std::isdigit(c) != 0; }))
-      return std::nullopt;
+std::optional<DumpName> parse_dump_name(std::string_view text) {
+  DumpName name;
+  for (const auto& [suffix, state] : {std::pair(std::string_view(".incomplete"), DumpState::incomplete),
+                                      std::pair(std::string_view(".partial"), DumpState::partial)}) {
+    if (!text.ends_with(suffix)) continue;
+    text.remove_suffix(suffix.size());
+    name.state = state;
+    break;
   }
-  if (name.size() <= time_form.size()) return std::nullopt;
-  const std::string_view host = name.substr(0, name.size() - time_form.size());
-  const std::string_view time = name.substr(host.size());
+  // "-2" of a second dump within a second.
+  const size_t dash = text.rfind("Z-");
+  if (dash != std::string_view::npos) {
+    const std::string_view number = text.substr(dash + 2);
+    const auto [end, error] = std::from_chars(number.data(), number.data() + number.size(), name.number);
+    if (error != std::errc() || end != number.data() + number.size()) return std::nullopt;
+    text = text.substr(0, dash + 1);
+  }
+  if (text.size() <= time_form.size()) return std::nullopt;
+  const std::string_view host = text.substr(0, text.size() - time_form.size());
+  const std::string_view time = text.substr(host.size());
   if (!has_form(time) || !std::ranges::all_of(host, is_host_character)) return std::nullopt;
-  return fmt::format("{}{:>4}", time.substr(1), number);
+  name.host = host;
+  name.time = time.substr(1);
+  return name;
 }
 
 }  // namespace kdk

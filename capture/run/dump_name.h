@@ -13,7 +13,24 @@ namespace kdk {
 // "host" when there are none.
 std::string dump_name(std::string_view host, uint64_t seconds);
 
-// The time in the name of a dump (with or without "-2", ".incomplete"), as it sorts; nullopt when it is none.
-std::optional<std::string> dump_time(std::string_view name);
+// What became of a dump, as its directory's name says: NAME, NAME.incomplete, NAME.partial.
+enum class DumpState : uint8_t {
+  whole,
+  incomplete,  // all there will ever be
+  partial,     // being written, or whoever wrote it died
+};
+
+// A directory's name, taken apart.
+struct DumpName {
+  std::string host;
+  std::string time;     // of the crash, UTC; sorts
+  unsigned number = 1;  // of several dumps of one host and second
+  DumpState state = DumpState::whole;
+
+  bool same_crash(const DumpName& other) const { return host == other.host && time == other.time; }
+};
+
+// nullopt when it is no name of a dump.
+std::optional<DumpName> parse_dump_name(std::string_view name);
 
 }  // namespace kdk

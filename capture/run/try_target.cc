@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdio>
-#include <ctime>
 
 #include "capture/crypt/seal.h"
 #include "capture/filter/kernel_facts.h"
@@ -23,7 +22,7 @@ using Kind = AttemptEvent::Kind;
 // Whose dump, and of when. What cannot be read costs no more than its part of the name.
 std::string name_of(const RunInput& input) {
   std::string host;
-  uint64_t seconds = static_cast<uint64_t>(std::max<time_t>(0, ::time(nullptr)));
+  uint64_t seconds = static_cast<uint64_t>(std::max<time_t>(0, input.started));
   try {
     const std::unique_ptr<Dump> dump = open_kernel_dump({input.dump}, input.vmcoreinfo);
     if (const std::optional<uint64_t> crashed = dump->vmcoreinfo().decimal("CRASHTIME")) seconds = *crashed;

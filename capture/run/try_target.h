@@ -2,6 +2,7 @@
 #pragma once
 
 #include <atomic>
+#include <ctime>
 #include <filesystem>
 #include <optional>
 
@@ -13,6 +14,8 @@ namespace kdk {
 struct RunInput {
   std::filesystem::path dump = "/proc/vmcore";
   std::optional<std::filesystem::path> vmcoreinfo;
+  // In the place of the time of a crash that the dump does not tell, the same for every try.
+  std::time_t started = std::time(nullptr);
 };
 
 // Everything that happens, goes into `events`; never throws Error.

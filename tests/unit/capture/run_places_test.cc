@@ -43,16 +43,29 @@ TEST(DumpName, HostAndTime) {
   EXPECT_EQ(dump_name(std::string(300, 'h'), 0).size(), 64 + 21);
 }
 
-TEST(DumpName, TimeOrdersAndStrangersAreNone) {
-  const auto time = [](std::string_view name) { return dump_time(name).value_or("none"); };
-  EXPECT_LT(time("z-2026-11-24T04-30-00Z"), time("a-2026-11-24T04-30-01Z"));
-  EXPECT_LT(time("a-2026-11-24T04-30-00Z"), time("a-2026-11-24T04-30-00Z-2"));
-  EXPECT_LT(time("a-2026-11-24T04-30-00Z-2"), time("a-2026-11-24T04-30-00Z-10"));
-  EXPECT_EQ(time("a-2026-11-24T04-30-00Z.incomplete"), time("a-2026-11-24T04-30-00Z"));
+TEST(DumpName, TakenApart) {
+  const auto name = parse_dump_name("db-7-2026-11-24T04-30-00Z-12.incomplete");
+  ASSERT_TRUE(name);
+  EXPECT_EQ(name->host, "db-7");
+  EXPECT_EQ(name->time, "2026-11-24T04-30-00Z");
+  EXPECT_EQ(name->number, 12);
+  EXPECT_EQ(name->state, DumpState::incomplete);
+  const auto first = parse_dump_name("db-7-2026-11-24T04-30-00Z");
+  EXPECT_EQ(first->number, 1);
+  EXPECT_EQ(first->state, DumpState::whole);
+  EXPECT_TRUE(first->same_crash(*name));
+  EXPECT_EQ(parse_dump_name("a-2026-11-24T04-30-00Z.partial")->state, DumpState::partial);
+  EXPECT_FALSE(first->same_crash(*parse_dump_name("db-7-2026-11-24T04-30-01Z")));
+  EXPECT_FALSE(first->same_crash(*parse_dump_name("db-2026-11-24T04-30-00Z")));
+}
+
+TEST(DumpName, StrangersAreNone) {
   for (const char* stranger :
-       {"", "lost+found", "a-2026-11-24T04-30-00Z.partial", "a-2026-11-24", "a/b-2026-11-24T04-30-00Z",
-        "-2026-11-24T04-30-00Z", "a-2026-11-24T04-30-00Z-", "a-2026-11-24T04-30-00Z-x"}) {
-    EXPECT_EQ(dump_time(stranger), std::nullopt) << stranger;
+       {"", "lost+found", ".partial", "a-2026-11-24T04-30-00Z.part", "a-2026-11-24",
+        "a/b-2026-11-24T04-30-00Z", "-2026-11-24T04-30-00Z", "a-2026-11-24T04-30-00Z-",
+        "a-2026-11-24T04-30-00Z-x", "a-2026-11-24T04-30-00Z-2x", "a-2026-11-24T04-30-00Z--2",
+        "a-2026-11-24T04-30-00Z-99999999999", "a-2026-11-24T04-30-00Z.partial.partial"}) {
+    EXPECT_FALSE(parse_dump_name(stranger)) << stranger;
   }
 }
 
@@ -72,22 +85,35 @@ TEST_F(RetentionTest, KeepsTheNewestOfAllHosts) {
   add("a-2026-01-01T00-00-00Z", 1);
   add("b-2026-01-02T00-00-00Z", 1);
   add("a-2026-01-03T00-00-00Z.incomplete", 1);
-  add("a-2026-01-04T00-00-00Z", 1);
-  const auto deleted = apply_retention(here.path, {2, 0}, notes);
+  add("a-2026-01-04T00-00-00Z-2", 1);
+  add("a-2026-01-04T00-00-00Z-10", 1);
+  const auto deleted = apply_retention(here.path, {3, 0}, "a-2026-01-04T00-00-00Z-10", notes);
   EXPECT_EQ(deleted.size(), 2);
-  EXPECT_EQ(left(),
-            (std::vector<std::string>{"a-2026-01-03T00-00-00Z.incomplete", "a-2026-01-04T00-00-00Z"}));
+  EXPECT_EQ(left(), (std::vector<std::string>{"a-2026-01-03T00-00-00Z.incomplete",
+                                              "a-2026-01-04T00-00-00Z-10", "a-2026-01-04T00-00-00Z-2"}));
+  apply_retention(here.path, {1, 0}, "a-2026-01-04T00-00-00Z-10", notes);
+  EXPECT_EQ(left(), std::vector<std::string>{"a-2026-01-04T00-00-00Z-10"});
   EXPECT_TRUE(notes.empty());
-  EXPECT_TRUE(apply_retention(here.path, {0, 0}, notes).empty());
+  EXPECT_TRUE(apply_retention(here.path, {0, 0}, {}, notes).empty());
 }
 
 TEST_F(RetentionTest, KeepsASizeButAlwaysTheNewest) {
   add("a-2026-01-01T00-00-00Z", 100);
   add("a-2026-01-02T00-00-00Z", 100);
   add("a-2026-01-03T00-00-00Z", 100);
-  apply_retention(here.path, {0, 250}, notes);
+  apply_retention(here.path, {0, 250}, {}, notes);
   EXPECT_EQ(left().size(), 2);
-  apply_retention(here.path, {0, 10}, notes);
+  apply_retention(here.path, {0, 10}, {}, notes);
+  EXPECT_EQ(left(), std::vector<std::string>{"a-2026-01-03T00-00-00Z"});
+}
+
+TEST_F(RetentionTest, SealedAndSplitDumpsCountToo) {
+  for (const char* file : {"dmesg.txt.sealed", "summary.json.sealed", "vmcore.sealed", "SHA256SUMS"})
+    write(here.path / "a-2026-01-01T00-00-00Z" / file, 1);
+  for (const char* file : {"dmesg.txt", "vmcore.1", "vmcore.2"})
+    write(here.path / "a-2026-01-02T00-00-00Z" / file, 1);
+  add("a-2026-01-03T00-00-00Z", 1);
+  EXPECT_EQ(apply_retention(here.path, {1, 0}, {}, notes).size(), 2);
   EXPECT_EQ(left(), std::vector<std::string>{"a-2026-01-03T00-00-00Z"});
 }
 
@@ -95,13 +121,60 @@ TEST_F(RetentionTest, TouchesNothingElse) {
   add("a-2026-01-01T00-00-00Z", 1);
   add("a-2026-01-02T00-00-00Z", 1);
   write(here.path / "a-2025-01-01T00-00-00Z" / "thesis.tex", 1);
+  write(here.path / "a-2025-01-03T00-00-00Z" / "vmcorectomy", 1);
   write(here.path / "notes", 1);
-  add("a-2025-01-02T00-00-00Z.partial", 1);
   fs::create_directory_symlink("/usr", here.path / "a-2024-01-01T00-00-00Z");
-  apply_retention(here.path, {1, 0}, notes);
+  apply_retention(here.path, {1, 0}, "a-2026-01-02T00-00-00Z", notes);
+  EXPECT_EQ(left(), (std::vector<std::string>{"a-2024-01-01T00-00-00Z", "a-2025-01-01T00-00-00Z",
+                                              "a-2025-01-03T00-00-00Z", "a-2026-01-02T00-00-00Z", "notes"}));
+}
+
+// Whoever crashes again and again, and is reset each time before the dump is whole, must not fill its disk.
+TEST_F(RetentionTest, WhatADeadWriterLeftGoesFirst) {
+  add("a-2026-01-01T00-00-00Z", 1);
+  add("a-2026-01-02T00-00-00Z.partial", 1);
+  add("a-2026-01-03T00-00-00Z.partial", 1);
+  write(here.path / "a-2026-01-03T00-00-00Z.partial" / "vmcore.partial-77", 1);
+  add("b-2026-01-01T00-00-00Z.partial", 1);  // of another machine, whose locks are not seen here
+  add("a-2026-01-04T00-00-00Z.partial", 1);  // of this crash: until its dump is whole
+  EXPECT_TRUE(apply_retention(here.path, {1, 0}, {}, notes).empty()) << "nobody knows whose";
+  const std::string current = "a-2026-01-04T00-00-00Z-2.partial";
+  add(current, 1);
+  EXPECT_EQ(apply_retention(here.path, {2, 0}, current, notes),
+            std::vector<fs::path>{here.path / "a-2026-01-02T00-00-00Z.partial"});
+  EXPECT_EQ(apply_retention(here.path, {1, 0}, current, notes),
+            std::vector<fs::path>{here.path / "a-2026-01-03T00-00-00Z.partial"});
   EXPECT_EQ(left(),
-            (std::vector<std::string>{"a-2024-01-01T00-00-00Z", "a-2025-01-01T00-00-00Z",
-                                      "a-2025-01-02T00-00-00Z.partial", "a-2026-01-02T00-00-00Z", "notes"}));
+            (std::vector<std::string>{"a-2026-01-01T00-00-00Z", "a-2026-01-04T00-00-00Z-2.partial",
+                                      "a-2026-01-04T00-00-00Z.partial", "b-2026-01-01T00-00-00Z.partial"}));
+}
+
+TEST_F(RetentionTest, WhatIsBeingWrittenStays) {
+  add("a-2026-01-01T00-00-00Z", 1);
+  add("a-2026-01-02T00-00-00Z.partial", 1);
+  {
+    const Fd writer = mark_as_being_written(here.path / "a-2026-01-02T00-00-00Z.partial");
+    ASSERT_TRUE(writer);
+    EXPECT_FALSE(mark_as_being_written(here.path / "a-2026-01-02T00-00-00Z.partial")) << "another is at it";
+    EXPECT_TRUE(apply_retention(here.path, {1, 0}, "a-2026-01-03T00-00-00Z", notes).empty());
+    EXPECT_TRUE(delete_dead_tries(here.path, "a-2026-01-02T00-00-00Z", notes).empty());
+  }
+  EXPECT_EQ(apply_retention(here.path, {1, 0}, "a-2026-01-03T00-00-00Z", notes).size(), 1);
+}
+
+TEST_F(RetentionTest, DeadTriesOfTheSameCrashOnly) {
+  add("a-2026-01-01T00-00-00Z.partial", 1);
+  add("a-2026-01-01T00-00-00Z-2.partial", 1);
+  write(here.path / "a-2026-01-01T00-00-00Z-4.partial" / "thesis.tex", 1);
+  add("a-2026-01-02T00-00-00Z.partial", 1);
+  add("b-2026-01-01T00-00-00Z.partial", 1);
+  add("a-2026-01-01T00-00-00Z.incomplete", 1);
+  EXPECT_EQ(delete_dead_tries(here.path, "a-2026-01-01T00-00-00Z-3", notes).size(), 2);
+  EXPECT_TRUE(delete_dead_tries(here.path, "lost+found", notes).empty());
+  EXPECT_EQ(left(),
+            (std::vector<std::string>{"a-2026-01-01T00-00-00Z-4.partial", "a-2026-01-01T00-00-00Z.incomplete",
+                                      "a-2026-01-02T00-00-00Z.partial", "b-2026-01-01T00-00-00Z.partial"}));
+  EXPECT_TRUE(notes.empty());
 }
 
 TEST(RawHeader, RoundTrip) {
@@ -226,7 +299,8 @@ TEST(RunConfig, RefusesWhatCannotBe) {
       {"[[target]]\nkind = \"mount\"\ndevice = \"sda1\"\n", "is not /dev/..., LABEL="},
       {"[[target]]\nkind = \"mount\"\ndevice = \"LABEL=\"\n", "is not /dev/..., LABEL="},
       {"[[target]]\nkind = \"mount\"\ndevice = \"/dev/sda1\"\npath = \"../etc\"\n", "no / in front, no .."},
-      {"[[target]]\nkind = \"nfs\"\nserver = \"nas,sec=none\"\nexport = \"/e\"\n", "is neither an address nor a name"},
+      {"[[target]]\nkind = \"nfs\"\nserver = \"nas,sec=none\"\nexport = \"/e\"\n",
+       "is neither an address nor a name"},
       {"[[target]]\nkind = \"ssh\"\nserver = \"-oProxyCommand=x\"\npath = \"/e\"\n", "begins with -"},
       {"[[target]]\nkind = \"ssh\"\nserver = \"a@b\"\npath = \"/e'x\"\n", "has a quote in it"},
       {"[[target]]\nkind = \"http\"\nurl = \"ftp://x\"\n", "does not begin with http://"},
@@ -247,8 +321,9 @@ TEST(RunConfig, TheExampleIsGood) {
   std::string text, line;
   while (std::getline(file, line)) {
     // Prose begins with "# ".
-    const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ' && !line.starts_with("#exclude") &&
-                         !line.starts_with("#threads") && !line.starts_with("#scrub =") && !line.starts_with("#encrypt_to");
+    const bool setting = line.size() > 1 && line[0] == '#' && line[1] != ' ' &&
+                         !line.starts_with("#exclude") && !line.starts_with("#threads") &&
+                         !line.starts_with("#scrub =") && !line.starts_with("#encrypt_to");
     text += (setting ? line.substr(1) : line) + "\n";
   }
   const RunConfig spelled = read_run_config(ConfigFile::parse(text, "example"));

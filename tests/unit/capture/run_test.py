@@ -124,6 +124,28 @@ class Directories(RunTest):
             self.run_config(self.directory_target())
         self.assertEqual(len(list(self.dumps.iterdir())), 3)
 
+    def test_what_a_killed_try_left_goes_when_the_dump_is_whole(self):
+        """A try that the OOM killer takes, with a dump that takes a while to compress."""
+        with self.input.open("r+b") as file:
+            file.seek(PAGE)
+            for _ in range(PAGES // 2):
+                file.write(os.urandom(PAGE).hex().encode())
+        old = self.dumps / "h-2001-01-01T00-00-00Z.partial"
+        old.mkdir(parents=True)
+        run = subprocess.Popen(self.command('compress = "zlib:9"\n' + self.directory_target()), stderr=subprocess.PIPE, text=True)
+        self.addCleanup(run.kill)
+        deadline = time.monotonic() + 30
+        while not list(self.dumps.glob("host-*.partial/vmcore.partial-*")) and time.monotonic() < deadline:
+            time.sleep(0.001)
+        child = Path(f"/proc/{run.pid}/task/{run.pid}/children").read_text().split()
+        os.kill(int(child[0]), signal.SIGKILL)
+        said = run.communicate(timeout=60)[1]
+        self.assertEqual(run.returncode, 3, said)
+        self.assertIn("killed by signal 9", said)
+        self.assertTrue(old.exists(), "another host's")
+        old.rmdir()
+        self.check_dump(self.only_dump(suffix="-2") / "vmcore")
+
     def test_next_target_after_a_full_one(self):
         """A limit on file sizes is a disk that gets full."""
         full = self.here / "full"
