@@ -213,7 +213,9 @@ ModuleList walk_modules(Kernel& kernel, const std::function<void(const Module&, 
   ModuleList list;
   const std::optional<uint64_t> link = kernel.layout().offset("module", "list");
   if (!link) {
-    list.why_not = "no layout for struct module: the dump has no usable BTF";
+    list.why_not = kernel.layout().has_types()
+                       ? "the kernel has no struct module: it was built without modules (CONFIG_MODULES=n)"
+                       : "no layout for struct module: the dump has no usable BTF";
     return list;
   }
   std::optional<VirtAddr> head = kernel.symbol("modules");

@@ -237,7 +237,15 @@ TEST(Modules, SaysWhyThereIsNoList) {
   bare.symbol("modules", bare.image_alloc(16));
   dump = bare.open();
   Kernel without_types(*dump);
-  EXPECT_NE(read_modules(without_types).why_not.find("no layout"), std::string::npos);
+  EXPECT_NE(read_modules(without_types).why_not.find("no usable BTF"), std::string::npos);
+
+  DumpBuilder monolithic;
+  BtfBuilder types;
+  types.structure("list_head", 16, {{"next", types.integer("unsigned long", 8), 0}});
+  monolithic.put(monolithic.image_alloc(4096), types.bytes());
+  dump = monolithic.open();
+  Kernel without_modules(*dump);
+  EXPECT_NE(read_modules(without_modules).why_not.find("CONFIG_MODULES=n"), std::string::npos);
 }
 
 TEST(Modules, FindsTheListWithoutItsSymbol) {
