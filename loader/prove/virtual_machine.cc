@@ -96,7 +96,7 @@ void place_regions(const Board& board, const LoadPlan& plan, VirtualMachine& vm)
 // As many as the crash kernel will start.
 unsigned count_cpus(std::string_view command_line) {
   constexpr uint64_t most = 8;
-  std::optional<std::string_view> value = find_option(command_line, "nr_cpus");
+  std::optional<std::string> value = find_option(command_line, "nr_cpus");
   if (!value) value = find_option(command_line, "maxcpus");
   uint64_t wanted = value ? parse_number(*value, 10).value_or(1) : most / 2;
   return static_cast<unsigned>(std::clamp<uint64_t>(wanted, 1, most));
