@@ -2,8 +2,7 @@
 // nothing around it. capture_bench.py holds kdump-capture's CPU time against this.
 //
 //   codec_floor DUMP CODEC             as kdump-capture does
-//   codec_floor DUMP CODEC --library   as makedumpfile does: every page by the library (zlib 1, lzo1x_1, zstd
-//   1)
+//   codec_floor DUMP CODEC --library   every page by zlib 1, lzo1x_1 or zstd 1, as makedumpfile does
 //
 // Prints the CPU seconds of one pass over the pages that are not zero, of equal ones the first.
 #include <lzo/lzo1x.h>
@@ -17,6 +16,8 @@
 #include <exception>
 #include <filesystem>
 #include <functional>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <unordered_set>
 #include <vector>

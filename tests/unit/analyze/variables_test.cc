@@ -7,11 +7,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
-#include <cstring>
 #include <fstream>
 #include <map>
 #include <set>
-#include <utility>
 
 #include "analyze/symbols/vmlinux.h"
 #include "analyze/unwind/vmlinux_aids.h"
@@ -193,32 +191,16 @@ TEST_F(ImplicitPointers, SayWhatIsBehindThem) {
   EXPECT_EQ("&(42)", values["inspect.to"]);
 }
 
-// Where the section `name` lies in the ELF file `whole`: begin and end.
-std::pair<size_t, size_t> section_of(const std::string& whole, std::string_view name) {
-  const auto at = [&](auto& record, size_t offset) {
-    std::memcpy(&record, &whole.at(offset), sizeof record);
-  };
-  Elf64_Ehdr file;
-  Elf64_Shdr names, section;
-  at(file, 0);
-  at(names, file.e_shoff + size_t{file.e_shstrndx} * sizeof names);
-  for (size_t i = 0; i < file.e_shnum; ++i) {
-    at(section, file.e_shoff + i * sizeof section);
-    if (whole.c_str() + names.sh_offset + section.sh_name == name) {
-      return {section.sh_offset, section.sh_offset + section.sh_size};
-    }
-  }
-  ADD_FAILURE() << "no section " << name;
-  return {};
-}
-
 // Wherever they say that they point, to themselves and into each other, it ends.
 TEST_F(ImplicitPointers, MayPointAnywhere) {
   std::ifstream stream(fixture, std::ios::binary);
   const std::string whole{std::istreambuf_iterator<char>(stream), {}};
   // DW_OP_implicit_pointer, a DIE's offset of four bytes, and a number of one.
   std::map<size_t, unsigned> places;  // and where they point
-  const auto [begin, end] = section_of(whole, ".debug_loclists");
+  const std::unique_ptr<DebugInfo> info = DebugInfo::open(fixture);
+  const std::string_view lists = as_text(info->file().section(".debug_loclists"));
+  ASSERT_FALSE(lists.empty());
+  const size_t begin = whole.find(lists), end = begin + lists.size();
   for (size_t at = whole.find("\xa0", begin); at < end; at = whole.find("\xa0", at + 1)) {
     if (at + 6 > end || whole[at + 2] >= 4 || whole[at + 3] != 0 || whole[at + 4] != 0) continue;
     places[at] = static_cast<uint8_t>(whole[at + 1]) + 256U * static_cast<uint8_t>(whole[at + 2]);

@@ -1,14 +1,9 @@
 #!/usr/bin/python3
-"""kdump-capture run with real targets on this machine: directories, a web server, S3's signatures, ssh, a raw "partition".
-Arguments: the program, and "http" when it was built with libcurl.
-
-The input is cli_test's: an ELF vmcore without VMCOREINFO. The dump is whole all the same, but there are things to
-complain about (no log), so that a success is exit status 3.
+"""kdump-capture run with real targets on this machine: directories, ssh, a raw "partition".
+Arguments: see run_case.py.
 """
 import getpass
 import hashlib
-import hmac
-import http.server
 import json
 import os
 import shutil
@@ -16,87 +11,11 @@ import signal
 import socket
 import struct
 import subprocess
-import sys
-import tempfile
-import threading
 import time
 import unittest
-import urllib.parse
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent.parent / "support"))
-import schemas  # noqa: E402
-
-PROGRAM = sys.argv.pop(1)
-HTTP = len(sys.argv) > 1 and sys.argv[1] == "http" and bool(sys.argv.pop(1))
-PAGE, PAGES = 4096, 512
-
-
-def vmcore():
-    header = b"\x7fELF\x02\x01\x01" + bytes(9)
-    header += struct.pack("<HHIQQQIHHHHHH", 4, 183, 1, 0, 64, 0, 0, 64, 56, 1, 0, 0, 0)
-    header += struct.pack("<IIQQQQQQ", 1, 7, PAGE, 0xffff000000000000, 1 << 30, PAGES * PAGE, PAGES * PAGE, 0)
-    return header.ljust(PAGE, b"\0") + os.urandom(PAGES * PAGE)
-
-
-class RunTest(unittest.TestCase):
-    level = "0"
-
-    def setUp(self):
-        directory = tempfile.TemporaryDirectory()
-        self.addCleanup(directory.cleanup)
-        self.here = Path(directory.name)
-        self.input = self.here / "in"
-        self.input.write_bytes(vmcore())
-        self.dumps = self.here / "dumps"
-
-    def command(self, config):
-        file = self.here / "config.toml"
-        file.write_text(f"[capture]\nlevel = {self.level}\n" + config)
-        return [PROGRAM, "run", "--config", str(file), "--input", str(self.input)]
-
-    def run_config(self, config, code=3, **options):
-        done = subprocess.run(self.command(config), capture_output=True, text=True, timeout=120, **options)
-        self.assertEqual(done.returncode, code, done.stderr)
-        self.assertTrue(done.stderr.startswith("kdumpkit: capture started"), done.stderr)
-        self.assertIn("kdumpkit: capture finished: ", done.stderr)
-        return done.stderr
-
-    def directory_target(self, extra=""):
-        return f'[[target]]\nkind = "directory"\npath = "{self.dumps}"\n{extra}'
-
-    def only_dump(self, parent=None, suffix="Z"):
-        found = list((parent or self.dumps).glob("*"))
-        self.assertEqual(len(found), 1, found)
-        self.assertTrue(found[0].name.endswith(suffix), found)
-        return found[0]
-
-    def check_sums(self, directory):
-        sums = dict(reversed(line.split("  ")) for line in (directory / "SHA256SUMS").read_text().splitlines())
-        files = {file.name for file in directory.iterdir()} - {"SHA256SUMS"}
-        self.assertEqual(set(sums), files)
-        for name, value in sums.items():
-            self.assertEqual(hashlib.sha256((directory / name).read_bytes()).hexdigest(), value, name)
-        return files
-
-    def check_dump(self, file):
-        """Every page is there and is the input's."""
-        copy = self.here / "copy"
-        done = subprocess.run([PROGRAM, "save", file, copy, "-d", "0", "-E", "-f"], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertTrue(copy.read_bytes().endswith(self.input.read_bytes()[PAGE:]))
-
-    def check_stream(self, stream):
-        dump = self.here / "joined"
-        done = subprocess.run([PROGRAM, "reassemble", stream, dump, "-f"], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.check_dump(dump)
-
-    def check_summary(self, directory, status="partial"):
-        document = json.loads((directory / "summary.json").read_text())
-        self.assertEqual(schemas.problems(document, "capture-summary"), [])
-        self.assertEqual(document["status"], status)
-        return document
+from run_case import PAGE, PAGES, PROGRAM, RunTest
 
 
 class Directories(RunTest):
@@ -198,149 +117,6 @@ class Directories(RunTest):
         dog.touch()
         self.run_config(f'[run]\nwatchdog = "{dog}"\nfinal_action = "none"\n' + self.directory_target())
         self.assertRegex(dog.read_text(), r"^\.+V$")
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Takes PUTs into `files`. `trouble(path)` may return a status, or "cut" to close the connection in the middle."""
-    daemon_threads = True
-
-    def __init__(self, trouble=lambda path: None):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.files, self.requests, self.trouble, self.mkcol = {}, [], trouble, 405
-        threading.Thread(target=self.serve_forever, daemon=True).start()
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/crash"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_):
-        pass
-
-    def answer(self, status):
-        self.send_response(status)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-
-    def do_MKCOL(self):
-        self.answer(self.server.mkcol)
-
-    def do_PUT(self):
-        self.server.requests.append((self.path, dict(self.headers)))
-        size = int(self.headers["Content-Length"])
-        trouble = self.server.trouble(self.path)
-        if trouble == "cut":
-            self.rfile.read(size // 2)
-            self.connection.shutdown(socket.SHUT_RDWR)
-            self.close_connection = True
-            return
-        content = self.rfile.read(size)
-        if trouble is None:
-            self.server.files[self.path] = content
-        self.answer(trouble or 201)
-
-
-@unittest.skipUnless(HTTP, "built without libcurl")
-class Web(RunTest):
-    def target(self, server, extra=""):
-        return f'[[target]]\nkind = "http"\nurl = "{server.url}"\npart_size = "256K"\n{extra}'
-
-    def check_server(self, server):
-        """What the server has is a whole dump; returns the number of parts."""
-        names = {}
-        for path, content in server.files.items():
-            names[path.rsplit("/", 1)[1]] = content
-        for line in names["SHA256SUMS"].decode().splitlines():
-            value, name = line.split("  ")
-            self.assertEqual(hashlib.sha256(names[name]).hexdigest(), value)
-        parts = sorted(name for name in names if name.startswith("vmcore.flat."))
-        stream = self.here / "stream"
-        stream.write_bytes(b"".join(names[name] for name in parts))
-        self.check_stream(stream)
-        self.assertEqual(json.loads(names["summary.json"])["status"], "partial")
-        self.assertIn("dmesg.txt", names)
-        return len(parts)
-
-    def test_parts(self):
-        server = Server()
-        self.run_config(self.target(server))
-        self.assertGreater(self.check_server(server), 7)
-        self.assertTrue(list(server.files)[-1].endswith("SHA256SUMS"), "the mark of a whole dump comes last")
-        for path, headers in server.requests:
-            if path in server.files and not path.endswith("summary.json"):
-                self.assertEqual(headers["X-Checksum-Sha256"], hashlib.sha256(server.files[path]).hexdigest())
-
-    def test_resumes_after_failures(self):
-        """Only the part that failed is sent again."""
-        seen = {}
-
-        def trouble(path):
-            seen[path] = seen.get(path, 0) + 1
-            if path.endswith(".00002") and seen[path] <= 2:
-                return "cut"
-            return 503 if path.endswith(".00004") and seen[path] == 1 else None
-        server = Server(trouble)
-        self.run_config(self.target(server))
-        self.check_server(server)
-        tries = {path[-5:]: count for path, count in seen.items() if "vmcore.flat" in path}
-        self.assertEqual((tries["00002"], tries["00004"]), (3, 2))
-        self.assertEqual({count for name, count in tries.items() if name not in ("00002", "00004")}, {1})
-
-    def test_gives_up_and_goes_on(self):
-        for status in [507, 403, 503]:
-            with self.subTest(status):
-                shutil.rmtree(self.dumps, ignore_errors=True)
-                server = Server(lambda path: status if path.endswith(".00003") else None)
-                said = self.run_config(self.target(server, "tries = 2\n") + self.directory_target())
-                self.assertIn(f"status {status}", said)
-                self.assertFalse(any(path.endswith("/SHA256SUMS") for path in server.files))
-                self.check_dump(self.only_dump() / "vmcore")
-
-    def test_a_server_that_takes_nothing_has_nothing(self):
-        for status in [401, 403]:
-            with self.subTest(status):
-                server = Server(lambda path: status)
-                server.mkcol = status
-                said = self.run_config(self.target(server, "tries = 1\n"), code=1)
-                self.assertIn(f"status {status}", said)
-                self.assertIn("capture finished: nothing saved", said)
-                self.assertEqual(server.files, {})
-
-    def test_nobody_listens(self):
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            url = f"http://127.0.0.1:{unused.getsockname()[1]}/"
-            said = self.run_config(f'[[target]]\nkind = "http"\nurl = "{url}"\ntries = 1\n' + self.directory_target())
-        self.assertIn(f"http {url}: ", said)
-        self.only_dump()
-
-    def test_s3_signature(self):
-        """Recomputed as Amazon's Signature Version 4 describes it."""
-        key = self.here / "key"
-        key.write_text("AKID:SECRET\n")
-        server = Server()
-        self.run_config(self.target(server, f'credentials = "{key}"\ns3_region = "eu-test-1"\n'))
-        self.check_server(server)
-        for path, headers in server.requests:
-            headers = {name.lower(): value for name, value in headers.items()}
-            fields = dict(item.strip().split("=", 1) for item in
-                          headers["authorization"].removeprefix("AWS4-HMAC-SHA256 ").split(","))
-            names = fields["SignedHeaders"].split(";")
-            self.assertIn("x-amz-content-sha256", names)
-            canonical = "\n".join(["PUT", urllib.parse.quote(path), "",
-                                   *(f"{name}:{headers[name].strip()}" for name in names), "",
-                                   fields["SignedHeaders"], headers["x-amz-content-sha256"]])
-            stamp = headers["x-amz-date"]
-            scope = f"{stamp[:8]}/eu-test-1/s3/aws4_request"
-            secret = b"AWS4SECRET"
-            for word in scope.split("/"):
-                secret = hmac.digest(secret, word.encode(), "sha256")
-            text = "\n".join(["AWS4-HMAC-SHA256", stamp, scope, hashlib.sha256(canonical.encode()).hexdigest()])
-            self.assertEqual(hmac.new(secret, text.encode(), "sha256").hexdigest(), fields["Signature"], path)
-            self.assertEqual(fields["Credential"], f"AKID/{scope}")
 
 
 class Ssh(RunTest):
@@ -514,96 +290,6 @@ class Raw(RunTest):
         dump = self.only_dump()
         self.assertEqual(self.check_sums(dump), {"dmesg.txt", "summary.json", "vmcore"})
         self.assertIn("incomplete", self.program("info", dump / "vmcore").stdout.lower())
-
-
-class Sealed(RunTest):
-    """encrypt_to: of what a target gets, nobody can read more than names and sizes; with the secret key all is there."""
-
-    def setUp(self):
-        super().setUp()
-        self.key = self.here / "key"
-        subprocess.run([PROGRAM, "keygen", self.key], check=True, capture_output=True)
-        self.sealed = f'encrypt_to = "{self.key}.pub"\n'
-
-    def decrypt(self, file, output):
-        done = subprocess.run([PROGRAM, "decrypt", file, "-o", output, "--key", self.key], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        return output
-
-    def check_sealed(self, directory):
-        self.assertEqual({file.name for file in directory.iterdir()},
-                         {"dmesg.txt.sealed", "summary.json.sealed", "vmcore.sealed", "SHA256SUMS"})
-        secrets = [self.input.read_bytes()[at:at + 32] for at in range(PAGE, PAGES * PAGE, 64 * PAGE)]
-        for file in directory.iterdir():
-            content = file.read_bytes()
-            for word in [b"capture-summary", b"makedumpfile", b"KDUMP", *secrets]:
-                self.assertNotIn(word, content, file)
-        opened = self.here / "opened"
-        opened.mkdir()
-        self.check_dump(self.decrypt(directory / "vmcore.sealed", opened / "vmcore"))
-        self.decrypt(directory / "dmesg.txt.sealed", opened / "dmesg.txt")
-        self.decrypt(directory / "summary.json.sealed", opened / "summary.json")
-        output = self.check_summary(opened)["output"]
-        self.assertEqual((output["file"], output["sealed"], output["flattened"]), ("vmcore.sealed", True, True))
-
-    def test_directory(self):
-        self.run_config(self.directory_target(self.sealed))
-        dump = self.only_dump()
-        self.check_sums(dump)
-        self.check_sealed(dump)
-
-    def test_raw(self):
-        device = self.here / "device"
-        device.write_bytes(bytes(16 << 20))
-        self.run_config(f'[[target]]\nkind = "raw"\ndevice = "/dev/..{device}"\n' + self.sealed)
-        for secret in [b"capture-summary", self.input.read_bytes()[PAGE:PAGE + 32]]:
-            self.assertNotIn(secret, device.read_bytes())
-        done = subprocess.run([PROGRAM, "fetch", device, self.dumps], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        dump = self.only_dump()
-        self.check_sums(dump)
-        self.check_sealed(dump)
-
-    def test_ssh(self):
-        remote, script = self.here / "remote", self.here / "client"
-        script.write_text('#!/bin/sh\nfor command; do :; done\nexec sh -c "$command"\n')
-        script.chmod(0o755)
-        self.run_config(f'[[target]]\nkind = "ssh"\nserver = "user@server"\npath = "{remote}"\nwait = "1s"\n'
-                        f'command = ["{script}"]\n' + self.sealed)
-        dump = self.only_dump(remote)
-        self.check_sums(dump)
-        self.check_sealed(dump)
-
-    @unittest.skipUnless(HTTP, "built without libcurl")
-    def test_http(self):
-        server = Server()
-        self.run_config(f'[[target]]\nkind = "http"\nurl = "{server.url}"\npart_size = "256K"\n' + self.sealed)
-        received = self.here / "received"
-        received.mkdir()
-        for path, content in sorted(server.files.items()):
-            name = path.rsplit("/", 1)[1]
-            if name.startswith("vmcore.sealed."):
-                name = "vmcore.sealed"  # cat vmcore.sealed.*
-            with open(received / name, "ab") as file:
-                file.write(content)
-        self.check_sealed(received)
-
-    def test_one_target_sealed_another_not(self):
-        """A key that cannot be read fails its target only."""
-        self.run_config(f'[[target]]\nkind = "directory"\npath = "{self.here}/a"\nencrypt_to = "/dev/null"\n' +
-                        self.directory_target())
-        self.check_dump(self.only_dump() / "vmcore")
-
-    def test_check_config_reads_the_key(self):
-        file = self.here / "config.toml"
-        file.write_text(self.directory_target(self.sealed))
-        done = subprocess.run([PROGRAM, "check-config", file], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 0, done.stderr)
-        self.assertIn(f"sealed to {self.key}.pub", done.stdout)
-        file.write_text(self.directory_target(f'encrypt_to = "{self.key}"\n'))
-        done = subprocess.run([PROGRAM, "check-config", file], capture_output=True, text=True)
-        self.assertEqual(done.returncode, 1)
-        self.assertIn("is no public key", done.stderr)
 
 
 if __name__ == "__main__":

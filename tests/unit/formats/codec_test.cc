@@ -2,21 +2,12 @@
 
 #include <gtest/gtest.h>
 
-#include <random>
-
 #include "tests/unit/formats/raw_dump.h"
 
 namespace kdk::test {
 namespace {
 
 constexpr Codec real_codecs[] = {Codec::zlib, Codec::lzo, Codec::snappy, Codec::zstd};
-
-std::vector<uint8_t> random_page(uint32_t size) {
-  std::vector<uint8_t> page(size);
-  std::mt19937 random(size);
-  for (uint8_t& b : page) b = static_cast<uint8_t>(random());
-  return page;
-}
 
 std::vector<uint8_t> compressed(Codec codec, Bytes page) {
   std::unique_ptr<Compressor> compressor = make_compressor(codec, 0, static_cast<uint32_t>(page.size()));
@@ -45,7 +36,7 @@ TEST(Codec, RoundTripWithReusedContexts) {
 
 TEST(Codec, PageThatDoesNotShrinkIsToBeStoredRaw) {
   for (Codec codec : real_codecs)
-    EXPECT_TRUE(compressed(codec, random_page(4096)).empty()) << to_string(codec);
+    EXPECT_TRUE(compressed(codec, random_bytes(4096)).empty()) << to_string(codec);
   EXPECT_EQ(make_compressor(Codec::none, 0, 4096)->compress(pattern_page(1), {}), 0u);
 }
 

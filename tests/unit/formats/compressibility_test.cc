@@ -13,13 +13,6 @@ namespace {
 
 constexpr uint32_t page_sizes[] = {4096, 16384, 65536};
 
-std::vector<uint8_t> random_bytes(size_t size, unsigned seed = 1) {
-  std::vector<uint8_t> page(size);
-  std::mt19937 random(seed);
-  for (uint8_t& byte : page) byte = static_cast<uint8_t>(random());
-  return page;
-}
-
 // Objects of 256 bytes: pointers into one slab, counters, zeros.
 std::vector<uint8_t> slab_page(size_t size) {
   std::vector<uint8_t> page(size);

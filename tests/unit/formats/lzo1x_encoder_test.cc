@@ -11,13 +11,6 @@
 namespace kdk::test {
 namespace {
 
-std::vector<uint8_t> random_bytes(size_t size, unsigned seed) {
-  std::vector<uint8_t> bytes(size);
-  std::mt19937 random(seed);
-  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
-  return bytes;
-}
-
 // The stream, after a check that nothing behind lzo1x_encoded_max() was written.
 std::vector<uint8_t> encoded(Bytes page) {
   constexpr uint8_t untouched = 0xa5;

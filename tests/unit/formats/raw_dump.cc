@@ -39,6 +39,13 @@ KdumpPlaces places(const RawKdump& k) {
 
 }  // namespace
 
+std::vector<uint8_t> random_bytes(size_t size, unsigned seed) {
+  std::vector<uint8_t> bytes(size);
+  std::mt19937 random(seed);
+  for (uint8_t& byte : bytes) byte = static_cast<uint8_t>(random());
+  return bytes;
+}
+
 std::vector<uint8_t> pattern_page(uint64_t pfn, uint32_t size) {
   std::vector<uint8_t> page(size, static_cast<uint8_t>(pfn));
   std::mt19937_64 random(pfn);

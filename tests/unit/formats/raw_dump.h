@@ -21,6 +21,9 @@ constexpr uint32_t raw_page = 4096;
 // A page that no other page frame has: half of it compresses, half does not.
 std::vector<uint8_t> pattern_page(uint64_t pfn, uint32_t size = raw_page);
 
+// Noise, the same for the same seed.
+std::vector<uint8_t> random_bytes(size_t size, unsigned seed = 1);
+
 void put(std::vector<uint8_t>& out, uint64_t offset, Bytes bytes);  // grows `out`
 void put_u32(std::vector<uint8_t>& out, uint64_t offset, uint32_t value);
 void put_u64(std::vector<uint8_t>& out, uint64_t offset, uint64_t value);
